@@ -1,0 +1,112 @@
+# make              build everything (library, Lua modules, command line)
+# make demo         the main job: sentences become checked API calls, with the shipped model
+# make test         all tests; make asan: again under the address and undefined-behaviour sanitizers
+# make lint         luacheck, clang-format, cppcheck
+# make install      PREFIX=/usr/local LUA_VERSION=5.4
+# make -s env       shell lines under which lua5.4 and mobilellm use the built tree
+# Options: BLAS=none (no OpenBLAS), CC=clang, BUILD=dir, SAN=1 (sanitizers)
+
+SHELL := /bin/sh
+BUILD ?= build
+BLAS ?= openblas
+PREFIX ?= /usr/local
+LUA_VERSION ?= 5.4
+CC ?= cc
+AR ?= ar
+
+WARN := -Wall -Wextra -Wshadow -Wcast-qual -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef \
+        -Wwrite-strings -Werror
+OPT ?= -O2 -g
+STD := -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -fno-math-errno -ffp-contract=off -pthread
+
+PKGS := libutf8proc
+ifneq ($(BLAS),none)
+PKGS += openblas
+DEFS += -DMLLM_BLAS=1
+else
+DEFS += -DMLLM_BLAS=0
+endif
+ifeq ($(SAN),1)
+OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+DEFS += -DMLLM_SANITIZED=1
+else
+DEFS += -DMLLM_SANITIZED=0
+endif
+
+PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+ALL_CFLAGS = $(STD) $(OPT) $(WARN) $(DEFS) $(PKG_CFLAGS) $(CFLAGS)
+LIBS = $(PKG_LIBS) -lm -pthread
+
+CORE_SRC := $(sort $(wildcard core/*/*.c))
+CORE_OBJ := $(CORE_SRC:%.c=$(BUILD)/%.o)
+BIND_SRC := $(sort $(wildcard lua-mobilellm/src/*.c))
+LUA_SRC := $(sort $(wildcard lua-mobilellm/mobilellm/*.lua lua-mobilellm/mobilellm/*/*.lua))
+LIB := $(BUILD)/libmobilellm.a
+# One module per Lua binary interface; LuaJIT uses that of 5.1.
+MODULES := $(BUILD)/lua5.4/mobilellm/core.so $(BUILD)/lua5.1/mobilellm/core.so
+TEST_SRC := $(sort $(wildcard tests/core/test_*.c))
+TEST_BIN := $(TEST_SRC:tests/core/%.c=$(BUILD)/tests/%)
+
+.PHONY: all module demo test check asan lint deps env install clean
+
+all: $(LIB) $(MODULES)
+
+module: $(MODULES)
+
+$(BUILD)/core/%.o: core/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(LIB): $(CORE_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+define LUA_RULES
+$(BUILD)/lua$(1)/%.o: lua-mobilellm/src/%.c Makefile
+	@mkdir -p $$(@D)
+	$$(CC) $$(ALL_CFLAGS) $$(shell pkg-config --cflags lua$(1)) -Icore -MMD -MP -c $$< -o $$@
+$(BUILD)/lua$(1)/mobilellm/core.so: $(BIND_SRC:lua-mobilellm/src/%.c=$(BUILD)/lua$(1)/%.o) $(LIB)
+	@mkdir -p $$(@D)
+	$$(CC) -shared $$(OPT) -o $$@ $$(filter %.o,$$^) -Wl,--whole-archive $(LIB) -Wl,--no-whole-archive $$(LIBS)
+endef
+$(eval $(call LUA_RULES,5.4))
+$(eval $(call LUA_RULES,5.1))
+
+$(BUILD)/tests/%: tests/core/%.c tests/core/test.h $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Icore -Itests/core -MMD -MP $< -o $@ $(LIB) $(LIBS)
+
+deps:
+	@sh .ci/deps
+
+test: deps
+	@$(MAKE) --no-print-directory check
+
+# The tests without the look for missing packages.
+check: all $(TEST_BIN)
+	@BUILD=$(BUILD) sh tests/run
+
+asan: deps
+	@$(MAKE) --no-print-directory BUILD=build-asan SAN=1 check
+
+lint: deps
+	@sh .ci/lint
+
+env:
+	@echo 'export PATH="$(CURDIR)/lua-mobilellm/bin:$$PATH"'
+	@echo 'export LUA_PATH="$(CURDIR)/lua-mobilellm/?.lua;$(CURDIR)/lua-mobilellm/?/init.lua;;"'
+	@echo 'export LUA_CPATH="$(CURDIR)/$(BUILD)/lua$(LUA_VERSION)/?.so;;"'
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/mobilellm $(DESTDIR)$(PREFIX)/lib/lua/$(LUA_VERSION)/mobilellm
+	cd lua-mobilellm && find mobilellm -name '*.lua' -exec install -D -m 644 {} $(DESTDIR)$(PREFIX)/share/lua/$(LUA_VERSION)/{} \;
+	install -m 755 $(BUILD)/lua$(LUA_VERSION)/mobilellm/core.so $(DESTDIR)$(PREFIX)/lib/lua/$(LUA_VERSION)/mobilellm/
+	install -m 755 lua-mobilellm/bin/mobilellm $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib/
+	cd core && find . -name '*.h' -exec install -D -m 644 {} $(DESTDIR)$(PREFIX)/include/mobilellm/{} \;
+
+clean:
+	rm -rf build build-asan
+
+-include $(CORE_OBJ:.o=.d) $(wildcard $(BUILD)/lua5.4/*.d $(BUILD)/lua5.1/*.d $(BUILD)/tests/*.d)

@@ -1,0 +1,50 @@
+/* tensor.h - what a stored matrix is. Numbers of the types are GGUF's (ggml_type), so that a file's value can be used. */
+#ifndef MLLM_TENSOR_TENSOR_H
+#define MLLM_TENSOR_TENSOR_H
+
+#include "../mobilellm.h"
+
+typedef enum {
+    MLLM_F32 = 0,
+    MLLM_F16 = 1,
+    MLLM_Q4_0 = 2,
+    MLLM_Q4_1 = 3,
+    MLLM_Q5_0 = 6,
+    MLLM_Q5_1 = 7,
+    MLLM_Q8_0 = 8,
+    MLLM_Q2_K = 10,
+    MLLM_Q3_K = 11,
+    MLLM_Q4_K = 12,
+    MLLM_Q5_K = 13,
+    MLLM_Q6_K = 14,
+    MLLM_IQ4_NL = 20,
+    MLLM_BF16 = 30
+} mllm_type;
+
+/* A matrix of `rows` x `cols`, row-major: row r starts at data + r * row_bytes and holds `cols` weights in the blocks of
+ * `type`. y = W x maps cols -> rows (Hugging Face's [out, in]). A vector is one row. `data` belongs to somebody else
+ * (a file map, a model), is NULL in an absent tensor and need not be aligned beyond its type's block. */
+typedef struct {
+    mllm_type type;
+    size_t rows, cols, row_bytes;
+    const void *data;
+} mllm_tensor;
+
+/* Facts of a type; NULL for a number that is none. */
+typedef struct {
+    const char *name;      /* "Q8_0" */
+    unsigned block;        /* weights per block: 1, 32 or 256 */
+    unsigned block_bytes;
+} mllm_type_info;
+const mllm_type_info *mllm_type_facts(uint32_t type);
+/* "q8_0", "Q8_0" -> MLLM_Q8_0; false for an unknown name. */
+bool mllm_type_by_name(const char *name, mllm_type *type);
+/* Bytes of a row; 0 when cols is no multiple of the block or the size overflows. */
+size_t mllm_row_bytes(mllm_type type, size_t cols);
+
+/* Exact expansion of `cols` weights at `row` to float (quant.c; the formats are GGUF's). */
+void mllm_dequantize_row(mllm_type type, const void *row, float *out, size_t cols);
+/* Rounds a float row: F32 F16 BF16 Q8_0 Q4_0. Others: false. */
+bool mllm_quantize_row(mllm_type type, const float *in, void *row, size_t cols);
+
+#endif
