@@ -56,7 +56,8 @@ module: $(MODULES)
 
 $(BUILD)/core/%.o: core/%.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+	@echo "CC $<"
+	@$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
 $(LIB): $(CORE_OBJ)
 	@rm -f $@
@@ -75,7 +76,8 @@ $(eval $(call LUA_RULES,5.1))
 
 $(BUILD)/tests/%: tests/core/%.c tests/core/test.h $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -Icore -Itests/core -MMD -MP $< -o $@ $(LIB) $(LIBS)
+	@echo "CC $<"
+	@$(CC) $(ALL_CFLAGS) -Icore -Itests/core -MMD -MP $< -o $@ $(LIB) $(LIBS)
 
 deps:
 	@sh .ci/deps

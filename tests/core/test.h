@@ -16,8 +16,8 @@ static int test_failed_checks, test_skipped;
     do {                                                              \
         if (!(condition)) {                                           \
             test_failed_checks++;                                     \
-            fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition); \
-            fprintf(stderr, "" __VA_ARGS__);                          \
+            fprintf(stderr, "%s:%d: %s:", __FILE__, __LINE__, #condition); \
+            fprintf(stderr, " " __VA_ARGS__);                         \
             fputc('\n', stderr);                                      \
         }                                                             \
     } while (0)
