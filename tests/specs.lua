@@ -1,5 +1,5 @@
 -- Runs busted under whichever Lua executes this file, with a reporter that closes in the form tests/run adds up.
--- usage: LUA tests/busted.lua PATH_OF_BUSTED [spec ...]
+-- usage: LUA tests/specs.lua PATH_OF_BUSTED [spec ...]
 local names = {}
 for i = 2, #arg do names[#names + 1] = "tests/spec/" .. arg[i] .. "_spec.lua" end
 if #names == 0 then names[1] = "tests/spec" end

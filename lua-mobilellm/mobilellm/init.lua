@@ -1,0 +1,22 @@
+-- mobilellm: small language models inside a Lua program. This file only gathers: the engine is mobilellm.core (C), the
+-- rest are Lua files beside this one, loaded when first used.
+local core = require "mobilellm.core"
+
+local mobilellm = {}
+for _, name in ipairs{"version", "load", "sampler", "grammar", "json", "null"} do mobilellm[name] = core[name] end
+
+-- field of the module -> Lua file that returns its value
+local files = {
+  toolcall = "mobilellm.toolcall",
+  tools = "mobilellm.tools",
+}
+
+return setmetatable(mobilellm, {
+  __index = function(_, key)
+    local file = files[key]
+    if not file then return nil end
+    local value = require(file)
+    mobilellm[key] = value
+    return value
+  end,
+})

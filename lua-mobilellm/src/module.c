@@ -1,0 +1,34 @@
+/* module.c - mobilellm.core: one table that every file of this directory adds its functions to. */
+#include "binding.h"
+
+#include <time.h>
+
+/* core.clock() -> seconds of a monotonic clock. */
+static int module_clock(lua_State *L) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    lua_pushnumber(L, (lua_Number)t.tv_sec + (lua_Number)t.tv_nsec * 1e-9);
+    return 1;
+}
+
+static const luaL_Reg functions[] = {{"clock", module_clock}, {NULL, NULL}};
+
+/* In the order of their floors. Each leaves the stack as it found it: the module table on top. */
+static void (*const openers[])(lua_State *L) = {
+    NULL,
+};
+
+MLLM_API int luaopen_mobilellm_core(lua_State *L);
+
+MLLM_API int luaopen_mobilellm_core(lua_State *L) {
+    lua_newtable(L);
+    luaL_setfuncs(L, functions, 0);
+    lua_pushliteral(L, MLLM_VERSION);
+    lua_setfield(L, -2, "version");
+    lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, LUA_REGISTRYINDEX, "mobilellm.classes");
+    lua_setfield(L, -2, "classes");
+    for (size_t i = 0; openers[i]; i++) openers[i](L);
+    return 1;
+}
