@@ -102,7 +102,7 @@ MLLM_API mllm_model_info mllm_model_get_info(const mllm_model *model);
 
 /* Token ids are the model's own, 0-based. -1 stands for "none". */
 typedef int32_t mllm_token;
-typedef struct mllm_vocab mllm_vocab; /* immutable; lives as long as its model */
+typedef struct mllm_vocab mllm_vocab; /* immutable, reference-counted */
 
 /* NULL when the files brought no tokenizer. */
 MLLM_API const mllm_vocab *mllm_model_vocab(const mllm_model *model);
@@ -153,6 +153,7 @@ MLLM_API mllm_code mllm_session_restore(mllm_session *session, const char *path,
 
 /* Each room declares its own part of the border. */
 #include "tokenizer/tokenizer.h"
+#include "tokenizer/bpe_train.h"
 
 #ifdef __cplusplus
 }

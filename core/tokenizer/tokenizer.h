@@ -9,6 +9,11 @@
 #error "include mobilellm.h"
 #endif
 
+/* Vocabularies are immutable and reference-counted; any number of threads may share one. A model holds its own; one that was trained
+ * or opened alone is the caller's. */
+MLLM_API mllm_vocab *mllm_vocab_retain(mllm_vocab *vocab);
+MLLM_API void mllm_vocab_free(mllm_vocab *vocab); /* drops one reference; NULL is harmless */
+
 enum {
     MLLM_TOKENIZE_BOS = 1,     /* put the begin token first, if the vocabulary has one */
     MLLM_TOKENIZE_SPECIAL = 2, /* spellings of control tokens in the text become those tokens; otherwise they are text */
@@ -42,6 +47,12 @@ MLLM_API mllm_token mllm_vocab_eos(const mllm_vocab *vocab);
 MLLM_API bool mllm_vocab_is_end(const mllm_vocab *vocab, mllm_token id);
 MLLM_API bool mllm_vocab_adds_bos(const mllm_vocab *vocab); /* the vocabulary's own wish */
 
+/* Bytes that one mllm_detokenizer_push can give at most. */
+MLLM_API size_t mllm_vocab_longest(const mllm_vocab *vocab);
+/* Writes a byte-level vocabulary as a tokenizer.json that the `tokenizers` library loads with the same ids. SentencePiece ones:
+ * MLLM_E_UNSUPPORTED. */
+MLLM_API mllm_code mllm_vocab_save(const mllm_vocab *vocab, const char *path, mllm_error *err);
+
 /* Streaming: pieces come out as whole UTF-8 characters. A small value, no cleanup. */
 typedef struct {
     const mllm_vocab *vocab;
@@ -51,8 +62,9 @@ typedef struct {
     unsigned held_count;
 } mllm_detokenizer;
 MLLM_API void mllm_detokenizer_init(mllm_detokenizer *d, const mllm_vocab *vocab, unsigned flags);
-/* Text that became certain with `id`, into out[capacity] (64 + the longest piece is always enough); returns its length. Bytes that can
- * never become UTF-8 come out as U+FFFD. id = -1 flushes what is held. */
+/* Text that became certain with `id`, into out[capacity]; returns its length. When that is larger than `capacity` nothing was written and
+ * nothing changed: call again with more room (mllm_vocab_longest is always enough). Bytes that can never become UTF-8 come out as U+FFFD.
+ * id = -1 flushes what is held. */
 MLLM_API size_t mllm_detokenizer_push(mllm_detokenizer *d, mllm_token id, char *out, size_t capacity);
 
 #endif
