@@ -44,7 +44,8 @@ size_t mllm_row_bytes(mllm_type type, size_t cols);
 
 /* Exact expansion of `cols` weights at `row` to float (quant.c; the formats are GGUF's). */
 void mllm_dequantize_row(mllm_type type, const void *row, float *out, size_t cols);
-/* Rounds a float row: F32 F16 BF16 Q8_0 Q4_0. Others: false. */
+/* Rounds a float row: F32 F16 BF16 Q8_0 Q4_0. False for another type, for cols that is no multiple of its block, and where Q8_0 or
+ * Q4_0 meets a weight that is not finite or too large for its scale. */
 bool mllm_quantize_row(mllm_type type, const float *in, void *row, size_t cols);
 
 #endif
