@@ -5,8 +5,19 @@
 #include "../tensor/tensor.h"
 
 typedef enum {
-    MLLM_KV_U8, MLLM_KV_I8, MLLM_KV_U16, MLLM_KV_I16, MLLM_KV_U32, MLLM_KV_I32, MLLM_KV_F32, MLLM_KV_BOOL,
-    MLLM_KV_STRING, MLLM_KV_ARRAY, MLLM_KV_U64, MLLM_KV_I64, MLLM_KV_F64
+    MLLM_KV_U8,
+    MLLM_KV_I8,
+    MLLM_KV_U16,
+    MLLM_KV_I16,
+    MLLM_KV_U32,
+    MLLM_KV_I32,
+    MLLM_KV_F32,
+    MLLM_KV_BOOL,
+    MLLM_KV_STRING,
+    MLLM_KV_ARRAY,
+    MLLM_KV_U64,
+    MLLM_KV_I64,
+    MLLM_KV_F64
 } mllm_kv_type;
 
 typedef struct mllm_gguf mllm_gguf;
@@ -19,11 +30,11 @@ void mllm_gguf_close(mllm_gguf *g);
 /* One metadata value. For strings and arrays `data` points into the map (unaligned, little endian). */
 typedef struct {
     const char *key;
-    mllm_kv_type type;     /* of the value; of the elements when is_array */
+    mllm_kv_type type; /* of the value; of the elements when is_array */
     bool is_array;
-    uint64_t count;        /* elements of an array; 1 otherwise */
-    const void *data;      /* numbers: packed values; strings: see mllm_gguf_strings */
-    size_t length;         /* bytes of a single string */
+    uint64_t count; /* elements of an array; 1 otherwise */
+    const void *data; /* numbers: packed values; strings: see mllm_gguf_strings */
+    size_t length; /* bytes of a single string */
 } mllm_kv;
 const mllm_kv *mllm_gguf_find(const mllm_gguf *g, const char *key); /* NULL when absent */
 size_t mllm_gguf_kv_count(const mllm_gguf *g);
@@ -34,7 +45,7 @@ bool mllm_gguf_u64(const mllm_gguf *g, const char *key, uint64_t *out);
 bool mllm_gguf_f64(const mllm_gguf *g, const char *key, double *out);
 bool mllm_gguf_bool(const mllm_gguf *g, const char *key, bool *out);
 bool mllm_gguf_string(const mllm_gguf *g, const char *key, const char **s, size_t *length); /* not terminated */
-/* Walks the strings of an array: *cursor starts as NULL; false at the end. */
+/* Walks the strings of an array: *cursor starts as NULL; *index becomes the number of the string handed out. False at the end. */
 bool mllm_kv_next_string(const mllm_kv *kv, const void **cursor, uint64_t *index, const char **s, size_t *length);
 double mllm_kv_number(const mllm_kv *kv, uint64_t i); /* element i of a number array (or 0 of a number) */
 
@@ -50,7 +61,8 @@ void mllm_gguf_put_u32(mllm_gguf_writer *w, const char *key, uint32_t v);
 void mllm_gguf_put_f32(mllm_gguf_writer *w, const char *key, float v);
 void mllm_gguf_put_bool(mllm_gguf_writer *w, const char *key, bool v);
 void mllm_gguf_put_string(mllm_gguf_writer *w, const char *key, const char *s, size_t length);
-void mllm_gguf_put_strings(mllm_gguf_writer *w, const char *key, const char *const *s, const size_t *lengths, size_t count);
+void mllm_gguf_put_strings(mllm_gguf_writer *w, const char *key, const char *const *s, const size_t *lengths,
+                           size_t count);
 void mllm_gguf_put_numbers(mllm_gguf_writer *w, const char *key, mllm_kv_type type, const void *v, size_t count);
 /* Declares a tensor; its data is asked for in order of declaration by mllm_gguf_finish. */
 void mllm_gguf_put_tensor(mllm_gguf_writer *w, const char *name, mllm_type type, size_t rows, size_t cols, bool vector);
