@@ -1,0 +1,137 @@
+/* logits.c - questions to an array of logits, and two arrays made one. */
+#include "stages.h"
+
+#include "../base/alloc.h"
+#include "select.h"
+#include "softmax.h"
+
+#include <float.h>
+#include <math.h>
+
+mllm_token mllm_logits_argmax(const float *logits, size_t n) {
+    size_t best = SIZE_MAX;
+    for (size_t i = 0; i < n; i++)
+        if (logits[i] > (best == SIZE_MAX ? -INFINITY : logits[best])) best = i;
+    return best == SIZE_MAX ? -1 : (mllm_token)best;
+}
+
+/* exp of one logit under the maximum; masked and NaN give 0. +INFINITY is its own maximum: it then has all the weight. */
+static double weight(float x, float max) {
+    if (!(x > -INFINITY)) return 0;
+    return x == max ? 1 : mllm_exp((double)x - (double)max);
+}
+
+/* The sum of weights; *max is -INFINITY when all are masked. */
+static double total(const float *logits, size_t n, float *max) {
+    *max = -INFINITY;
+    for (size_t i = 0; i < n; i++)
+        if (logits[i] > *max) *max = logits[i];
+    double sum = 0;
+    if (*max > -INFINITY)
+        for (size_t i = 0; i < n; i++) sum += weight(logits[i], *max);
+    return sum;
+}
+
+double mllm_logits_logsumexp(const float *logits, size_t n) {
+    float max;
+    double sum = total(logits, n, &max);
+    return max > -INFINITY ? (double)max + mllm_log(sum) : -INFINITY;
+}
+
+double mllm_logits_entropy(const float *logits, size_t n) {
+    float max;
+    double sum = total(logits, n, &max), mean = 0;
+    if (!(max > -INFINITY)) return 0;
+    for (size_t i = 0; i < n; i++) {
+        double w = weight(logits[i], max);
+        if (w > 0 && logits[i] != max) mean += w * ((double)logits[i] - (double)max);
+    }
+    double h = mllm_log(sum) - mean / sum;
+    return h > 0 ? h : 0;
+}
+
+bool mllm_logits_softmax(const float *logits, size_t n, float *out) {
+    float max;
+    double sum = total(logits, n, &max);
+    for (size_t i = 0; i < n; i++) out[i] = sum > 0 ? (float)(weight(logits[i], max) / sum) : 0;
+    return sum > 0;
+}
+
+/* True when a stands before b: greater logit, then smaller id. */
+static bool before(const mllm_candidate *a, const mllm_candidate *b) {
+    return a->logit != b->logit ? a->logit > b->logit : a->id < b->id;
+}
+
+/* Heap sort, best first: no worst case, no recursion. The heap's root is the one that stands last. */
+static void sink(mllm_candidate *c, size_t at, size_t n) {
+    mllm_candidate moved = c[at];
+    for (size_t child; (child = 2 * at + 1) < n; at = child) {
+        if (child + 1 < n && before(&c[child], &c[child + 1])) child++;
+        if (!before(&moved, &c[child])) break;
+        c[at] = c[child];
+    }
+    c[at] = moved;
+}
+
+static void sort(mllm_candidate *c, size_t n) {
+    for (size_t i = n / 2; i-- > 0;) sink(c, i, n);
+    for (size_t i = n; i-- > 1;) {
+        mllm_candidate last = c[0];
+        c[0] = c[i];
+        c[i] = last;
+        sink(c, 0, i);
+    }
+}
+
+size_t mllm_logits_topk(const float *logits, size_t n, size_t k, mllm_candidate *out) {
+    size_t left = 0, kept = 0;
+    for (size_t i = 0; i < n; i++) left += logits[i] > -INFINITY;
+    if (k > left) k = left;
+    if (k == 0) return 0;
+    uint32_t *keys = mllm_alloc_array(left, sizeof *keys);
+    if (!keys) return SIZE_MAX;
+    left = 0;
+    for (size_t i = 0; i < n; i++)
+        if (logits[i] > -INFINITY) keys[left++] = mllm_key(logits[i]);
+    mllm_cut cut = mllm_select(keys, NULL, left, (double)k);
+    mllm_free(keys);
+    float max;
+    double norm = mllm_log(total(logits, n, &max));
+    for (size_t i = 0; i < n && kept < k; i++) {
+        if (!(logits[i] > -INFINITY)) continue;
+        uint32_t key = mllm_key(logits[i]);
+        if (key < cut.key || (key == cut.key && cut.ties-- == 0)) continue;
+        double below = logits[i] == max ? 0 : (double)logits[i] - (double)max;
+        out[kept++] = (mllm_candidate){(mllm_token)i, logits[i], below - norm};
+    }
+    sort(out, kept);
+    return kept;
+}
+
+static float bounded(double x) {
+    return x > (double)FLT_MAX ? FLT_MAX : x < -(double)FLT_MAX ? -FLT_MAX : (float)x;
+}
+
+void mllm_logits_guide(float *logits, const float *other, size_t n, double scale) {
+    double own = mllm_logits_logsumexp(logits, n), base = mllm_logits_logsumexp(other, n);
+    for (size_t i = 0; i < n; i++) {
+        if (!(logits[i] > -INFINITY)) continue;
+        double x = (double)logits[i] - own, y = (double)other[i] - base;
+        logits[i] = bounded(other[i] > -INFINITY ? y + scale * (x - y) : x);
+    }
+}
+
+void mllm_logits_contrast(float *logits, const float *other, size_t n, double alpha, double beta) {
+    float max = -INFINITY;
+    for (size_t i = 0; i < n; i++)
+        if (logits[i] > max) max = logits[i];
+    double least = (double)max + mllm_log(alpha);
+    for (size_t i = 0; i < n; i++) {
+        if (!((double)logits[i] >= least) || !(logits[i] > -INFINITY)) {
+            logits[i] = -INFINITY;
+            continue;
+        }
+        double x = (double)logits[i];
+        logits[i] = bounded(other[i] > -INFINITY ? x + beta * (x - (double)other[i]) : x);
+    }
+}

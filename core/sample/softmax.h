@@ -1,0 +1,25 @@
+/* softmax.h - the arithmetic of sampling: exponentials and logarithms of our own, so that a seed gives the same tokens with every C library,
+ * compiler and vector width. Only +, -, *, /, comparisons and bit patterns; the build forbids fused operations. */
+#ifndef MLLM_SAMPLE_SOFTMAX_H
+#define MLLM_SAMPLE_SOFTMAX_H
+
+#include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Relative error under 1e-15 where the result is a normal number; 0 below, INFINITY above. */
+double mllm_exp(double x);
+/* Relative error under 1e-14; x > 0 (-INFINITY otherwise). */
+double mllm_log(double x);
+/* base^x for base >= 0. */
+double mllm_pow(double base, double x);
+
+/* True when every x[n] is a finite number. */
+bool mllm_all_finite(const float *x, size_t n);
+/* -INFINITY for n = 0. No NaN. */
+float mllm_max(const float *x, size_t n);
+float mllm_min(const float *x, size_t n);
+/* out[n] = exp(x - shift) with shift >= max(x), relative error under 3e-7, 0 under exp(-87). Returns the sum. out may be x. */
+double mllm_exp_array(const float *x, size_t n, float shift, float *out);
+
+#endif
