@@ -24,7 +24,11 @@ static void give_up(mllm_detokenizer *d, sink *s) {
 
 /* Bytes of the character that `lead` begins, 0 when it begins none. */
 static unsigned expected(unsigned lead) {
-    return lead < 0x80 ? 1 : lead >= 0xC2 && lead < 0xE0 ? 2 : lead >= 0xE0 && lead < 0xF0 ? 3 : lead >= 0xF0 && lead < 0xF5 ? 4 : 0;
+    return lead < 0x80                   ? 1
+           : lead >= 0xC2 && lead < 0xE0 ? 2
+           : lead >= 0xE0 && lead < 0xF0 ? 3
+           : lead >= 0xF0 && lead < 0xF5 ? 4
+                                         : 0;
 }
 
 /* True when `b` may stand behind the held bytes (RFC 3629: no overlong form, no surrogate, nothing above U+10FFFF). */
@@ -66,7 +70,8 @@ static void put_token(mllm_detokenizer *d, mllm_token id, sink *s) {
     }
     bool strip = !d->started && v->space_prefix && v->family == MLLM_VOCAB_SPM && !(d->flags & MLLM_TOKENIZE_NO_PREFIX);
     d->started = true;
-    for (size_t i = strip && k != MLLM_TOKEN_UNKNOWN && n && *text == ' '; i < n; i++) put_byte(d, (unsigned char)text[i], s);
+    for (size_t i = strip && k != MLLM_TOKEN_UNKNOWN && n && *text == ' '; i < n; i++)
+        put_byte(d, (unsigned char)text[i], s);
 }
 
 void mllm_detokenizer_init(mllm_detokenizer *d, const mllm_vocab *vocab, unsigned flags) {
@@ -84,7 +89,8 @@ size_t mllm_detokenizer_push(mllm_detokenizer *d, mllm_token id, char *out, size
     return s.length;
 }
 
-size_t mllm_detokenize(const mllm_vocab *vocab, const mllm_token *ids, size_t count, unsigned flags, char *out, size_t capacity) {
+size_t mllm_detokenize(const mllm_vocab *vocab, const mllm_token *ids, size_t count, unsigned flags, char *out,
+                       size_t capacity) {
     mllm_detokenizer d;
     sink s = {out, capacity, 0};
     mllm_detokenizer_init(&d, vocab, flags);

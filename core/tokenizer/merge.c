@@ -47,8 +47,8 @@ void mllm_merging_push(mllm_merging *m, mllm_token id) {
 
 /* -------------------------------------------------------------------- heap */
 
-static void sift_down(mllm_candidate *heap, size_t count, size_t at) {
-    mllm_candidate moved = heap[at];
+static void sift_down(mllm_merge_step *heap, size_t count, size_t at) {
+    mllm_merge_step moved = heap[at];
     for (;;) {
         size_t child = 2 * at + 1;
         if (child >= count) break;
@@ -60,7 +60,7 @@ static void sift_down(mllm_candidate *heap, size_t count, size_t at) {
     heap[at] = moved;
 }
 
-static void heap_push(mllm_merging *m, mllm_candidate c) {
+static void heap_push(mllm_merging *m, mllm_merge_step c) {
     size_t at = m->heap_count++;
     while (at) {
         size_t parent = (at - 1) / 2;
@@ -71,8 +71,8 @@ static void heap_push(mllm_merging *m, mllm_candidate c) {
     m->heap[at] = c;
 }
 
-static mllm_candidate heap_pop(mllm_merging *m) {
-    mllm_candidate top = m->heap[0];
+static mllm_merge_step heap_pop(mllm_merging *m) {
+    mllm_merge_step top = m->heap[0];
     m->heap[0] = m->heap[--m->heap_count];
     if (m->heap_count) sift_down(m->heap, m->heap_count, 0);
     return top;
@@ -88,19 +88,19 @@ static uint32_t strength(float score) {
 }
 
 /* What the symbols at `left` and `right` (its neighbour) become; false when they stay apart. */
-static bool candidate(const mllm_merging *m, const char *word, uint32_t left, uint32_t right, mllm_candidate *out) {
+static bool candidate(const mllm_merging *m, const char *word, uint32_t left, uint32_t right, mllm_merge_step *out) {
     const mllm_vocab *v = m->vocab;
     uint32_t size = m->size[left] + m->size[right];
     if (v->by_score) {
         mllm_token id = mllm_vocab_find(v, word + left, size);
         if (id < 0 || mllm_vocab_kind_of(v, (uint32_t)id) != MLLM_TOKEN_NORMAL) return false;
-        *out = (mllm_candidate){(uint64_t)strength(v->scores[id]) << 32 | left, size, (uint32_t)id};
+        *out = (mllm_merge_step){(uint64_t)strength(v->scores[id]) << 32 | left, size, (uint32_t)id};
         return true;
     }
     if (m->id[left] < 0 || m->id[right] < 0) return false;
     int64_t merge = mllm_vocab_merge(v, (uint32_t)m->id[left], (uint32_t)m->id[right]);
     if (merge < 0) return false;
-    *out = (mllm_candidate){(uint64_t)merge << 32 | left, size, v->merges[merge].result};
+    *out = (mllm_merge_step){(uint64_t)merge << 32 | left, size, v->merges[merge].result};
     return true;
 }
 
@@ -165,7 +165,7 @@ static void merge_word(mllm_merging *m, const char *word, uint32_t n) {
     if (!reserve_symbols(m, n)) return;
     split(m, word, n);
     m->heap_count = 0;
-    mllm_candidate c;
+    mllm_merge_step c;
     for (uint32_t at = 0, next; (next = at + m->size[at]) < n; at = next)
         if (candidate(m, word, at, next, &c)) m->heap[m->heap_count++] = c;
     for (size_t i = m->heap_count / 2; i-- > 0;) sift_down(m->heap, m->heap_count, i);
@@ -220,10 +220,12 @@ void mllm_merging_word(mllm_merging *m, const char *base, size_t at, size_t leng
         }
     }
     size_t first = m->count;
-    mllm_token whole = m->vocab->ignore_merges && m->vocab->family == MLLM_VOCAB_BPE ? whole_word(m->vocab, word, length) : -1;
+    mllm_token whole =
+        m->vocab->ignore_merges && m->vocab->family == MLLM_VOCAB_BPE ? whole_word(m->vocab, word, length) : -1;
     if (whole >= 0)
         mllm_merging_push(m, whole);
     else
         merge_word(m, word, (uint32_t)length);
-    if (slot && !m->failed) *slot = (mllm_word_slot){hash, (uint32_t)at, (uint32_t)length, (uint32_t)first, (uint32_t)(m->count - first)};
+    if (slot && !m->failed)
+        *slot = (mllm_word_slot){hash, (uint32_t)at, (uint32_t)length, (uint32_t)first, (uint32_t)(m->count - first)};
 }

@@ -8,8 +8,8 @@
 typedef struct {
     uint64_t key;
     uint32_t size; /* bytes of both symbols: a different number now means that this entry is stale */
-    uint32_t id;   /* what they become */
-} mllm_candidate;
+    uint32_t id; /* what they become */
+} mllm_merge_step;
 
 typedef struct {
     uint64_t hash;
@@ -28,7 +28,7 @@ typedef struct {
     uint32_t *size, *before;
     mllm_token *id;
     size_t symbols;
-    mllm_candidate *heap;
+    mllm_merge_step *heap;
     size_t heap_count, heap_capacity;
 
     mllm_word_slot *words; /* words of this call that were merged already */

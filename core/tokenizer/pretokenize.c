@@ -173,14 +173,14 @@ bool mllm_pretokenizer_by_name(const char *name, size_t length, mllm_pretokenize
         const char *name;
         mllm_pretokenizer pre;
     } names[] = {
-        {"gpt-2", MLLM_PRE_GPT2},       {"gpt2", MLLM_PRE_GPT2},         {"phi-2", MLLM_PRE_GPT2},
-        {"mpt", MLLM_PRE_GPT2},         {"olmo", MLLM_PRE_GPT2},         {"jais", MLLM_PRE_GPT2},
-        {"roberta-bpe", MLLM_PRE_GPT2}, {"trillion", MLLM_PRE_GPT2},     {"granite-docling", MLLM_PRE_GPT2},
-        {"llama-bpe", MLLM_PRE_LLAMA3}, {"llama3", MLLM_PRE_LLAMA3},     {"llama-v3", MLLM_PRE_LLAMA3},
-        {"falcon3", MLLM_PRE_LLAMA3},   {"dbrx", MLLM_PRE_LLAMA3},       {"smaug-bpe", MLLM_PRE_LLAMA3},
-        {"qwen2", MLLM_PRE_QWEN2},      {"stablelm2", MLLM_PRE_QWEN2},   {"deepseek-r1-qwen", MLLM_PRE_QWEN2},
-        {"smollm", MLLM_PRE_SMOLLM},    {"starcoder", MLLM_PRE_SMOLLM},  {"refact", MLLM_PRE_SMOLLM},
-        {"codeshell", MLLM_PRE_SMOLLM}, {"command-r", MLLM_PRE_SMOLLM},  {"minerva-7b", MLLM_PRE_SMOLLM},
+        {"gpt-2", MLLM_PRE_GPT2},       {"gpt2", MLLM_PRE_GPT2},        {"phi-2", MLLM_PRE_GPT2},
+        {"mpt", MLLM_PRE_GPT2},         {"olmo", MLLM_PRE_GPT2},        {"jais", MLLM_PRE_GPT2},
+        {"roberta-bpe", MLLM_PRE_GPT2}, {"trillion", MLLM_PRE_GPT2},    {"granite-docling", MLLM_PRE_GPT2},
+        {"llama-bpe", MLLM_PRE_LLAMA3}, {"llama3", MLLM_PRE_LLAMA3},    {"llama-v3", MLLM_PRE_LLAMA3},
+        {"falcon3", MLLM_PRE_LLAMA3},   {"dbrx", MLLM_PRE_LLAMA3},      {"smaug-bpe", MLLM_PRE_LLAMA3},
+        {"qwen2", MLLM_PRE_QWEN2},      {"stablelm2", MLLM_PRE_QWEN2},  {"deepseek-r1-qwen", MLLM_PRE_QWEN2},
+        {"smollm", MLLM_PRE_SMOLLM},    {"starcoder", MLLM_PRE_SMOLLM}, {"refact", MLLM_PRE_SMOLLM},
+        {"codeshell", MLLM_PRE_SMOLLM}, {"command-r", MLLM_PRE_SMOLLM}, {"minerva-7b", MLLM_PRE_SMOLLM},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strlen(names[i].name) == length && memcmp(names[i].name, name, length) == 0) {

@@ -138,14 +138,17 @@ static void whole_text(tokenizing *t, const char *text, size_t length, unsigned 
         mllm_token id = v->match_count ? mllm_vocab_match(v, text + at, length - at, bits, &matched) : -1;
         unsigned added = id >= 0 && v->added ? v->added[id] : 0;
         if (id < 0 || (added & MLLM_ADDED_SINGLE_WORD && touches_word(text, length, at, at + matched))) {
-            if (!v->match_count) at = length;
-            else at++;
+            if (!v->match_count)
+                at = length;
+            else
+                at++;
             continue;
         }
         size_t to = at;
         at += matched;
         if (added & MLLM_ADDED_LSTRIP)
-            while (white_before(text, &to, from)) {}
+            while (white_before(text, &to, from)) {
+            }
         if (added & MLLM_ADDED_RSTRIP)
             for (uint32_t c = 0; at < length;) {
                 unsigned n = mllm_utf8_char(text + at, length - at, &c);
@@ -160,7 +163,8 @@ static void whole_text(tokenizing *t, const char *text, size_t length, unsigned 
     fragment(t, text, from, length, prefix);
 }
 
-size_t mllm_tokenize(const mllm_vocab *vocab, const char *text, size_t length, unsigned flags, mllm_token *out, size_t capacity) {
+size_t mllm_tokenize(const mllm_vocab *vocab, const char *text, size_t length, unsigned flags, mllm_token *out,
+                     size_t capacity) {
     if (length > MAX_TEXT) return SIZE_MAX;
     tokenizing t = {.v = vocab};
     mllm_merging_init(&t.m, vocab, length);

@@ -15,8 +15,9 @@ MLLM_API mllm_vocab *mllm_vocab_retain(mllm_vocab *vocab);
 MLLM_API void mllm_vocab_free(mllm_vocab *vocab); /* drops one reference; NULL is harmless */
 
 enum {
-    MLLM_TOKENIZE_BOS = 1,     /* put the begin token first, if the vocabulary has one */
-    MLLM_TOKENIZE_SPECIAL = 2, /* spellings of control tokens in the text become those tokens; otherwise they are text */
+    MLLM_TOKENIZE_BOS = 1, /* put the begin token first, if the vocabulary has one */
+    MLLM_TOKENIZE_SPECIAL =
+        2, /* spellings of control tokens in the text become those tokens; otherwise they are text */
     MLLM_TOKENIZE_EOS = 4,
     MLLM_TOKENIZE_NO_PREFIX = 8 /* SentencePiece: no dummy space in front (a continuation, not a beginning) */
 };
@@ -32,7 +33,14 @@ MLLM_API size_t mllm_tokenize(const mllm_vocab *vocab, const char *text, size_t 
 MLLM_API size_t mllm_detokenize(const mllm_vocab *vocab, const mllm_token *ids, size_t count, unsigned flags, char *out,
                                 size_t capacity);
 
-typedef enum { MLLM_TOKEN_NORMAL, MLLM_TOKEN_UNKNOWN, MLLM_TOKEN_CONTROL, MLLM_TOKEN_USER, MLLM_TOKEN_UNUSED, MLLM_TOKEN_BYTE } mllm_token_kind;
+typedef enum {
+    MLLM_TOKEN_NORMAL,
+    MLLM_TOKEN_UNKNOWN,
+    MLLM_TOKEN_CONTROL,
+    MLLM_TOKEN_USER,
+    MLLM_TOKEN_UNUSED,
+    MLLM_TOKEN_BYTE
+} mllm_token_kind;
 
 MLLM_API int mllm_vocab_size(const mllm_vocab *vocab);
 /* The bytes a token stands for in running text (space instead of U+2581, a byte token's byte, byte-level decoded); of a control token its

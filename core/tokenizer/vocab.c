@@ -17,7 +17,11 @@ unsigned mllm_utf8_char(const char *text, size_t n, uint32_t *c) {
     const unsigned char *s = (const unsigned char *)text;
     if (n == 0) return 0;
     uint32_t x = s[0];
-    unsigned size = x < 0x80 ? 1 : x >= 0xC2 && x < 0xE0 ? 2 : x >= 0xE0 && x < 0xF0 ? 3 : x >= 0xF0 && x < 0xF5 ? 4 : 0;
+    unsigned size = x < 0x80                ? 1
+                    : x >= 0xC2 && x < 0xE0 ? 2
+                    : x >= 0xE0 && x < 0xF0 ? 3
+                    : x >= 0xF0 && x < 0xF5 ? 4
+                                            : 0;
     if (size == 0 || size > n) return 0;
     if (size > 1) {
         static const uint8_t lead[5] = {0, 0, 0x1F, 0x0F, 0x07};
@@ -65,9 +69,10 @@ unsigned mllm_byte_spelling(unsigned byte, char *out) {
 }
 
 bool mllm_is_end_spelling(const char *s, size_t length) {
-    static const char *const names[] = {"<|im_end|>", "<|eot_id|>",    "<|eom_id|>",    "<|end_of_text|>", "<|endoftext|>", "<|end|>",
-                                        "<|eot|>",    "<|end_turn|>",  "<end_of_turn>", "<|return|>",      "<|call|>",      "</s>",
-                                        "<eos>",      "<EOT>",         "<|eos|>",       "<|end_of_turn|>", "<turn|>",       "<|END_OF_TURN_TOKEN|>"};
+    static const char *const names[] = {
+        "<|im_end|>", "<|eot_id|>",   "<|eom_id|>",    "<|end_of_text|>", "<|endoftext|>", "<|end|>",
+        "<|eot|>",    "<|end_turn|>", "<end_of_turn>", "<|return|>",      "<|call|>",      "</s>",
+        "<eos>",      "<EOT>",        "<|eos|>",       "<|end_of_turn|>", "<turn|>",       "<|END_OF_TURN_TOKEN|>"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strlen(names[i]) == length && memcmp(names[i], s, length) == 0) return true;
     return false;
@@ -151,7 +156,8 @@ bool mllm_vocab_adds_bos(const mllm_vocab *v) {
 }
 
 size_t mllm_vocab_longest(const mllm_vocab *v) {
-    return 16 + 3 * (size_t)v->longest_text; /* every byte of a piece may become a U+FFFD, as may three that were held */
+    return 16 +
+           3 * (size_t)v->longest_text; /* every byte of a piece may become a U+FFFD, as may three that were held */
 }
 
 /* ----------------------------------------------------------- added tokens */
@@ -274,7 +280,8 @@ static mllm_code copy_spellings(mllm_vocab *v, const mllm_vocab_source *s, mllm_
     size_t total = 0;
     for (size_t i = 0; i < s->count; i++) {
         if (s->lengths[i] > (1u << 20))
-            return mllm_fail(err, MLLM_E_FORMAT, "%s: token %zu is %u bytes long, more than 1 MiB", s->where, i, s->lengths[i]);
+            return mllm_fail(err, MLLM_E_FORMAT, "%s: token %zu is %u bytes long, more than 1 MiB", s->where, i,
+                             s->lengths[i]);
         total += s->lengths[i];
     }
     if (total > INT32_MAX / 2) return mllm_fail(err, MLLM_E_LIMIT, "%s: a vocabulary of %zu bytes", s->where, total);
@@ -296,7 +303,8 @@ static mllm_code copy_spellings(mllm_vocab *v, const mllm_vocab_source *s, mllm_
     v->spelling_at[s->count] = at;
     if (s->added) memcpy(v->added, s->added, s->count);
     for (size_t i = 0; s->scores && i < s->count; i++) {
-        if (!isfinite(s->scores[i])) return mllm_fail(err, MLLM_E_FORMAT, "%s: the score of token %zu is no number", s->where, i);
+        if (!isfinite(s->scores[i]))
+            return mllm_fail(err, MLLM_E_FORMAT, "%s: the score of token %zu is no number", s->where, i);
         v->scores[i] = s->scores[i] + 0.0f; /* no negative zero: merges compare the bits */
     }
     return MLLM_OK;
@@ -325,19 +333,25 @@ static mllm_code build_table(mllm_vocab *v, const char *where, mllm_error *err) 
             }
             if (slot->tag == tag) {
                 const char *other = mllm_vocab_spelling(v, slot->id1 - 1, &m);
-                if (m == n && memcmp(other, s, n) == 0) { /* repeated: the later one counts, unless only the earlier can be merged */
-                    if (mergeable(mllm_vocab_kind_of(v, i)) || !mergeable(mllm_vocab_kind_of(v, slot->id1 - 1))) slot->id1 = i + 1;
+                if (m == n && memcmp(other, s, n) ==
+                                  0) { /* repeated: the later one counts, unless only the earlier can be merged */
+                    if (mergeable(mllm_vocab_kind_of(v, i)) || !mergeable(mllm_vocab_kind_of(v, slot->id1 - 1)))
+                        slot->id1 = i + 1;
                     break;
                 }
             }
-            if (probes > MAX_PROBES) return mllm_fail(err, MLLM_E_FORMAT, "%s: the spellings of the tokens collide", where);
+            if (probes > MAX_PROBES)
+                return mllm_fail(err, MLLM_E_FORMAT, "%s: the spellings of the tokens collide", where);
         }
     }
     return MLLM_OK;
 }
 
 static int hex(char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                  : -1;
 }
 
 /* The byte that "<0xHH>" stands for, -1 when it is not of that form. */
@@ -442,7 +456,8 @@ static mllm_code build_merges(mllm_vocab *v, const mllm_vocab_source *s, mllm_er
     uint32_t last = 0;
     for (size_t i = 0; i < s->merge_count; i++) {
         const mllm_merge_text *m = &s->merges[i];
-        mllm_token left = mllm_vocab_find(v, m->left, m->left_length), right = mllm_vocab_find(v, m->right, m->right_length);
+        mllm_token left = mllm_vocab_find(v, m->left, m->left_length),
+                   right = mllm_vocab_find(v, m->right, m->right_length);
         mllm_token result = -1;
         if (left >= 0 && right >= 0) {
             uint32_t n = m->left_length + m->right_length, k;
@@ -457,8 +472,8 @@ static mllm_code build_merges(mllm_vocab *v, const mllm_vocab_source *s, mllm_er
         }
         if (result < 0) {
             if (s->skip_unknown_merges) continue;
-            code = mllm_fail(err, MLLM_E_FORMAT, "%s: merge %zu (\"%.*s\" and \"%.*s\") is not in the vocabulary", s->where, i,
-                             m->left_length > 40 ? 40 : (int)m->left_length, m->left,
+            code = mllm_fail(err, MLLM_E_FORMAT, "%s: merge %zu (\"%.*s\" and \"%.*s\") is not in the vocabulary",
+                             s->where, i, m->left_length > 40 ? 40 : (int)m->left_length, m->left,
                              m->right_length > 40 ? 40 : (int)m->right_length, m->right);
             goto done;
         }
@@ -523,7 +538,8 @@ static mllm_code build(mllm_vocab *v, const mllm_vocab_source *s, mllm_error *er
 
 mllm_vocab *mllm_vocab_new(const mllm_vocab_source *s, mllm_error *err) {
     if (s->count == 0 || s->count > MLLM_MAX_VOCABULARY) {
-        mllm_fail(err, MLLM_E_FORMAT, "%s: a vocabulary of %zu tokens (1 to %d are possible)", s->where, s->count, MLLM_MAX_VOCABULARY);
+        mllm_fail(err, MLLM_E_FORMAT, "%s: a vocabulary of %zu tokens (1 to %d are possible)", s->where, s->count,
+                  MLLM_MAX_VOCABULARY);
         return NULL;
     }
     mllm_vocab *v = mllm_calloc(1, sizeof *v);

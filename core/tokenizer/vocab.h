@@ -24,20 +24,21 @@ struct mllm_vocab {
     mllm_vocab_family family;
     mllm_pretokenizer pre;
     bool nfc, ignore_merges, space_prefix, prefix_each, collapse_spaces, add_bos, add_eos;
-    bool by_score;       /* merges are found by the score of the joined spelling, not by a list */
-    bool words_separate; /* SPM: no piece goes on behind a word into the next space, so that words can be taken one by one */
-    bool has_bytes;      /* SPM: all 256 byte tokens are there */
+    bool by_score; /* merges are found by the score of the joined spelling, not by a list */
+    bool
+        words_separate; /* SPM: no piece goes on behind a word into the next space, so that words can be taken one by one */
+    bool has_bytes; /* SPM: all 256 byte tokens are there */
     mllm_token bos, eos, unknown;
     uint32_t count;
     uint32_t longest_spelling, longest_text; /* bytes */
 
-    char *spellings;        /* as in the file, one behind the other */
-    uint32_t *spelling_at;  /* [count + 1] */
-    char *texts;            /* what a token stands for in running text */
-    uint32_t *text_at;      /* [count + 1] */
-    uint8_t *kind;          /* [count] mllm_token_kind and bits */
-    uint8_t *added;         /* [count] MLLM_ADDED_*, or NULL */
-    float *scores;          /* [count], or NULL */
+    char *spellings; /* as in the file, one behind the other */
+    uint32_t *spelling_at; /* [count + 1] */
+    char *texts; /* what a token stands for in running text */
+    uint32_t *text_at; /* [count + 1] */
+    uint8_t *kind; /* [count] mllm_token_kind and bits */
+    uint8_t *added; /* [count] MLLM_ADDED_*, or NULL */
+    float *scores; /* [count], or NULL */
     mllm_token byte_token[256]; /* -1: none */
 
     mllm_vocab_slot *table; /* spelling -> id */
@@ -54,7 +55,7 @@ struct mllm_vocab {
     uint32_t *match_id;
     uint32_t *match_parent;
     char *match_bytes;
-    uint32_t *match_at;       /* [match_count + 1] */
+    uint32_t *match_at; /* [match_count + 1] */
     uint8_t match_first[256]; /* 1: a user token begins so, 2: a control token */
 };
 

@@ -32,7 +32,8 @@ static mllm_token read_id(reading *r, const char *key) {
 
 static mllm_code read_tokens(reading *r, const mllm_kv *tokens) {
     if (tokens->count == 0 || tokens->count > MLLM_MAX_VOCABULARY)
-        return mllm_fail(r->err, MLLM_E_FORMAT, "%s: tokenizer.ggml.tokens has %llu elements", r->path, (unsigned long long)tokens->count);
+        return mllm_fail(r->err, MLLM_E_FORMAT, "%s: tokenizer.ggml.tokens has %llu elements", r->path,
+                         (unsigned long long)tokens->count);
     size_t n = r->s.count = (size_t)tokens->count;
     r->pieces = mllm_alloc_array(n, sizeof *r->pieces);
     r->lengths = mllm_alloc_array(n, sizeof *r->lengths);
@@ -43,11 +44,14 @@ static mllm_code read_tokens(reading *r, const mllm_kv *tokens) {
     const char *s;
     size_t length;
     while (i < n && mllm_kv_next_string(tokens, &cursor, &index, &s, &length)) {
-        if (length > UINT32_MAX) return mllm_fail(r->err, MLLM_E_FORMAT, "%s: token %llu is too long", r->path, (unsigned long long)i);
+        if (length > UINT32_MAX)
+            return mllm_fail(r->err, MLLM_E_FORMAT, "%s: token %llu is too long", r->path, (unsigned long long)i);
         r->pieces[i] = s;
         r->lengths[i++] = (uint32_t)length;
     }
-    if (i < n) return mllm_fail(r->err, MLLM_E_FORMAT, "%s: tokenizer.ggml.tokens ends after %llu of %zu", r->path, (unsigned long long)i, n);
+    if (i < n)
+        return mllm_fail(r->err, MLLM_E_FORMAT, "%s: tokenizer.ggml.tokens ends after %llu of %zu", r->path,
+                         (unsigned long long)i, n);
     r->s.pieces = r->pieces;
     r->s.lengths = r->lengths;
     r->s.kinds = r->kinds;
@@ -62,8 +66,8 @@ static mllm_code number_array(reading *r, const char *key, const mllm_kv **out) 
     if (!kv->is_array || kv->type == MLLM_KV_STRING || kv->type == MLLM_KV_ARRAY)
         return mllm_fail(r->err, MLLM_E_FORMAT, "%s: %s is no array of numbers", r->path, key);
     if (kv->count != r->s.count)
-        return mllm_fail(r->err, MLLM_E_FORMAT, "%s: %s has %llu elements for %zu tokens", r->path, key, (unsigned long long)kv->count,
-                         r->s.count);
+        return mllm_fail(r->err, MLLM_E_FORMAT, "%s: %s has %llu elements for %zu tokens", r->path, key,
+                         (unsigned long long)kv->count, r->s.count);
     *out = kv;
     return MLLM_OK;
 }
@@ -108,7 +112,8 @@ static mllm_code read_kinds(reading *r) {
     set_kind(r, r->s.eos, MLLM_TOKEN_CONTROL);
     set_kind(r, r->s.unknown, MLLM_TOKEN_UNKNOWN);
     for (size_t i = 0; r->s.family == MLLM_VOCAB_SPM && i < r->s.count; i++)
-        if (r->lengths[i] == 6 && memcmp(r->pieces[i], "<0x", 3) == 0 && r->pieces[i][5] == '>') r->kinds[i] = MLLM_TOKEN_BYTE;
+        if (r->lengths[i] == 6 && memcmp(r->pieces[i], "<0x", 3) == 0 && r->pieces[i][5] == '>')
+            r->kinds[i] = MLLM_TOKEN_BYTE;
     return MLLM_OK;
 }
 
@@ -117,7 +122,8 @@ static mllm_code read_merges(reading *r) {
     if (!kv) return mllm_fail(r->err, MLLM_E_FORMAT, "%s: tokenizer.ggml.merges is missing", r->path);
     if (!kv->is_array || kv->type != MLLM_KV_STRING)
         return mllm_fail(r->err, MLLM_E_FORMAT, "%s: tokenizer.ggml.merges is no array of strings", r->path);
-    if (kv->count > (1u << 24)) return mllm_fail(r->err, MLLM_E_LIMIT, "%s: %llu merges", r->path, (unsigned long long)kv->count);
+    if (kv->count > (1u << 24))
+        return mllm_fail(r->err, MLLM_E_LIMIT, "%s: %llu merges", r->path, (unsigned long long)kv->count);
     r->merges = mllm_alloc_array((size_t)kv->count, sizeof *r->merges);
     if (!r->merges) return mllm_fail_memory(r->err, (size_t)kv->count * sizeof *r->merges, "the merges");
     const void *cursor = NULL;
@@ -126,7 +132,8 @@ static mllm_code read_merges(reading *r) {
     size_t length, n = 0;
     while (n < kv->count && mllm_kv_next_string(kv, &cursor, &index, &s, &length)) {
         const char *space = length > 2 && length < UINT32_MAX ? memchr(s + 1, ' ', length - 2) : NULL;
-        if (!space) return mllm_fail(r->err, MLLM_E_FORMAT, "%s: merge %zu is not two pieces with a space between", r->path, n);
+        if (!space)
+            return mllm_fail(r->err, MLLM_E_FORMAT, "%s: merge %zu is not two pieces with a space between", r->path, n);
         size_t left = (size_t)(space - s);
         r->merges[n++] = (mllm_merge_text){s, space + 1, (uint32_t)left, (uint32_t)(length - left - 1)};
     }
@@ -141,12 +148,15 @@ static mllm_code read_pre(reading *r) {
     size_t length, n;
     if (!mllm_gguf_string(r->g, "tokenizer.ggml.pre", &name, &length)) {
         /* Files older than the key: only GPT-2's own can be told. */
-        if (!mllm_gguf_string(r->g, "general.architecture", &architecture, &n) || n != 4 || memcmp(architecture, "gpt2", 4) != 0)
-            return mllm_fail(r->err, MLLM_E_UNSUPPORTED, "%s: tokenizer.ggml.pre is missing: how it cuts words is not known", r->path);
+        if (!mllm_gguf_string(r->g, "general.architecture", &architecture, &n) || n != 4 ||
+            memcmp(architecture, "gpt2", 4) != 0)
+            return mllm_fail(r->err, MLLM_E_UNSUPPORTED,
+                             "%s: tokenizer.ggml.pre is missing: how it cuts words is not known", r->path);
         name = "gpt-2", length = 5;
     }
     if (!mllm_pretokenizer_by_name(name, length, &r->s.pre))
-        return mllm_fail(r->err, MLLM_E_UNSUPPORTED, "%s: pre-tokenizer \"%.*s\" is not known", r->path, length > 64 ? 64 : (int)length, name);
+        return mllm_fail(r->err, MLLM_E_UNSUPPORTED, "%s: pre-tokenizer \"%.*s\" is not known", r->path,
+                         length > 64 ? 64 : (int)length, name);
     r->s.ignore_merges = r->s.pre == MLLM_PRE_LLAMA3;
     r->s.nfc = length == 5 && memcmp(name, "qwen2", 5) == 0;
     mllm_gguf_bool(r->g, "mobilellm.tokenizer.nfc", &r->s.nfc);
@@ -226,6 +236,11 @@ mllm_vocab *mllm_vocab_from_gguf(const mllm_gguf *g, const char *path, mllm_erro
 
 /* ------------------------------------------------------------------ writing */
 
+/* The writer reports its own lack of memory at the end; a string that no memory can hold makes ours one of those. */
+static void out_of_memory(mllm_gguf_writer *w, const char *key) {
+    mllm_gguf_put_string(w, key, NULL, SIZE_MAX);
+}
+
 static void put_merges(const mllm_vocab *v, mllm_gguf_writer *w) {
     size_t bytes = 0, n = v->merge_count;
     uint32_t a, b;
@@ -239,7 +254,8 @@ static void put_merges(const mllm_vocab *v, mllm_gguf_writer *w) {
     size_t *lengths = mllm_alloc_array(n, sizeof *lengths);
     if (pool && pieces && lengths) {
         for (size_t i = 0; i < n; i++) {
-            const char *left = mllm_vocab_spelling(v, v->merges[i].left, &a), *right = mllm_vocab_spelling(v, v->merges[i].right, &b);
+            const char *left = mllm_vocab_spelling(v, v->merges[i].left, &a),
+                       *right = mllm_vocab_spelling(v, v->merges[i].right, &b);
             pieces[i] = to;
             lengths[i] = (size_t)a + b + 1;
             memcpy(to, left, a);
@@ -249,7 +265,7 @@ static void put_merges(const mllm_vocab *v, mllm_gguf_writer *w) {
         }
         mllm_gguf_put_strings(w, "tokenizer.ggml.merges", pieces, lengths, n);
     } else
-        mllm_gguf_put_strings(w, "tokenizer.ggml.merges", NULL, NULL, SIZE_MAX); /* the writer's out of memory */
+        out_of_memory(w, "tokenizer.ggml.merges");
     mllm_free(pool);
     mllm_free(pieces);
     mllm_free(lengths);
@@ -270,7 +286,7 @@ void mllm_vocab_put_gguf(const mllm_vocab *v, mllm_gguf_writer *w) {
     int32_t *types = mllm_alloc_array(v->count, sizeof *types);
     float *scores = mllm_alloc_array(v->count, sizeof *scores);
     if (!pieces || !lengths || !types || !scores) {
-        mllm_gguf_put_strings(w, "tokenizer.ggml.tokens", NULL, NULL, SIZE_MAX);
+        out_of_memory(w, "tokenizer.ggml.tokens");
         goto done;
     }
     size_t end_count = 0;

@@ -8,22 +8,22 @@
 
 typedef enum {
     MLLM_VOCAB_SPM, /* SentencePiece BPE: spaces are U+2581, characters without a piece become byte tokens */
-    MLLM_VOCAB_BPE  /* byte-level BPE: bytes are spelled by the 256 characters of GPT-2 */
+    MLLM_VOCAB_BPE /* byte-level BPE: bytes are spelled by the 256 characters of GPT-2 */
 } mllm_vocab_family;
 
 /* How text is cut into words that no merge crosses. */
 typedef enum {
-    MLLM_PRE_NONE,   /* not at all */
-    MLLM_PRE_GPT2,   /* contractions, letters, numbers, others, each with one leading space */
+    MLLM_PRE_NONE, /* not at all */
+    MLLM_PRE_GPT2, /* contractions, letters, numbers, others, each with one leading space */
     MLLM_PRE_LLAMA3, /* numbers in threes, line ends kept with punctuation */
-    MLLM_PRE_QWEN2,  /* as Llama 3, each digit alone */
-    MLLM_PRE_SMOLLM  /* each digit alone, then GPT-2 */
+    MLLM_PRE_QWEN2, /* as Llama 3, each digit alone */
+    MLLM_PRE_SMOLLM /* each digit alone, then GPT-2 */
 } mllm_pretokenizer;
 
 /* Flags of a token that is matched in the text before anything else (tokenizer.json's added_tokens). */
 enum {
-    MLLM_ADDED_LSTRIP = 1,     /* swallows white space in front of it */
-    MLLM_ADDED_RSTRIP = 2,     /* ... and behind it */
+    MLLM_ADDED_LSTRIP = 1, /* swallows white space in front of it */
+    MLLM_ADDED_RSTRIP = 2, /* ... and behind it */
     MLLM_ADDED_SINGLE_WORD = 4 /* only where no word character touches it */
 };
 
@@ -36,24 +36,25 @@ typedef struct {
 typedef struct {
     const char *where; /* names the origin in error messages */
     mllm_vocab_family family;
-    size_t count;              /* tokens, at most MLLM_MAX_VOCABULARY */
+    size_t count; /* tokens, at most MLLM_MAX_VOCABULARY */
     const char *const *pieces; /* [count] spellings, not terminated */
-    const uint32_t *lengths;   /* [count] bytes */
-    const float *scores;       /* [count] higher merges first; required for SPM without merges */
-    const uint8_t *kinds;      /* [count] mllm_token_kind; NULL: all normal */
-    const uint8_t *added;      /* [count] MLLM_ADDED_*; NULL: none */
+    const uint32_t *lengths; /* [count] bytes */
+    const float *scores; /* [count] higher merges first; required for SPM without merges */
+    const uint8_t *kinds; /* [count] mllm_token_kind; NULL: all normal */
+    const uint8_t *added; /* [count] MLLM_ADDED_*; NULL: none */
     const mllm_merge_text *merges; /* [merge_count], the earlier the stronger */
     size_t merge_count;
     bool skip_unknown_merges; /* false: a merge of pieces that are not in the vocabulary is an error */
     mllm_pretokenizer pre;
-    bool nfc;             /* text is brought to normalization form C first */
-    bool ignore_merges;   /* a word that is a piece is that piece, whatever the merges say (Llama 3) */
-    bool space_prefix;    /* SPM: a dummy space at the beginning; byte-level: a space unless there is one */
-    bool prefix_each;     /* ... and also behind each control token that was found in the text */
+    bool nfc; /* text is brought to normalization form C first */
+    bool ignore_merges; /* a word that is a piece is that piece, whatever the merges say (Llama 3) */
+    bool space_prefix; /* SPM: a dummy space at the beginning; byte-level: a space unless there is one */
+    bool prefix_each; /* ... and also behind each control token that was found in the text */
     bool collapse_spaces; /* SPM: runs of spaces become one, outer ones vanish (remove_extra_whitespaces) */
     mllm_token bos, eos, unknown; /* -1: none */
     bool add_bos, add_eos;
-    const mllm_token *ends; /* [end_count] further tokens that end a generation; well-known spellings are found without it */
+    const mllm_token
+        *ends; /* [end_count] further tokens that end a generation; well-known spellings are found without it */
     size_t end_count;
 } mllm_vocab_source;
 

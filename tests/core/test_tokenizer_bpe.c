@@ -1,0 +1,72 @@
+/* Byte-level vocabularies: GPT-2's cases from GGUF. */
+#include "vocab_cases.h"
+
+static char path[1200];
+
+static const char *gpt2(void) {
+    snprintf(path, sizeof path, "%s/tokenizers/gpt2/ggml-vocab-gpt-2.gguf", test_shared());
+    return path;
+}
+
+static void gpt2_cases(void) {
+    if (!test_shared()) SKIP("no shared data");
+    mllm_vocab *v = vocab_of_gguf(gpt2());
+    if (!v) return;
+    CHECK(check_inp_out(v, gpt2()) > 40);
+    CHECK(mllm_vocab_size(v) == 50257 && mllm_vocab_eos(v) == 50256 && mllm_vocab_is_end(v, 50256) &&
+          !mllm_vocab_adds_bos(v));
+    CHECK(mllm_vocab_find(v, "\xC4\xA0Hello", 7) == 18435);
+    size_t n;
+    CHECK(memcmp(mllm_vocab_bytes(v, 18435, &n), " Hello", 6) == 0 && n == 6);
+    const mllm_token special[] = {15496, 50256, 15496};
+    CHECK(same_ids(v, "Hello<|endoftext|>Hello", 23, MLLM_TOKENIZE_SPECIAL, special, 3));
+    mllm_token ids[40];
+    CHECK(mllm_tokenize(v, "Hello<|endoftext|>Hello", 23, 0, ids, 40) > 5);
+    mllm_vocab_free(v);
+}
+
+/* Every byte comes back, whatever stands beside it. */
+static void any_bytes(void) {
+    if (!test_shared()) SKIP("no shared data");
+    mllm_vocab *v = vocab_of_gguf(gpt2());
+    if (!v) return;
+    uint64_t random = 1;
+    char text[300];
+    mllm_token ids[300];
+    for (int round = 0; round < 400; round++) {
+        size_t length = 1 + (size_t)round % 300;
+        for (size_t i = 0; i < length; i++) {
+            random = random * 6364136223846793005u + 1442695040888963407u;
+            text[i] = (char)(round < 4 ? i : random >> 56);
+        }
+        size_t n = mllm_tokenize(v, text, length, 0, ids, 300), at = 0;
+        CHECK(n <= 300);
+        bool same = true;
+        for (size_t i = 0; i < n && n <= 300; i++) {
+            size_t k;
+            const char *s = mllm_vocab_bytes(v, ids[i], &k);
+            same &= at + k <= length && memcmp(text + at, s, k) == 0;
+            at += k;
+        }
+        CHECK(same && at == length, "round %d", round);
+    }
+    mllm_vocab_free(v);
+}
+
+/* Bytes that are no text: one U+FFFD for each cut character, as the decoder of the `tokenizers` library does. */
+static void streaming(void) {
+    if (!test_shared()) SKIP("no shared data");
+    mllm_vocab *v = vocab_of_gguf(gpt2());
+    if (!v) return;
+    const char text[] = "a\xF0\x9F\xA6\x99\xE2\x96z\xFF\xC3";
+    mllm_token ids[40];
+    size_t count = mllm_tokenize(v, text, sizeof text - 1, 0, ids, 40), n;
+    char *back = text_of(v, ids, count, 0, &n);
+    CHECK(back && strcmp(back, "a\xF0\x9F\xA6\x99\xEF\xBF\xBDz\xEF\xBF\xBD\xEF\xBF\xBD") == 0, "%s",
+          back ? back : "two texts");
+    free(back);
+    mllm_vocab_free(v);
+}
+
+static const test_case tests[] = {{"gpt2_cases", gpt2_cases}, {"any_bytes", any_bytes}, {"streaming", streaming}};
+TEST_MAIN(tests)
