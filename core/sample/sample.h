@@ -67,15 +67,22 @@ MLLM_API uint64_t mllm_sampler_seed(const mllm_sampler *sampler);
 MLLM_API mllm_code mllm_sampler_add(mllm_sampler *sampler, const char *stage, const mllm_sampler_param *params,
                                     size_t count, mllm_error *err);
 
+/* The kind of a stage's parameter (NULL: the first): as in mllm_sampler_param, or 'i' for an integral number. An 's' takes
+ * tokens, too. 0: there is none. */
+MLLM_API char mllm_sampler_kind(const char *stage, const char *param);
+
 /* What a script's stage works on. It may change logits (-INFINITY masks), not count or ids. Valid during the call. */
 typedef struct {
+    const mllm_sampler *sampler;
     const mllm_token *ids; /* [count], ascending: the token of each logit; NULL: logits[i] is that of token i */
     float *logits; /* [count] */
     size_t count;
     size_t size; /* of the vocabulary, as far as is known: above every id */
     const mllm_token *history; /* [history_count], the oldest first */
     size_t history_count;
-    uint64_t history_dropped; /* tokens forgotten in front of history[0]; a reset starts it at 0 again */
+    uint64_t history_dropped; /* tokens forgotten in front of history[0] */
+    uint64_t
+        history_resets; /* how often the history began anew; while it and `dropped` stay, tokens are only appended */
 } mllm_sampler_view;
 
 /* Any code but MLLM_OK ends the sampling with that code. It must not use the sampler that called it. */

@@ -90,6 +90,7 @@ mllm_sampler *mllm_sampler_fork(const mllm_sampler *sampler, mllm_error *err) {
     copy->random = sampler->random;
     copy->history_count = sampler->history_count;
     copy->history_dropped = sampler->history_dropped;
+    copy->history_resets = sampler->history_resets;
     copy->output_count = sampler->output_count;
     copy->starved = sampler->starved;
     copy->drawn = sampler->drawn;
@@ -115,6 +116,7 @@ void mllm_sampler_reset(mllm_sampler *sampler, uint64_t seed) {
     mllm_random_seed(&sampler->random, seed);
     sampler->history_count = 0;
     sampler->history_dropped = 0;
+    sampler->history_resets++;
     sampler->output_count = 0;
     sampler->starved = false;
     sampler->drawn = -1;
@@ -145,10 +147,22 @@ static mllm_stage *next_stage(mllm_sampler *sampler, mllm_error *err) {
     return stage;
 }
 
+static const mllm_stage_type *find_type(const char *name) {
+    const mllm_stage_type *type = mllm_stage_types;
+    while (type->name && strcmp(type->name, name) != 0) type++;
+    return type->name ? type : NULL;
+}
+
 static int parameter_index(const mllm_stage_type *type, const char *name) {
     for (int i = 0; i < MLLM_STAGE_PARAMS && type->params[i].name; i++)
         if (!name || strcmp(type->params[i].name, name) == 0) return i;
     return -1;
+}
+
+char mllm_sampler_kind(const char *stage, const char *param) {
+    const mllm_stage_type *type = find_type(stage);
+    int i = type ? parameter_index(type, param) : -1;
+    return i < 0 ? 0 : type->params[i].kind;
 }
 
 static mllm_code unknown_parameter(const mllm_stage_type *type, const char *name, mllm_error *err) {
@@ -279,9 +293,8 @@ static mllm_code set_parameter(mllm_stage *stage, const mllm_sampler_param *para
 
 mllm_code mllm_sampler_add(mllm_sampler *sampler, const char *name, const mllm_sampler_param *params, size_t count,
                            mllm_error *err) {
-    const mllm_stage_type *type = mllm_stage_types;
-    while (type->name && strcmp(type->name, name) != 0) type++;
-    if (!type->name) return mllm_fail(err, MLLM_E_ARGUMENT, "unknown sampler stage '%s'", name);
+    const mllm_stage_type *type = find_type(name);
+    if (!type) return mllm_fail(err, MLLM_E_ARGUMENT, "unknown sampler stage '%s'", name);
     mllm_stage *stage = next_stage(sampler, err);
     if (!stage) return err ? err->code : MLLM_E_MEMORY;
     stage->type = type;

@@ -493,13 +493,15 @@ static mllm_code apply_min_length(mllm_sampler *sampler, mllm_stage *stage, mllm
 /* ------------------------------------------------------------ functions */
 
 static mllm_code apply_function(mllm_sampler *sampler, mllm_stage *stage, mllm_running *set, mllm_error *err) {
-    mllm_sampler_view view = {.ids = set->dense ? NULL : set->ids,
+    mllm_sampler_view view = {.sampler = sampler,
+                              .ids = set->dense ? NULL : set->ids,
                               .logits = set->logits,
                               .count = set->count,
                               .size = sampler->size,
                               .history = sampler->history,
                               .history_count = sampler->history_count,
-                              .history_dropped = sampler->history_dropped};
+                              .history_dropped = sampler->history_dropped,
+                              .history_resets = sampler->history_resets};
     sampler->busy = true;
     mllm_code code = stage->host->fn(stage->host->ctx, &view, err);
     sampler->busy = false;

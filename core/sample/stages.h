@@ -72,7 +72,7 @@ struct mllm_sampler {
 
     mllm_token *history; /* [history_count], oldest first */
     size_t history_count, history_capacity;
-    uint64_t history_dropped;
+    uint64_t history_dropped, history_resets;
     size_t output_count; /* accepted tokens since the start */
     bool starved; /* the history lost a token to a failed allocation */
 

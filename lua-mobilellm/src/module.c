@@ -16,6 +16,8 @@ static const luaL_Reg functions[] = {{"clock", module_clock}, {NULL, NULL}};
 /* In the order of their floors. Each leaves the stack as it found it: the module table on top. */
 static void (*const openers[])(lua_State *L) = {
     mllm_lua_open_json,
+    mllm_lua_open_logits,
+    mllm_lua_open_sampler,
     NULL,
 };
 
