@@ -26,17 +26,17 @@ typedef struct {
     void (*swiglu_back)(real *out, real *dgu, const real *dout, const real *gu, size_t rows, size_t n);
     /* s[n] -> softmax(s); returns log(sum(exp(s))). n >= 1. */
     real (*softmax)(real *s, size_t n);
-    void (*exp_minus)(real *s, size_t n, real shift);                    /* s = exp(s - shift) */
+    void (*exp_minus)(real *s, size_t n, real shift); /* s = exp(s - shift) */
     void (*score_back)(real *dp, const real *p, size_t n, real mean, real scale); /* dp = p * (dp - mean) * scale */
     real (*dot)(const real *a, const real *b, size_t n);
-    void (*add)(real *y, const real *x, size_t n);                       /* y += x */
+    void (*add)(real *y, const real *x, size_t n); /* y += x */
     /* Cross-entropy of one row of logits[n] (in nats); logits become weight * (softmax - onehot(target)). */
     real (*cross_entropy)(real *logits, size_t n, size_t target, real weight);
     size_t (*argmax)(const real *x, size_t n);
     /* Rotates `heads` heads of each row by its position's angles; tables hold rope_size / 2 numbers per position. `back`
      * turns the other way, which is the backward pass. */
-    void (*rope)(real *x, size_t stride, size_t rows, size_t heads, size_t head_size, size_t rope_size, bool interleaved,
-                 bool back, const real *cosine, const real *sine, const uint32_t *position);
+    void (*rope)(real *x, size_t stride, size_t rows, size_t heads, size_t head_size, size_t rope_size,
+                 bool interleaved, bool back, const real *cosine, const real *sine, const uint32_t *position);
     double (*square_sum)(const real *x, size_t n);
     /* AdamW (Loshchilov and Hutter 2019). g is scaled by `scale` first; rate1 = rate / (1 - beta1^t), root2 =
      * 1 / sqrt(1 - beta2^t); p *= 1 - shrink. */

@@ -246,20 +246,28 @@ static double NAME(square_sum)(const real *x, size_t n) {
     return sum;
 }
 
-static void NAME(adamw)(real *p, real *m, real *v, const real *g, size_t n, real scale, real beta1, real beta2,
-                        real rate1, real root2, real epsilon, real shrink) {
+static void NAME(adamw)(real *restrict p, real *restrict m, real *restrict v, const real *restrict g, size_t n,
+                        real scale, real beta1, real beta2, real rate1, real root2, real epsilon, real shrink) {
     const real keep1 = 1 - beta1, keep2 = 1 - beta2, keep = 1 - shrink;
-    for (size_t i = 0; i < n; i++) {
-        real d = g[i] * scale;
-        m[i] = beta1 * m[i] + keep1 * d;
-        v[i] = beta2 * v[i] + keep2 * d * d;
-        p[i] = p[i] * keep - rate1 * m[i] / (SQRT(v[i]) * root2 + epsilon);
+    size_t i = 0;
+    for (; i + WIDTH <= n; i += WIDTH, p += WIDTH, m += WIDTH, v += WIDTH, g += WIDTH)
+        for (int l = 0; l < WIDTH; l++) { /* a fixed count, so that compilers make one vector of it */
+            real d = g[l] * scale;
+            m[l] = beta1 * m[l] + keep1 * d;
+            v[l] = beta2 * v[l] + keep2 * d * d;
+            p[l] = p[l] * keep - rate1 * m[l] / (SQRT(v[l]) * root2 + epsilon);
+        }
+    for (; i < n; i++, p++, m++, v++, g++) {
+        real d = *g * scale;
+        *m = beta1 * *m + keep1 * d;
+        *v = beta2 * *v + keep2 * d * d;
+        *p = *p * keep - rate1 * *m / (SQRT(*v) * root2 + epsilon);
     }
 }
 
 static const mllm_kernels NAME(kernels) = {
-    LABEL,           NAME(rms),       NAME(rms_back), NAME(swiglu), NAME(swiglu_back),   NAME(softmax),
-    NAME(exp_minus), NAME(score_back), NAME(dot),     NAME(add),    NAME(cross_entropy), NAME(argmax),
+    LABEL,           NAME(rms),        NAME(rms_back), NAME(swiglu), NAME(swiglu_back),   NAME(softmax),
+    NAME(exp_minus), NAME(score_back), NAME(dot),      NAME(add),    NAME(cross_entropy), NAME(argmax),
     NAME(rope),      NAME(square_sum), NAME(adamw)};
 
 #undef VEC

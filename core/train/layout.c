@@ -14,10 +14,18 @@ typedef struct {
     bool joined;
 } place;
 static const place globals[] = {{MLLM_W_EMBEDDING, false}, {MLLM_W_OUTPUT_NORM, false}, {MLLM_W_HEAD, false}};
-static const place block_roles[] = {{MLLM_W_ATTENTION_NORM, false}, {MLLM_W_Q, false},      {MLLM_W_K, true},
-                                    {MLLM_W_V, true},               {MLLM_W_O, false},      {MLLM_W_Q_BIAS, false},
-                                    {MLLM_W_K_BIAS, true},          {MLLM_W_V_BIAS, true},  {MLLM_W_O_BIAS, false},
-                                    {MLLM_W_Q_NORM, false},         {MLLM_W_K_NORM, false}, {MLLM_W_FFN_NORM, false}};
+static const place block_roles[] = {{MLLM_W_ATTENTION_NORM, false},
+                                    {MLLM_W_Q, false},
+                                    {MLLM_W_K, true},
+                                    {MLLM_W_V, true},
+                                    {MLLM_W_O, false},
+                                    {MLLM_W_Q_BIAS, false},
+                                    {MLLM_W_K_BIAS, true},
+                                    {MLLM_W_V_BIAS, true},
+                                    {MLLM_W_O_BIAS, false},
+                                    {MLLM_W_Q_NORM, false},
+                                    {MLLM_W_K_NORM, false},
+                                    {MLLM_W_FFN_NORM, false}};
 static const place ffn_roles[] = {{MLLM_W_GATE, false}, {MLLM_W_UP, true}, {MLLM_W_DOWN, false}};
 
 static size_t round_up(size_t n) {
@@ -48,8 +56,7 @@ static void list_group(mllm_layout *l, const mllm_blueprint *b, const place *p, 
         for (size_t i = 0; i < n; i++) {
             mllm_role_shape s = mllm_blueprint_shape(b, p[i].role);
             if (!l->present[p[i].role]) continue;
-            l->entries[l->count++] =
-                (mllm_layout_entry){p[i].role, c, s.rows, s.cols, mllm_layout_at(l, p[i].role, c)};
+            l->entries[l->count++] = (mllm_layout_entry){p[i].role, c, s.rows, s.cols, mllm_layout_at(l, p[i].role, c)};
         }
 }
 
@@ -123,19 +130,4 @@ void mllm_layout_randomize(const mllm_layout *l, const mllm_blueprint *b, uint64
             if (i + 1 < n) w[i + 1] = (float)(r * sin(angle));
         }
     }
-}
-
-mllm_code mllm_layout_load(const mllm_layout *l, const mllm_checkpoint *c, float *params, mllm_error *err) {
-    memset(params, 0, l->floats * sizeof *params);
-    for (size_t e = 0; e < l->count; e++) {
-        const mllm_layout_entry *t = &l->entries[e];
-        mllm_tensor w = mllm_checkpoint_tensor(c, t->role, t->index);
-        if (!w.data || w.rows != t->rows || w.cols != t->cols)
-            return mllm_fail(err, MLLM_E_FORMAT, "weight %d of index %u is %zu x %zu, expected %zu x %zu", (int)t->role,
-                             (unsigned)t->index, w.data ? w.rows : 0, w.data ? w.cols : 0, t->rows, t->cols);
-        for (size_t r = 0; r < t->rows; r++)
-            mllm_dequantize_row(w.type, (const char *)w.data + r * w.row_bytes, params + t->offset + r * t->cols,
-                                t->cols);
-    }
-    return MLLM_OK;
 }

@@ -16,11 +16,11 @@ typedef struct {
 } mllm_layout_entry;
 
 typedef struct {
-    size_t floats;                 /* length of the array; gaps that round up to 16 floats stay zero */
-    size_t base[MLLM_W_ROLES];     /* offset of index 0 */
-    size_t stride[MLLM_W_ROLES];   /* from one index to the next */
+    size_t floats; /* length of the array; gaps that round up to 16 floats stay zero */
+    size_t base[MLLM_W_ROLES]; /* offset of index 0 */
+    size_t stride[MLLM_W_ROLES]; /* from one index to the next */
     bool present[MLLM_W_ROLES];
-    mllm_layout_entry *entries;    /* owned, in order of offset */
+    mllm_layout_entry *entries; /* owned, in order of offset */
     size_t count;
 } mllm_layout;
 
