@@ -12,7 +12,7 @@ enum { ROW_BYTES = 40 };
 
 /* Fixed widths, no padding: this is also how a row stands in the file. */
 typedef struct {
-    uint64_t at;         /* of the first id */
+    uint64_t at; /* of the first id */
     uint64_t weights_at; /* of the first weight; NONE without */
     uint32_t length, prompt;
     float weight, prompt_weight;
@@ -32,9 +32,11 @@ struct mllm_train_data {
 };
 
 mllm_code mllm_train_row_check(const mllm_train_row *row, uint32_t vocabulary, size_t at, mllm_error *err) {
-    if (row->length < 2) return mllm_fail(err, MLLM_E_ARGUMENT, "row %zu has %u tokens; at least 2 are needed", at, row->length);
+    if (row->length < 2)
+        return mllm_fail(err, MLLM_E_ARGUMENT, "row %zu has %u tokens; at least 2 are needed", at, row->length);
     if (row->prompt > row->length)
-        return mllm_fail(err, MLLM_E_ARGUMENT, "row %zu: a prompt of %u tokens in a row of %u", at, row->prompt, row->length);
+        return mllm_fail(err, MLLM_E_ARGUMENT, "row %zu: a prompt of %u tokens in a row of %u", at, row->prompt,
+                         row->length);
     if (!(row->weight >= 0 && row->prompt_weight >= 0 && isfinite(row->weight) && isfinite(row->prompt_weight)))
         return mllm_fail(err, MLLM_E_ARGUMENT, "row %zu: a weight must be a number from 0 on", at);
     for (uint32_t i = 0; i < row->length; i++) {
@@ -100,7 +102,8 @@ mllm_code mllm_train_data_add(mllm_train_data *d, const mllm_train_row *row, mll
     d->rows = rows;
     fits = fits && reserve(&ids, &d->id_room, d->id_count, row->length, sizeof *d->ids);
     d->ids = ids;
-    if (row->weights) fits = fits && reserve(&weights, &d->weight_room, d->weight_count, row->length, sizeof *d->weights);
+    if (row->weights)
+        fits = fits && reserve(&weights, &d->weight_room, d->weight_count, row->length, sizeof *d->weights);
     d->weights = weights;
     if (!fits) return mllm_fail_memory(err, row->length * sizeof *d->ids, "training rows");
     stored_row *s = &d->rows[d->row_count++];
@@ -138,8 +141,9 @@ uint64_t mllm_train_data_fingerprint(const mllm_train_data *d) {
 
 mllm_train_row mllm_train_data_row(const mllm_train_data *d, size_t i) {
     const stored_row *s = &d->rows[i];
-    return (mllm_train_row){d->ids + s->at, s->weights_at == NONE ? NULL : d->weights + s->weights_at, s->length, s->prompt,
-                            s->weight, s->prompt_weight};
+    return (mllm_train_row){d->ids + s->at, s->weights_at == NONE ? NULL : d->weights + s->weights_at,
+                            s->length,      s->prompt,
+                            s->weight,      s->prompt_weight};
 }
 
 mllm_code mllm_train_data_save(const mllm_train_data *d, const char *path, mllm_error *err) {
@@ -179,9 +183,11 @@ mllm_train_data *mllm_train_data_load(const char *path, mllm_error *err) {
     }
     uint64_t rows = mllm_record_get_u64(r), ids = mllm_record_get_u64(r), weights = mllm_record_get_u64(r);
     uint64_t left = mllm_record_left(r);
-    if (rows > left / ROW_BYTES || ids > left / 4 || weights > left / 4 || rows * ROW_BYTES + ids * 4 + weights * 4 != left) {
+    if (rows > left / ROW_BYTES || ids > left / 4 || weights > left / 4 ||
+        rows * ROW_BYTES + ids * 4 + weights * 4 != left) {
         mllm_fail(err, MLLM_E_FORMAT, "%s: %llu rows, %llu ids and %llu weights do not fill its %llu bytes", path,
-                  (unsigned long long)rows, (unsigned long long)ids, (unsigned long long)weights, (unsigned long long)left);
+                  (unsigned long long)rows, (unsigned long long)ids, (unsigned long long)weights,
+                  (unsigned long long)left);
         goto failed;
     }
     d->rows = mllm_alloc_array(rows, sizeof *d->rows);

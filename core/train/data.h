@@ -9,7 +9,7 @@
 typedef struct {
     const mllm_token *ids;
     const float *weights; /* [length] or NULL */
-    uint32_t length;      /* at least 2 */
+    uint32_t length; /* at least 2 */
     uint32_t prompt;
     float weight, prompt_weight;
 } mllm_train_row;

@@ -1,4 +1,5 @@
 /* Checkpoints of the trainer, and its way from and to model files. */
+#include <stdio.h>
 #include <string.h>
 
 #include "../base/alloc.h"
@@ -6,17 +7,22 @@
 #include "record.h"
 #include "trainer.h"
 
+/* Until the linker finds them. */
+#pragma weak mllm_checkpoint_tensor
+#pragma weak mllm_checkpoint_blueprint
+#pragma weak mllm_checkpoint_write
+
 #define TRAINER_MAGIC "MLLMTRN1"
 
 /* ---------------------------------------------------------- checkpoints */
 
 static void put_blueprint(mllm_record *r, const mllm_blueprint *b) {
-    const uint32_t numbers[] = {b->vocabulary,        b->width,          b->heads,
-                                b->kv_heads,          b->head_size,      b->ffn_width,
-                                b->context,           b->blocks,         b->ffns,
-                                b->kv_slots,          b->step_count,     b->rope_interleaved,
-                                b->rope_size,         b->rope_scaling,   b->rope_original_context,
-                                b->tied_embedding,    b->qkv_bias,       b->output_bias,
+    const uint32_t numbers[] = {b->vocabulary,     b->width,        b->heads,
+                                b->kv_heads,       b->head_size,    b->ffn_width,
+                                b->context,        b->blocks,       b->ffns,
+                                b->kv_slots,       b->step_count,   b->rope_interleaved,
+                                b->rope_size,      b->rope_scaling, b->rope_original_context,
+                                b->tied_embedding, b->qkv_bias,     b->output_bias,
                                 b->qk_norm};
     const float floats[] = {b->norm_epsilon, b->rope_base, b->rope_factor, b->rope_low, b->rope_high};
     mllm_record_put(r, b->architecture, sizeof b->architecture);
@@ -73,9 +79,9 @@ static mllm_code get_options(mllm_record *r, mllm_train_options *o, const char *
     mllm_record_get(r, f, sizeof f);
     if (n[1] > 1024 || n[2] > 1024 || n[3] > MLLM_SCHEDULE_WSD || n[8] > UINT32_MAX)
         return mllm_fail(err, MLLM_E_FORMAT, "%s: its options make no sense", path);
-    *o = (mllm_train_options){n[0], (int)n[1], (uint32_t)n[2], (mllm_schedule)n[3], f[0], f[1], n[4],
-                              n[5], n[6],      f[2],           f[3],                f[4], f[5], f[6],
-                              n[7], (uint32_t)n[8]};
+    *o = (mllm_train_options){
+        n[0], (int)n[1], (uint32_t)n[2], (mllm_schedule)n[3], f[0], f[1], n[4], n[5], n[6], f[2], f[3], f[4],
+        f[5], f[6],      n[7],           (uint32_t)n[8]};
     mllm_error why = {0};
     if (mllm_train_options_check(o, &why) != MLLM_OK) return mllm_fail(err, MLLM_E_FORMAT, "%s: %s", path, why.message);
     return MLLM_OK;
@@ -119,8 +125,8 @@ mllm_trainer *mllm_trainer_resume(const char *path, mllm_error *err) {
         mllm_layout l;
         code = mllm_layout_init(&l, &b, err);
         if (code == MLLM_OK && l.floats != s[5])
-            code = mllm_fail(err, MLLM_E_FORMAT, "%s: %llu parameters; its shapes have %zu", path, (unsigned long long)s[5],
-                             l.floats);
+            code = mllm_fail(err, MLLM_E_FORMAT, "%s: %llu parameters; its shapes have %zu", path,
+                             (unsigned long long)s[5], l.floats);
         mllm_layout_free(&l);
     }
     if (code == MLLM_OK) t = mllm_trainer_alloc(&b, &o, err);
@@ -175,8 +181,10 @@ static bool export_row(void *ctx, mllm_role role, uint32_t index, size_t row, fl
     return true;
 }
 
-mllm_code mllm_trainer_export(mllm_trainer *t, const char *path, mllm_type type, const mllm_vocab *vocab,
-                              const char *chat_template, const char *card_json, mllm_error *err) {
+mllm_code mllm_trainer_export(mllm_trainer *t, const char *path, mllm_type type, const char *name,
+                              const mllm_vocab *vocab, const char *chat_template, const char *card_json,
+                              mllm_error *err) {
+    if (name) snprintf(t->b.name, sizeof t->b.name, "%s", name);
     mllm_checkpoint_writing w = {path, &t->b, vocab, chat_template, card_json, type, export_row, t};
     return mllm_checkpoint_write(&w, err);
 }

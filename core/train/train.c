@@ -207,6 +207,10 @@ uint64_t mllm_trainer_step_count(const mllm_trainer *t) {
     return t->step;
 }
 
+uint64_t mllm_trainer_total_tokens(const mllm_trainer *t) {
+    return t->total_tokens;
+}
+
 uint64_t mllm_trainer_parameters(const mllm_trainer *t) {
     return mllm_blueprint_parameters(&t->b);
 }
@@ -378,8 +382,8 @@ static mllm_code run_rows(mllm_trainer *t, dealing *d, const mllm_train_row *row
         mllm_code code = mllm_train_row_check(&rows[i], t->b.vocabulary, i + 1, err);
         if (code != MLLM_OK) return code;
         if (rows[i].length - 1 > t->b.context)
-            return mllm_fail(err, MLLM_E_CONTEXT, "row %zu has %u tokens; the context of %u takes %u", i + 1, rows[i].length,
-                             t->b.context, t->b.context + 1);
+            return mllm_fail(err, MLLM_E_CONTEXT, "row %zu has %u tokens; the context of %u takes %u", i + 1,
+                             rows[i].length, t->b.context, t->b.context + 1);
         if (rows[i].length - 1 > longest) longest = rows[i].length - 1;
     }
     mllm_code code = prepare_passes(t, longest, err);
@@ -499,10 +503,11 @@ static mllm_code prepare_order(mllm_trainer *t, size_t rows, mllm_error *err) {
 
 static mllm_code check_data(const mllm_trainer *t, const mllm_train_data *data, mllm_error *err) {
     if (mllm_train_data_rows(data) == 0) return mllm_fail(err, MLLM_E_ARGUMENT, "the data has no rows");
-    if (mllm_train_data_rows(data) > UINT32_MAX) return mllm_fail(err, MLLM_E_LIMIT, "the data has more than 2^32 rows");
+    if (mllm_train_data_rows(data) > UINT32_MAX)
+        return mllm_fail(err, MLLM_E_LIMIT, "the data has more than 2^32 rows");
     if (mllm_train_data_largest_id(data) >= (int64_t)t->b.vocabulary)
-        return mllm_fail(err, MLLM_E_TOKEN, "the data has token %d; the vocabulary has %u", mllm_train_data_largest_id(data),
-                         t->b.vocabulary);
+        return mllm_fail(err, MLLM_E_TOKEN, "the data has token %d; the vocabulary has %u",
+                         mllm_train_data_largest_id(data), t->b.vocabulary);
     if (mllm_train_data_longest(data) - 1 > t->b.context)
         return mllm_fail(err, MLLM_E_CONTEXT, "the data has a row of %u tokens; the context of %u takes %u",
                          mllm_train_data_longest(data), t->b.context, t->b.context + 1);
@@ -549,7 +554,8 @@ mllm_code mllm_trainer_next(mllm_trainer *t, const mllm_train_data *data, mllm_t
     return code;
 }
 
-mllm_code mllm_trainer_evaluate(mllm_trainer *t, const mllm_train_data *data, mllm_train_score *score, mllm_error *err) {
+mllm_code mllm_trainer_evaluate(mllm_trainer *t, const mllm_train_data *data, mllm_train_score *score,
+                                mllm_error *err) {
     mllm_code code = check_data(t, data, err);
     if (code != MLLM_OK) return code;
     size_t count = mllm_train_data_rows(data);

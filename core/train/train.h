@@ -14,18 +14,18 @@ typedef enum { MLLM_SCHEDULE_COSINE, MLLM_SCHEDULE_WSD } mllm_schedule;
 
 typedef struct {
     uint64_t seed;
-    int threads;               /* 0: one per real core */
-    uint32_t shards;           /* 0: 8, fewer for large models (each holds gradients of the model's size) */
+    int threads; /* 0: one per real core */
+    uint32_t shards; /* 0: 8, fewer for large models (each holds gradients of the model's size) */
     mllm_schedule schedule;
-    double learning_rate;      /* the peak */
-    double floor;              /* the last step's rate, as a share of the peak */
-    uint64_t warmup, steps;    /* in steps; warmup is linear */
-    uint64_t cooldown;         /* WSD: the last steps, in which the rate falls linearly to the floor */
-    double decay;              /* decoupled weight decay of matrices, per unit of learning rate */
-    double clip;               /* largest norm of the gradient; 0: no clipping */
+    double learning_rate; /* the peak */
+    double floor; /* the last step's rate, as a share of the peak */
+    uint64_t warmup, steps; /* in steps; warmup is linear */
+    uint64_t cooldown; /* WSD: the last steps, in which the rate falls linearly to the floor */
+    double decay; /* decoupled weight decay of matrices, per unit of learning rate */
+    double clip; /* largest norm of the gradient; 0: no clipping */
     double beta1, beta2, epsilon;
-    uint64_t batch_tokens;     /* of a batch drawn from data: rows are added until it has as many tokens */
-    uint32_t pack_tokens;      /* a longer row makes its pack longer */
+    uint64_t batch_tokens; /* of a batch drawn from data: rows are added until it has as many tokens */
+    uint32_t pack_tokens; /* a longer row makes its pack longer */
 } mllm_train_options;
 /* seed 1, cosine, rate 1e-3, floor 0.1, warmup 100, steps 1000, cooldown 200, decay 0.1, clip 1, betas 0.9 0.95, epsilon 1e-8,
  * batch 8192, pack 512. */
@@ -37,16 +37,16 @@ mllm_code mllm_train_options_check(const mllm_train_options *o, mllm_error *err)
 double mllm_schedule_rate(const mllm_train_options *o, uint64_t step);
 
 typedef struct {
-    uint64_t step;        /* steps done, this one included */
-    double loss;          /* mean cross-entropy (nats) over the weights */
-    uint64_t tokens;      /* positions computed in this step */
-    uint64_t scored;      /* ... that had a weight above 0 */
+    uint64_t step; /* steps done, this one included */
+    double loss; /* mean cross-entropy (nats) over the weights */
+    uint64_t tokens; /* positions computed in this step */
+    uint64_t scored; /* ... that had a weight above 0 */
     double gradient_norm; /* before clipping */
     double learning_rate;
     double seconds;
-    double epoch;         /* passes over the data so far, with a fraction; 0 without data */
+    double epoch; /* passes over the data so far, with a fraction; 0 without data */
     uint64_t total_tokens;
-    bool skipped;         /* the gradient was not finite: nothing was changed */
+    bool skipped; /* the gradient was not finite: nothing was changed */
 } mllm_train_stats;
 
 typedef struct mllm_trainer mllm_trainer;
@@ -62,6 +62,7 @@ const mllm_train_options *mllm_trainer_options(const mllm_trainer *t);
 /* Takes over what may change between steps: all but seed and shards. Threads take effect at once. */
 mllm_code mllm_trainer_set_options(mllm_trainer *t, const mllm_train_options *o, mllm_error *err);
 uint64_t mllm_trainer_step_count(const mllm_trainer *t);
+uint64_t mllm_trainer_total_tokens(const mllm_trainer *t); /* positions computed in all steps so far */
 uint64_t mllm_trainer_parameters(const mllm_trainer *t);
 uint64_t mllm_trainer_bytes(const mllm_trainer *t); /* allocated now */
 /* The flat array (see layout.h), for those who look inside. */
@@ -69,13 +70,14 @@ float *mllm_trainer_weights(mllm_trainer *t, const mllm_layout **layout);
 
 /* One step on these rows. MLLM_E_CONTEXT: a row is longer than the context; MLLM_E_ARGUMENT: a row makes no sense, or no token has a weight.
  * Nothing is changed then. */
-mllm_code mllm_trainer_step(mllm_trainer *t, const mllm_train_row *rows, size_t count, mllm_train_stats *stats, mllm_error *err);
+mllm_code mllm_trainer_step(mllm_trainer *t, const mllm_train_row *rows, size_t count, mllm_train_stats *stats,
+                            mllm_error *err);
 /* One step on the next batch of `data`: rows in an order shuffled anew for each epoch, from seed and epoch. The place is part of the
  * trainer's state; other data (by fingerprint) starts at its beginning. */
 mllm_code mllm_trainer_next(mllm_trainer *t, const mllm_train_data *data, mllm_train_stats *stats, mllm_error *err);
 
 typedef struct {
-    double loss;     /* mean over the weights */
+    double loss; /* mean over the weights */
     double accuracy; /* share of the scored tokens that have the largest logit */
     uint64_t tokens, scored;
 } mllm_train_score;
@@ -86,8 +88,9 @@ mllm_code mllm_trainer_logits(mllm_trainer *t, const mllm_token *ids, size_t cou
 /* Everything a run needs to go on to the same numbers: blueprint, options, weights, moments, place in the data. Atomic. */
 mllm_code mllm_trainer_save(mllm_trainer *t, const char *path, mllm_error *err);
 mllm_trainer *mllm_trainer_resume(const char *path, mllm_error *err);
-/* A GGUF file. Card, vocabulary and template may be NULL. */
-mllm_code mllm_trainer_export(mllm_trainer *t, const char *path, mllm_type type, const mllm_vocab *vocab,
-                              const char *chat_template, const char *card_json, mllm_error *err);
+/* A GGUF file. Name, vocabulary, template and card (the text of a JSON object) may be NULL. */
+mllm_code mllm_trainer_export(mllm_trainer *t, const char *path, mllm_type type, const char *name,
+                              const mllm_vocab *vocab, const char *chat_template, const char *card_json,
+                              mllm_error *err);
 
 #endif

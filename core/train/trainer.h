@@ -17,10 +17,10 @@ struct mllm_trainer {
     mllm_layout l;
     mllm_train_options o;
     mllm_team *team;
-    float *params, *m, *v;  /* [l.floats] */
-    float **gradients;      /* [shards][l.floats]; after the reduction shard 0 holds the sum */
+    float *params, *m, *v; /* [l.floats] */
+    float **gradients; /* [shards][l.floats]; after the reduction shard 0 holds the sum */
     mllm_param_chunk *chunks;
-    double *squares;        /* [chunk_count] of the gradient */
+    double *squares; /* [chunk_count] of the gradient */
     size_t chunk_count;
     /* per thread, made when they are first needed */
     mllm_pass **passes;

@@ -9,6 +9,7 @@ for _, name in ipairs{"version", "load", "logits", "sampler", "grammar", "json",
 local files = {
   toolcall = "mobilellm.toolcall",
   tools = "mobilellm.tools",
+  train = "mobilellm.train",
 }
 
 return setmetatable(mobilellm, {

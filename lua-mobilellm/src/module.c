@@ -1,5 +1,6 @@
 /* module.c - mobilellm.core: one table that every file of this directory adds its functions to. */
 #include "binding.h"
+#include "train.h"
 
 #include <time.h>
 
@@ -18,6 +19,8 @@ static void (*const openers[])(lua_State *L) = {
     mllm_lua_open_json,
     mllm_lua_open_logits,
     mllm_lua_open_sampler,
+    mllm_lua_open_train_data,
+    mllm_lua_open_trainer,
     NULL,
 };
 

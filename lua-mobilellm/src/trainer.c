@@ -1,0 +1,423 @@
+/* trainer.c - the trainer. The loop around it (trainer:run) is Lua: mobilellm/train/init.lua.
+ *
+ *   local trainer = mobilellm.train.new{
+ *     shape = {vocabulary=, width=, heads=, kv_heads=, head_size=64, ffn=, blocks=, passes=1|2, shared_ffn=false, tied=true,
+ *              context=512, rope_base=10000, norm_epsilon=1e-5, qk_norm=false, qkv_bias=false, output_bias=false},
+ *     base = path or model,              -- instead of shape: go on from its weights
+ *     vocabulary = vocab, name = text,   -- for export; shape.vocabulary may be left out when a vocabulary is given
+ *     seed=1, threads=0, shards=0, learning_rate=1e-3, schedule="cosine"|"wsd", floor=0.1, warmup=100, steps=1000, cooldown=200,
+ *     decay=0.1, clip=1, beta1=0.9, beta2=0.95, epsilon=1e-8, batch_tokens=8192, pack_tokens=512}
+ *   trainer:step(rows) -> loss, stats      rows: list of {ids=, prompt= | weights=, weight=, prompt_weight=}
+ *   trainer:next(data) -> loss, stats      one batch of about batch_tokens, shuffled anew each epoch
+ *       stats: step loss tokens scored grad_norm learning_rate seconds epoch total_tokens skipped
+ *   trainer:run{data=, steps=, ...}        see mobilellm/train/init.lua
+ *   trainer:evaluate(data) -> loss, {loss=, tokens=, scored=, accuracy=}
+ *   trainer:logits(ids) -> list of numbers, index id + 1: the logits after ids
+ *   trainer:info() -> {parameters, bytes, step, total_tokens, vocabulary, width, ..., and every option}
+ *   trainer:set{...}                       changes options (not seed, shards)
+ *   trainer:save(path)                     checkpoint; mobilellm.train.resume(path, {vocabulary=, and options that change})
+ *   trainer:export(path, {type="f32"|"f16"|"bf16"|"q8_0"|"q4_0", card={}, chat_template=, vocabulary=, name=})
+ *   trainer:close()
+ * Misuse raises; a full disk, a damaged file, a row longer than the context return nil, message, code. */
+#include "train.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "json.h"
+#include "vocab.h"
+
+/* Until the linker finds them. */
+#pragma weak mllm_checkpoint_open
+#pragma weak mllm_checkpoint_close
+#pragma weak mllm_checkpoint_vocab
+#pragma weak mllm_checkpoint_chat_template
+#pragma weak mllm_vocab_size
+#pragma weak mllm_lua_check_vocab
+
+typedef struct {
+    mllm_lua_object object;
+    mllm_trainer *trainer;
+    mllm_checkpoint *base; /* open as long as the trainer, for its vocabulary; NULL without */
+} trainer_object;
+
+static void close_trainer(void *object) {
+    trainer_object *t = object;
+    mllm_trainer_free(t->trainer);
+    if (t->base) mllm_checkpoint_close(t->base);
+    t->trainer = NULL;
+    t->base = NULL;
+}
+
+static const mllm_lua_class class_trainer = {"mobilellm.trainer", "trainer", sizeof(trainer_object), close_trainer};
+
+static mllm_trainer *check_trainer(lua_State *L, int index) {
+    return ((trainer_object *)mllm_lua_check(L, index, &class_trainer))->trainer;
+}
+
+/* -------------------------------------------------------------- options */
+
+#define OPTION_NAMES                                                                                                   \
+    "vocabulary", "name", "threads", "learning_rate", "schedule", "floor", "warmup", "steps", "cooldown", "decay",     \
+        "clip", "beta1", "beta2", "epsilon", "batch_tokens", "pack_tokens"
+static const char *const new_names[] = {"shape", "base", "seed", "shards", OPTION_NAMES, NULL};
+static const char *const change_names[] = {OPTION_NAMES, NULL};
+static const char *const shape_names[] = {"vocabulary",  "width",     "heads",        "kv_heads",   "head_size",
+                                          "ffn",         "blocks",    "passes",       "shared_ffn", "tied",
+                                          "context",     "rope_base", "norm_epsilon", "qk_norm",    "qkv_bias",
+                                          "output_bias", NULL};
+
+static void read_options(lua_State *L, int index, mllm_train_options *o) {
+    const int64_t large = (int64_t)1 << 50;
+    o->seed = (uint64_t)mllm_lua_option_integer(L, index, "seed", (int64_t)o->seed, INT64_MIN, INT64_MAX);
+    o->threads = (int)mllm_lua_option_integer(L, index, "threads", o->threads, 0, 1024);
+    o->shards = (uint32_t)mllm_lua_option_integer(L, index, "shards", o->shards, 0, 256);
+    o->learning_rate = mllm_lua_option_number(L, index, "learning_rate", o->learning_rate, 0, INFINITY);
+    o->floor = mllm_lua_option_number(L, index, "floor", o->floor, 0, 1);
+    o->warmup = (uint64_t)mllm_lua_option_integer(L, index, "warmup", (int64_t)o->warmup, 0, large);
+    o->steps = (uint64_t)mllm_lua_option_integer(L, index, "steps", (int64_t)o->steps, 1, large);
+    o->cooldown = (uint64_t)mllm_lua_option_integer(L, index, "cooldown", (int64_t)o->cooldown, 0, large);
+    o->decay = mllm_lua_option_number(L, index, "decay", o->decay, 0, INFINITY);
+    o->clip = mllm_lua_option_number(L, index, "clip", o->clip, 0, INFINITY);
+    o->beta1 = mllm_lua_option_number(L, index, "beta1", o->beta1, 0, 1);
+    o->beta2 = mllm_lua_option_number(L, index, "beta2", o->beta2, 0, 1);
+    o->epsilon = mllm_lua_option_number(L, index, "epsilon", o->epsilon, 0, 1);
+    o->batch_tokens = (uint64_t)mllm_lua_option_integer(L, index, "batch_tokens", (int64_t)o->batch_tokens, 1, large);
+    o->pack_tokens = (uint32_t)mllm_lua_option_integer(L, index, "pack_tokens", o->pack_tokens, 1, 1 << 24);
+    const char *schedule = mllm_lua_option_string(L, index, "schedule", NULL);
+    if (!schedule) return;
+    if (strcmp(schedule, "cosine") == 0)
+        o->schedule = MLLM_SCHEDULE_COSINE;
+    else if (strcmp(schedule, "wsd") == 0)
+        o->schedule = MLLM_SCHEDULE_WSD;
+    else
+        luaL_error(L, "option 'schedule': 'cosine' or 'wsd' expected, got '%s'", schedule);
+}
+
+/* The value of option `vocabulary` is kept with the trainer at `object`. */
+static void keep_vocab(lua_State *L, int object, int options) {
+    if (mllm_lua_option(L, options, "vocabulary")) {
+        mllm_lua_check_vocab(L, lua_gettop(L));
+        mllm_lua_pushkept(L, object);
+        lua_pushvalue(L, -2);
+        lua_setfield(L, -2, "vocabulary");
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+}
+
+static void keep_name(lua_State *L, int object, int options) {
+    const char *name = mllm_lua_option_string(L, options, "name", NULL);
+    if (!name) return;
+    mllm_lua_pushkept(L, object);
+    lua_pushstring(L, name);
+    lua_setfield(L, -2, "name");
+    lua_pop(L, 1);
+}
+
+/* Numbers and flags of `shape`; the steps are made by the caller. */
+static void read_shape(lua_State *L, int shape, int options, mllm_blueprint *b) {
+    int64_t vocabulary = 0;
+    mllm_lua_options(L, shape, "shape", shape_names);
+    if (mllm_lua_option(L, options, "vocabulary")) vocabulary = mllm_vocab_size(mllm_lua_check_vocab(L, lua_gettop(L)));
+    lua_pop(L, 1);
+    memset(b, 0, sizeof *b);
+    snprintf(b->architecture, sizeof b->architecture, "mobilellm");
+    snprintf(b->name, sizeof b->name, "%s", mllm_lua_option_string(L, options, "name", ""));
+    b->vocabulary = (uint32_t)mllm_lua_option_integer(L, shape, "vocabulary", vocabulary, 1, MLLM_MAX_VOCABULARY);
+    if (b->vocabulary == 0) luaL_error(L, "shape: 'vocabulary' is missing");
+    if ((int64_t)b->vocabulary < vocabulary)
+        luaL_error(L, "shape: 'vocabulary' is %d, but the vocabulary has %d tokens", (int)b->vocabulary,
+                   (int)vocabulary);
+    b->width = (uint32_t)mllm_lua_option_integer(L, shape, "width", 0, 1, MLLM_MAX_WIDTH);
+    b->blocks = (uint32_t)mllm_lua_option_integer(L, shape, "blocks", 0, 1, MLLM_MAX_STEPS);
+    b->heads = (uint32_t)mllm_lua_option_integer(L, shape, "heads", 0, 1, MLLM_MAX_WIDTH);
+    b->ffn_width = (uint32_t)mllm_lua_option_integer(L, shape, "ffn", 0, 1, 16 * MLLM_MAX_WIDTH);
+    if (!b->width || !b->blocks || !b->heads || !b->ffn_width)
+        luaL_error(L, "shape: width, blocks, heads and ffn are needed");
+    b->kv_heads = (uint32_t)mllm_lua_option_integer(L, shape, "kv_heads", b->heads, 1, b->heads);
+    b->head_size = (uint32_t)mllm_lua_option_integer(L, shape, "head_size", 64, 1, 4096);
+    b->rope_size = b->head_size;
+    b->context = (uint32_t)mllm_lua_option_integer(L, shape, "context", 512, 1, MLLM_MAX_CONTEXT);
+    b->rope_base = (float)mllm_lua_option_number(L, shape, "rope_base", 10000, 1, 1e12);
+    b->rope_factor = 1;
+    b->norm_epsilon = (float)mllm_lua_option_number(L, shape, "norm_epsilon", 1e-5, 1e-12, 1);
+    b->tied_embedding = mllm_lua_option_boolean(L, shape, "tied", true);
+    b->qk_norm = mllm_lua_option_boolean(L, shape, "qk_norm", false);
+    b->qkv_bias = mllm_lua_option_boolean(L, shape, "qkv_bias", false);
+    b->output_bias = mllm_lua_option_boolean(L, shape, "output_bias", false);
+}
+
+/* Path of the model at the top: a string, or a model object (through its own info). */
+static const char *base_path(lua_State *L) {
+    if (lua_type(L, -1) == LUA_TSTRING) return lua_tostring(L, -1);
+    lua_getfield(L, -1, "info");
+    lua_pushvalue(L, -2);
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, "path");
+    return luaL_checkstring(L, -1);
+}
+
+static int train_new(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    mllm_lua_options(L, 1, "train.new", new_names);
+    mllm_train_options o = mllm_train_defaults();
+    read_options(L, 1, &o);
+    trainer_object *t = mllm_lua_new(L, &class_trainer); /* 2 */
+    keep_vocab(L, 2, 1);
+    keep_name(L, 2, 1);
+    bool shaped = mllm_lua_option(L, 1, "shape"); /* 3 */
+    bool based = mllm_lua_option(L, 1, "base"); /* 4 */
+    if (shaped == based) return luaL_error(L, "train.new: either 'shape' or 'base' is needed");
+    mllm_error err;
+    if (based) {
+        t->base = mllm_checkpoint_open(base_path(L), false, &err);
+        if (!t->base) return mllm_lua_fail(L, &err);
+        t->trainer = mllm_trainer_from(t->base, &o, &err);
+    } else {
+        mllm_blueprint b;
+        if (!lua_istable(L, 3)) return luaL_error(L, "option 'shape': table expected, got %s", luaL_typename(L, 3));
+        read_shape(L, 3, 1, &b);
+        uint32_t passes = (uint32_t)mllm_lua_option_integer(L, 3, "passes", 1, 1, 2);
+        bool shared = mllm_lua_option_boolean(L, 3, "shared_ffn", false);
+        mllm_code code = mllm_blueprint_make_steps(&b, passes, shared, &err);
+        if (code == MLLM_OK) code = mllm_blueprint_check(&b, "shape", &err);
+        if (code == MLLM_E_FORMAT) err.code = MLLM_E_ARGUMENT; /* not a file's fault, the caller's */
+        if (code == MLLM_OK) t->trainer = mllm_trainer_new(&b, &o, &err);
+        mllm_blueprint_free(&b);
+    }
+    if (!t->trainer) {
+        if (t->base) mllm_checkpoint_close(t->base);
+        t->base = NULL;
+        return mllm_lua_fail(L, &err);
+    }
+    t->object.open = true;
+    lua_pushvalue(L, 2);
+    return 1;
+}
+
+static int train_resume(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1);
+    mllm_lua_options(L, 2, "train.resume", change_names);
+    lua_settop(L, 2);
+    trainer_object *t = mllm_lua_new(L, &class_trainer); /* 3 */
+    keep_vocab(L, 3, 2);
+    keep_name(L, 3, 2);
+    mllm_train_options o = mllm_train_defaults();
+    read_options(L, 2, &o); /* wrong ones raise before anything is opened */
+    mllm_error err;
+    t->trainer = mllm_trainer_resume(path, &err);
+    if (!t->trainer) return mllm_lua_fail(L, &err);
+    t->object.open = true;
+    o = *mllm_trainer_options(t->trainer);
+    read_options(L, 2, &o);
+    if (mllm_trainer_set_options(t->trainer, &o, &err) != MLLM_OK) return mllm_lua_fail(L, &err);
+    lua_pushvalue(L, 3);
+    return 1;
+}
+
+static int trainer_set(lua_State *L) {
+    mllm_trainer *t = check_trainer(L, 1);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    mllm_lua_options(L, 2, "trainer:set", change_names);
+    mllm_train_options o = *mllm_trainer_options(t);
+    read_options(L, 2, &o);
+    keep_vocab(L, 1, 2);
+    keep_name(L, 1, 2);
+    mllm_error err;
+    if (mllm_trainer_set_options(t, &o, &err) != MLLM_OK) return mllm_lua_fail(L, &err);
+    lua_settop(L, 1);
+    return 1;
+}
+
+/* ---------------------------------------------------------------- steps */
+
+static void set_number(lua_State *L, const char *name, double v) {
+    lua_pushnumber(L, v);
+    lua_setfield(L, -2, name);
+}
+
+static void set_integer(lua_State *L, const char *name, uint64_t v) {
+    mllm_lua_pushinteger(L, (int64_t)v);
+    lua_setfield(L, -2, name);
+}
+
+static void set_boolean(lua_State *L, const char *name, bool v) {
+    lua_pushboolean(L, v);
+    lua_setfield(L, -2, name);
+}
+
+static int push_stats(lua_State *L, const mllm_train_stats *s) {
+    lua_pushnumber(L, s->loss);
+    lua_createtable(L, 0, 10);
+    set_integer(L, "step", s->step);
+    set_number(L, "loss", s->loss);
+    set_integer(L, "tokens", s->tokens);
+    set_integer(L, "scored", s->scored);
+    set_number(L, "grad_norm", s->gradient_norm);
+    set_number(L, "learning_rate", s->learning_rate);
+    set_number(L, "seconds", s->seconds);
+    set_number(L, "epoch", s->epoch);
+    set_integer(L, "total_tokens", s->total_tokens);
+    set_boolean(L, "skipped", s->skipped);
+    return 2;
+}
+
+static int trainer_step(lua_State *L) {
+    mllm_trainer *t = check_trainer(L, 1);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    lua_settop(L, 2);
+    mllm_train_data *data = mllm_lua_new_data(L);
+    mllm_error err;
+    size_t count = lua_rawlen(L, 2);
+    for (size_t i = 1; i <= count; i++) {
+        lua_rawgeti(L, 2, (int)i);
+        if (mllm_lua_add_row(L, data, -1, &err) != MLLM_OK) return mllm_lua_fail(L, &err);
+        lua_pop(L, 1);
+    }
+    mllm_train_row *rows = mllm_lua_buffer(L, count, sizeof *rows);
+    for (size_t i = 0; i < count; i++) rows[i] = mllm_train_data_row(data, i);
+    mllm_train_stats stats;
+    if (mllm_trainer_step(t, rows, count, &stats, &err) != MLLM_OK) return mllm_lua_fail(L, &err);
+    return push_stats(L, &stats);
+}
+
+static int trainer_next(lua_State *L) {
+    mllm_trainer *t = check_trainer(L, 1);
+    const mllm_train_data *data = mllm_lua_check_data(L, 2);
+    mllm_train_stats stats;
+    mllm_error err;
+    if (mllm_trainer_next(t, data, &stats, &err) != MLLM_OK) return mllm_lua_fail(L, &err);
+    return push_stats(L, &stats);
+}
+
+static int trainer_evaluate(lua_State *L) {
+    mllm_trainer *t = check_trainer(L, 1);
+    const mllm_train_data *data = mllm_lua_check_data(L, 2);
+    mllm_train_score s;
+    mllm_error err;
+    if (mllm_trainer_evaluate(t, data, &s, &err) != MLLM_OK) return mllm_lua_fail(L, &err);
+    lua_pushnumber(L, s.loss);
+    lua_createtable(L, 0, 4);
+    set_number(L, "loss", s.loss);
+    set_number(L, "accuracy", s.accuracy);
+    set_integer(L, "tokens", s.tokens);
+    set_integer(L, "scored", s.scored);
+    return 2;
+}
+
+static int trainer_logits(lua_State *L) {
+    mllm_trainer *t = check_trainer(L, 1);
+    size_t count;
+    luaL_checktype(L, 2, LUA_TTABLE);
+    const mllm_token *ids = mllm_lua_check_tokens(L, 2, &count);
+    uint32_t vocabulary = mllm_trainer_blueprint(t)->vocabulary;
+    float *logits = mllm_lua_buffer(L, vocabulary, sizeof *logits);
+    mllm_error err;
+    if (mllm_trainer_logits(t, ids, count, logits, &err) != MLLM_OK) return mllm_lua_fail(L, &err);
+    lua_createtable(L, (int)vocabulary, 0);
+    for (uint32_t i = 0; i < vocabulary; i++) {
+        lua_pushnumber(L, (double)logits[i]);
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+    return 1;
+}
+
+static int trainer_info(lua_State *L) {
+    const mllm_trainer *t = check_trainer(L, 1);
+    const mllm_blueprint *b = mllm_trainer_blueprint(t);
+    const mllm_train_options *o = mllm_trainer_options(t);
+    lua_createtable(L, 0, 32);
+    set_integer(L, "parameters", mllm_trainer_parameters(t));
+    set_integer(L, "bytes", mllm_trainer_bytes(t));
+    set_integer(L, "step", mllm_trainer_step_count(t));
+    set_integer(L, "total_tokens", mllm_trainer_total_tokens(t));
+    set_integer(L, "vocabulary", b->vocabulary);
+    set_integer(L, "width", b->width);
+    set_integer(L, "heads", b->heads);
+    set_integer(L, "kv_heads", b->kv_heads);
+    set_integer(L, "head_size", b->head_size);
+    set_integer(L, "ffn", b->ffn_width);
+    set_integer(L, "blocks", b->blocks);
+    set_integer(L, "steps_of_model", b->step_count);
+    set_integer(L, "ffns", b->ffns);
+    set_integer(L, "context", b->context);
+    set_boolean(L, "tied", b->tied_embedding);
+    mllm_lua_pushinteger(L, (int64_t)o->seed);
+    lua_setfield(L, -2, "seed");
+    set_integer(L, "threads", (uint64_t)o->threads);
+    set_integer(L, "shards", o->shards);
+    set_number(L, "learning_rate", o->learning_rate);
+    set_number(L, "floor", o->floor);
+    set_integer(L, "warmup", o->warmup);
+    set_integer(L, "steps", o->steps);
+    set_integer(L, "cooldown", o->cooldown);
+    set_number(L, "decay", o->decay);
+    set_number(L, "clip", o->clip);
+    set_number(L, "beta1", o->beta1);
+    set_number(L, "beta2", o->beta2);
+    set_number(L, "epsilon", o->epsilon);
+    set_integer(L, "batch_tokens", o->batch_tokens);
+    set_integer(L, "pack_tokens", o->pack_tokens);
+    lua_pushstring(L, o->schedule == MLLM_SCHEDULE_WSD ? "wsd" : "cosine");
+    lua_setfield(L, -2, "schedule");
+    return 1;
+}
+
+/* ---------------------------------------------------------------- files */
+
+static int trainer_save(lua_State *L) {
+    mllm_trainer *t = check_trainer(L, 1);
+    mllm_error err;
+    if (mllm_trainer_save(t, luaL_checkstring(L, 2), &err) != MLLM_OK) return mllm_lua_fail(L, &err);
+    lua_pushboolean(L, true);
+    return 1;
+}
+
+static int trainer_export(lua_State *L) {
+    static const char *const names[] = {"type", "card", "chat_template", "vocabulary", "name", NULL};
+    trainer_object *object = mllm_lua_check(L, 1, &class_trainer);
+    const char *path = luaL_checkstring(L, 2);
+    mllm_lua_options(L, 3, "trainer:export", names);
+    lua_settop(L, 3);
+    keep_vocab(L, 1, 3);
+    keep_name(L, 1, 3);
+    mllm_type type;
+    const char *type_name = mllm_lua_option_string(L, 3, "type", "f32");
+    if (!mllm_type_by_name(type_name, &type)) return luaL_error(L, "option 'type': '%s' is unknown", type_name);
+    const char *template = mllm_lua_option_string(L, 3, "chat_template", NULL), *card = NULL, *name;
+    if (mllm_lua_option(L, 3, "card")) { /* 4 */
+        if (!lua_istable(L, 4)) return luaL_error(L, "option 'card': table expected, got %s", luaL_typename(L, 4));
+        mllm_lua_json_encode(L, 4); /* 5 */
+        card = lua_tostring(L, -1);
+    }
+    mllm_lua_pushkept(L, 1);
+    lua_getfield(L, -1, "name");
+    name = lua_tostring(L, -1);
+    lua_getfield(L, -2, "vocabulary");
+    const mllm_vocab *vocab = NULL;
+    if (!lua_isnil(L, -1)) vocab = mllm_lua_check_vocab(L, lua_gettop(L));
+    if (!vocab && object->base) {
+        vocab = mllm_checkpoint_vocab(object->base);
+        if (!template) template = mllm_checkpoint_chat_template(object->base);
+    }
+    mllm_error err;
+    if (mllm_trainer_export(object->trainer, path, type, name, vocab, template, card, &err) != MLLM_OK)
+        return mllm_lua_fail(L, &err);
+    lua_pushboolean(L, true);
+    return 1;
+}
+
+void mllm_lua_open_trainer(lua_State *L) {
+    static const luaL_Reg methods[] = {
+        {"step", trainer_step},     {"next", trainer_next},     {"evaluate", trainer_evaluate},
+        {"logits", trainer_logits}, {"info", trainer_info},     {"set", trainer_set},
+        {"save", trainer_save},     {"export", trainer_export}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"new", train_new}, {"resume", train_resume}, {NULL, NULL}};
+    mllm_lua_class_open(L, &class_trainer, methods, NULL);
+    mllm_lua_train_table(L);
+    luaL_setfuncs(L, functions, 0);
+    lua_pop(L, 1);
+}
