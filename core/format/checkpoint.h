@@ -26,9 +26,9 @@ typedef bool (*mllm_weight_row_fn)(void *ctx, mllm_role role, uint32_t index, si
 typedef struct {
     const char *path;
     const mllm_blueprint *blueprint;
-    const mllm_vocab *vocab;         /* may be NULL */
-    const char *chat_template;       /* may be NULL */
-    const char *metadata_json;       /* may be NULL: an object of strings, stored under "mobilellm.card" */
+    const mllm_vocab *vocab; /* may be NULL */
+    const char *chat_template; /* may be NULL */
+    const char *metadata_json; /* may be NULL: an object of strings, stored under "mobilellm.card" */
     mllm_type type;
     mllm_weight_row_fn row;
     void *ctx;

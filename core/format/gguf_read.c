@@ -15,6 +15,7 @@
 #include "../base/alloc.h"
 #include "../base/error.h"
 #include "../base/file_map.h"
+#include "../base/order.h"
 
 enum { MAX_KEYS = 4096, MAX_TENSORS = 1 << 16, MAX_KEY_LENGTH = 65535, MAX_NAME_LENGTH = 1024, MAX_DIMENSIONS = 4 };
 enum { MAX_ALIGNMENT = 1 << 20 };
@@ -207,29 +208,14 @@ static mllm_code read_tensor(reader *r, entry *t) {
     return MLLM_OK;
 }
 
-/* Heap sort of indices: no recursion, no memory, n log n whatever a file holds. */
-static bool before(const entry *t, bool by_offset, uint32_t a, uint32_t b) {
-    return by_offset ? t[a].offset < t[b].offset : strcmp(t[a].name, t[b].name) < 0;
+static bool offset_before(const void *ctx, uint32_t a, uint32_t b) {
+    const entry *t = ctx;
+    return t[a].offset < t[b].offset;
 }
 
-static void sift(const entry *t, bool by_offset, uint32_t *order, size_t root, size_t n) {
-    for (size_t child; (child = 2 * root + 1) < n; root = child) {
-        if (child + 1 < n && before(t, by_offset, order[child], order[child + 1])) child++;
-        if (!before(t, by_offset, order[root], order[child])) return;
-        uint32_t swap = order[root];
-        order[root] = order[child];
-        order[child] = swap;
-    }
-}
-
-static void sort(const entry *t, bool by_offset, uint32_t *order, size_t n) {
-    for (size_t i = n / 2; i-- > 0;) sift(t, by_offset, order, i, n);
-    for (size_t i = n; i-- > 1;) {
-        uint32_t swap = order[0];
-        order[0] = order[i];
-        order[i] = swap;
-        sift(t, by_offset, order, 0, i);
-    }
+static bool name_before(const void *ctx, uint32_t a, uint32_t b) {
+    const entry *t = ctx;
+    return strcmp(t[a].name, t[b].name) < 0;
 }
 
 static mllm_code read_tensors(reader *r, uint64_t count) {
@@ -269,7 +255,7 @@ static mllm_code place_tensors(reader *r, uint64_t alignment) {
         r->what = "the padding before the data";
         return truncated(r, start - r->at);
     }
-    sort(g->tensors, true, g->by_name, n);
+    mllm_order(g->by_name, n, offset_before, g->tensors);
     for (size_t i = 0; i < n; i++) {
         entry *t = &g->tensors[g->by_name[i]];
         if (t->offset % alignment)
@@ -288,7 +274,7 @@ static mllm_code place_tensors(reader *r, uint64_t alignment) {
                              last->name, t->name, (unsigned long long)t->offset);
         t->tensor.data = g->map.data + start + t->offset;
     }
-    sort(g->tensors, false, g->by_name, n);
+    mllm_order(g->by_name, n, name_before, g->tensors);
     for (size_t i = 1; i < n; i++) {
         const char *name = g->tensors[g->by_name[i]].name;
         if (strcmp(g->tensors[g->by_name[i - 1]].name, name) == 0)
