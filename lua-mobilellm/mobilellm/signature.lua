@@ -1,0 +1,211 @@
+-- The prompt form of our own tool-calling models, as data: how tools, messages and calls are written. Training, evaluation and
+-- agents all write and read through this file, so they cannot disagree.
+--
+--   <|begin|><|tools|>light.turn_on( entity_id, brightness?: integer, color?) Turn a device on
+--   lock.lock( entity_id) Lock a door
+--   <|system|> Devices:
+--    light.kitchen 'Kitchen Light'
+--   <|user|> set the kitchen light to 40<|assistant|>
+-- and the model goes on with one line for each call, or with nothing at all when no tool fits, and then the end:
+--   <|call|>light.turn_on( entity_id = " light.kitchen", brightness = 40)<|end|>
+--   <|end|>
+--
+-- A small model finds it hard to copy, so a name or a value is cut into the same tokens wherever it stands: names and values follow
+-- a space (a string value begins with one, which reading drops again), tool names follow a control token or a new line. A type is
+-- written when it is not "string", `?` marks what may be left out, and a description that only repeats the name is not written.
+local signature = {}
+
+-- Control tokens, in the order of their ids.
+signature.special = {
+  "<|end|>", "<|begin|>", "<|tools|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<|call|>",
+}
+signature.begin, signature.stop = "<|begin|>", "<|end|>"
+-- The pre-tokenizer: digits apart, punctuation apart from words.
+signature.pre = "smollm"
+
+local known = {}
+for _, spelling in ipairs(signature.special) do known[spelling] = true end
+
+-- The names of a tool's parameters: the required ones as listed, then the others by name.
+function signature.parameters(tool)
+  local schema = tool.parameters or {}
+  local names, required, others = {}, {}, {}
+  for _, name in ipairs(schema.required or {}) do
+    if not required[name] and schema.properties and schema.properties[name] then
+      required[name] = true
+      names[#names + 1] = name
+    end
+  end
+  for name in pairs(schema.properties or {}) do
+    if not required[name] then others[#others + 1] = name end
+  end
+  table.sort(others)
+  for _, name in ipairs(others) do names[#names + 1] = name end
+  return names, required
+end
+
+local function type_name(schema)
+  if type(schema.enum) == "table" and #schema.enum > 0 then
+    local values = {}
+    for i, value in ipairs(schema.enum) do values[i] = tostring(value) end
+    return table.concat(values, " | ")
+  end
+  local kind = schema.type
+  if kind == "array" then
+    local item = type(schema.items) == "table" and schema.items.type or "string"
+    return (type(item) == "string" and item or "string") .. "[]"
+  end
+  return type(kind) == "string" and kind or "string"
+end
+
+local function words(text)
+  return (text:lower():gsub("[^%w]+", ""))
+end
+
+-- One tool as one line.
+function signature.tool(tool)
+  local names, required = signature.parameters(tool)
+  local written = {}
+  for i, name in ipairs(names) do
+    local kind = type_name(tool.parameters.properties[name])
+    written[i] = " " .. name .. (required[name] and "" or "?") .. (kind == "string" and "" or ": " .. kind)
+  end
+  local line = tool.name .. "(" .. table.concat(written, ",") .. ")"
+  local description = tool.description or ""
+  if description ~= "" and words(description) ~= words(tool.name) then
+    line = line .. " " .. description:gsub("%s+", " ")
+  end
+  return line
+end
+
+-- The prompt as a list of parts; control tokens are the parts whose `control` is true.
+local function parts(tools, messages)
+  local list = {}
+  local function control(spelling) list[#list + 1] = {text = spelling, control = true} end
+  local function plain(text) list[#list + 1] = {text = text} end
+  control "<|begin|>"
+  if tools and #tools > 0 then
+    control "<|tools|>"
+    local lines = {}
+    for i, tool in ipairs(tools) do lines[i] = signature.tool(tool) end
+    plain(table.concat(lines, "\n"))
+  end
+  for _, message in ipairs(messages) do
+    local spelling = "<|" .. message.role .. "|>"
+    if not known[spelling] then error(("signature: a message has the unknown role '%s'"):format(tostring(message.role)), 3) end
+    control(spelling)
+    local text = message.content or ""
+    if text ~= "" then plain(" " .. text:gsub("^%s+", ""):gsub("\n", "\n ")) end
+    if message.role == "assistant" then
+      if message.tool_calls and #message.tool_calls > 0 then
+        control "<|call|>"
+        plain(signature.answer(message.tool_calls, tools))
+      end
+      control "<|end|>"
+    end
+  end
+  control "<|assistant|>"
+  return list
+end
+
+-- The prompt as text, to read; `encode` gives the tokens.
+function signature.render(tools, messages)
+  local list = parts(tools, messages)
+  for i, part in ipairs(list) do list[i] = part.text end
+  return table.concat(list)
+end
+
+local function write(value)
+  local kind = type(value)
+  if kind == "string" then
+    return '" ' .. value:gsub('[\\"]', "\\%0"):gsub("\n", "\\n") .. '"'
+  elseif kind == "table" then
+    local list = {}
+    for i, item in ipairs(value) do list[i] = write(item) end
+    return "[" .. table.concat(list, ", ") .. "]"
+  elseif kind == "number" and value == math.floor(value) and math.abs(value) < 2 ^ 53 then
+    return ("%d"):format(value)
+  end
+  return tostring(value)
+end
+
+local function by_name(tools, name)
+  for _, tool in ipairs(tools or {}) do
+    if tool.name == name then return tool end
+  end
+end
+
+-- One call as text. The arguments come in the order of call.order (a list of names), else in the signature's.
+function signature.call(call, tools)
+  local order = call.order
+  if not order then
+    order = {}
+    local taken = {}
+    local tool = by_name(tools, call.name)
+    for _, name in ipairs(tool and signature.parameters(tool) or {}) do
+      if call.arguments[name] ~= nil then
+        order[#order + 1], taken[name] = name, true
+      end
+    end
+    local others = {}
+    for name in pairs(call.arguments) do
+      if not taken[name] then others[#others + 1] = name end
+    end
+    table.sort(others)
+    for _, name in ipairs(others) do order[#order + 1] = name end
+  end
+  local written = {}
+  for i, name in ipairs(order) do written[i] = " " .. name .. " = " .. write(call.arguments[name]) end
+  return call.name .. "(" .. table.concat(written, ",") .. ")"
+end
+
+-- What the model must say: a line for each call, "" for none.
+function signature.answer(calls, tools)
+  local lines = {}
+  for i, call in ipairs(calls) do lines[i] = signature.call(call, tools) end
+  return table.concat(lines, "\n")
+end
+
+local function append(ids, vocabulary, text, special)
+  local more = vocabulary:tokenize(text, {bos = false, special = special})
+  for i = 1, #more do ids[#ids + 1] = more[i] end
+end
+
+-- The prompt as token ids of `vocabulary` (a model or a trained vocabulary). A control token's spelling in what a person typed stays
+-- text.
+function signature.encode(vocabulary, tools, messages)
+  local ids = {}
+  for _, part in ipairs(parts(tools, messages)) do append(ids, vocabulary, part.text, part.control or false) end
+  return ids
+end
+
+-- The answer as token ids, with the end.
+function signature.encode_answer(vocabulary, calls, tools)
+  local ids = {}
+  if #calls > 0 then
+    append(ids, vocabulary, "<|call|>", true)
+    append(ids, vocabulary, signature.answer(calls, tools), false)
+  end
+  append(ids, vocabulary, "<|end|>", true)
+  return ids
+end
+
+local function trim(value)
+  if type(value) == "string" then return (value:gsub("^ ", "")) end
+  if type(value) == "table" then
+    local copy = setmetatable({}, getmetatable(value))
+    for k, v in pairs(value) do copy[k] = trim(v) end
+    return copy
+  end
+  return value
+end
+
+-- The calls in the text of an answer, and what else stood there.
+function signature.read(text, tools)
+  local result = require "mobilellm".toolcall.parse(text, {format = "mobilellm", tools = tools})
+  local calls = {}
+  for i, call in ipairs(result.calls) do calls[i] = {name = call.name, arguments = trim(call.arguments)} end
+  return calls, result.text or ""
+end
+
+return signature
