@@ -1,0 +1,445 @@
+-- Rows to learn from: reads the files of a directory of calls (see README.md beside this file), and makes each row different every time
+-- it is used: tools shuffled, renamed, added and taken away, parameters left out, values and devices exchanged, letters in lower case.
+-- The model then has to read and copy instead of to remember.
+--
+-- A row is {tools = , messages = , calls = {{name = , arguments = , order = }}, kind = , source = }.
+local json = require "mobilellm".json
+local home_rows = require "home_rows"
+
+local data = {}
+
+-- Random numbers that are the same on every Lua: the minimal standard generator (Park and Miller 1988).
+function data.random(seed)
+  local state = seed % 2147483646 + 1
+  local random = {}
+  function random.number()
+    state = state * 16807 % 2147483647
+    return (state - 1) / 2147483646
+  end
+  function random.integer(low, high) return low + math.floor(random.number() * (high - low + 1)) end
+  function random.chance(share) return random.number() < share end
+  function random.pick(items) return items[random.integer(1, #items)] end
+  function random.shuffle(items)
+    for i = #items, 2, -1 do
+      local j = random.integer(1, i)
+      items[i], items[j] = items[j], items[i]
+    end
+    return items
+  end
+  for _ = 1, 8 do random.number() end -- neighbouring seeds part company
+  return random
+end
+
+-- The rows of a .jsonl or .jsonl.gz file, at most `most`. nil, message when it cannot be read.
+data.read = require "mobilellm.eval".read
+
+function data.last_user(messages)
+  for i = #messages, 1, -1 do
+    if messages[i].role == "user" then return messages[i].content, i end
+  end
+  return ""
+end
+
+-- Plain search with word ends on both sides where the value has letters or digits there.
+local function find_value(text, value, from)
+  from = from or 1
+  while true do
+    local first, last = text:find(value, from, true)
+    if not first then return nil end
+    local before, after = text:sub(first - 1, first - 1), text:sub(last + 1, last + 1)
+    if not (before:find "%w" and value:find "^%w") and not (after:find "%w" and value:find "%w$") then return first, last end
+    from = first + 1
+  end
+end
+data.find_value = find_value
+
+local function first_text(value)
+  if type(value) == "table" then return first_text(value[1]) end
+  if type(value) == "number" and value % 1 == 0 then return ("%d"):format(value) end
+  return value ~= nil and tostring(value) or ""
+end
+
+-- Names of the arguments as they are to be said: those whose values do not stand in the sentence first, then in the sentence's order.
+function data.order(arguments, sentence, required)
+  local place, names, rank = {}, {}, {}
+  for i, name in ipairs(required or {}) do rank[name] = i end
+  for name, value in pairs(arguments) do
+    names[#names + 1] = name
+    local written = first_text(value)
+    place[name] = written ~= "" and find_value(sentence, written) or 0
+  end
+  table.sort(names, function(a, b)
+    if place[a] ~= place[b] then return place[a] < place[b] end
+    local ra, rb = rank[a] or 1000, rank[b] or 1000
+    if ra ~= rb then return ra < rb end
+    return a < b
+  end)
+  return names
+end
+
+local function copy(value)
+  if type(value) ~= "table" then return value end
+  local new = setmetatable({}, getmetatable(value))
+  for k, v in pairs(value) do new[k] = copy(v) end
+  return new
+end
+
+local function tool_of(tools, name)
+  for i, tool in ipairs(tools) do
+    if tool.name == name then return tool, i end
+  end
+end
+
+-- A file's row in the form above: values as spoken where the file has them, of a type that the schema allows.
+function data.clean(row)
+  local calls = {}
+  for i, call in ipairs(row.calls) do
+    local spoken = call.surface or (row.surface and #row.calls == 1 and row.surface) or nil
+    if type(spoken) == "table" and spoken.arguments then spoken = spoken.arguments end
+    local tool = tool_of(row.tools, call.name)
+    local arguments = {}
+    for name, value in pairs(call.arguments) do
+      arguments[name] = copy(value)
+      local as_spoken = type(spoken) == "table" and spoken[name]
+      local schema = tool and tool.parameters.properties[name]
+      if type(as_spoken) == "string" and type(value) == "string" and not (schema and schema.enum) then
+        arguments[name] = as_spoken
+      end
+    end
+    calls[i] = {name = call.name, arguments = arguments}
+  end
+  return {tools = row.tools, messages = row.messages, calls = calls, kind = row.kind, source = row.source, id = row.id}
+end
+
+------------------------------------------------------------------------------------------------------------------ changing rows
+
+local syllables = {}
+for c in ("b d f g k l m n p r s t v z"):gmatch "%a" do
+  for v in ("a e i o u"):gmatch "%a" do syllables[#syllables + 1] = c .. v end
+end
+
+local function invented(random)
+  local parts = {}
+  for i = 1, random.integer(2, 3) do parts[i] = random.pick(syllables) end
+  return table.concat(parts)
+end
+
+local verbs = {"get", "do", "run", "call", "exec", "api", "my", "new", "handle", "process", "request", "tool", "fn", "use"}
+local synonyms = {
+  entity_id = {"entity", "device", "device_id", "target", "id", "target_device", "entity_ids", "which", "object_id"},
+  brightness = {"level", "brightness_pct", "percent", "intensity"}, color = {"colour", "color_name", "rgb", "hue"},
+  temperature = {"degrees", "target_temperature", "temp"}, humidity = {"percent", "target_humidity"},
+  duration = {"length", "how_long", "time_span"}, item = {"entry", "text", "task", "what"},
+  fan_mode = {"mode", "fan"}, hvac_mode = {"mode", "operation_mode"},
+  city = {"town", "city_name", "location_city"}, state = {"region", "us_state", "province"}, country = {"nation", "country_name"},
+  artist = {"musician", "artist_name", "performer", "by_artist"}, artist_name = {"artist", "musician", "performer"},
+  album = {"record", "album_title"}, track = {"song", "song_title", "track_name"}, song_name = {"song", "track", "title"},
+  playlist = {"playlist_name", "list"}, playlist_name = {"playlist", "list"}, playlist_owner = {"owner", "whose_playlist"},
+  service = {"provider", "streaming_service", "app"}, genre = {"music_genre", "style"}, music_genre = {"genre", "style"},
+  year = {"release_year", "decade"}, music_item = {"item_type", "kind_of_music"}, sort = {"order_by", "ranking"},
+  object_name = {"title", "work_title", "name_of_work"}, object_type = {"kind", "type_of_work", "category"},
+  movie_name = {"film", "movie", "movie_title"}, movie_type = {"kind_of_film", "movie_genre"},
+  location_name = {"cinema", "theatre", "venue"}, timeRange = {"time", "when", "time_range", "period"},
+  restaurant_name = {"name_of_restaurant", "place"}, restaurant_type = {"kind_of_place", "venue_type"},
+  party_size_number = {"people", "guests", "seats", "party_size"}, served_dish = {"dish", "meal"}, cuisine = {"food_style", "kitchen"},
+  date = {"day", "on_date", "when_day"}, time = {"at_time", "clock", "hour"}, person = {"name", "who", "contact"},
+  event_name = {"event", "occasion", "appointment"}, place_name = {"place", "location", "where"},
+  house_place = {"room", "area", "location_in_house"}, device_type = {"device", "appliance", "gadget"},
+  color_type = {"color", "colour", "light_color"}, change_amount = {"amount", "by_how_much", "level"},
+  list_name = {"list", "which_list"}, relation = {"relationship", "related_person"}, news_topic = {"topic", "subject"},
+  media_type = {"media", "medium"}, business_name = {"company", "business"}, weather_descriptor = {"weather", "condition"},
+  condition_description = {"condition", "weather"}, condition_temperature = {"warmth", "temperature_words"},
+  definition_word = {"word", "term"}, food_type = {"food", "dish"}, currency_name = {"currency", "money"},
+}
+
+local function camel(name)
+  return (name:gsub("[_.%s-]+(%w)", string.upper))
+end
+
+local function snake(name)
+  return (name:gsub("%.", "_"):gsub("(%l)(%u)", "%1_%2"):lower())
+end
+
+local function new_parameter(random, name)
+  local roll = random.number()
+  if roll < 0.45 and synonyms[name] then return random.pick(synonyms[name])
+  elseif roll < 0.6 then return camel(name)
+  elseif roll < 0.75 then return snake(name) .. random.pick{"_value", "_1", "_text", "_param", "_arg", "_field"}
+  elseif roll < 0.9 then return random.pick{"the_", "in_", "my_", "req_", "arg_"} .. snake(name)
+  end
+  return snake(name):sub(1, random.integer(3, 6))
+end
+
+local function new_tool(random, tool)
+  local roll = random.number()
+  local name = tool.name
+  local described = (tool.description or "") ~= ""
+  if described and roll < 0.35 then return invented(random) .. (random.chance(0.5) and "_" .. invented(random) or "")
+  elseif roll < 0.5 then return camel(name)
+  elseif roll < 0.65 then return snake(name)
+  elseif roll < 0.8 then return random.pick(verbs) .. "_" .. snake(name)
+  elseif roll < 0.9 then return snake(name) .. random.pick{"_v2", "_call", "_action", "_now", "_tool"}
+  end
+  return (name:gsub("^%l", string.upper))
+end
+
+local function rename_parameters(random, tool, calls)
+  local properties, renamed, used = {}, {}, {}
+  local names = {}
+  for name in pairs(tool.parameters.properties) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local new = name
+    if random.chance(0.6) then new = new_parameter(random, name) end
+    if used[new] or tool.parameters.properties[new] then new = name end
+    if used[new] then return end -- an unlucky pair of names: leave the tool alone
+    used[new], renamed[name] = true, new
+    properties[new] = tool.parameters.properties[name]
+  end
+  tool.parameters.properties = properties
+  local required = {}
+  for i, name in ipairs(tool.parameters.required or {}) do required[i] = renamed[name] end
+  tool.parameters.required = required
+  for _, call in ipairs(calls) do
+    if call.name == tool.name then
+      local arguments = {}
+      for name, value in pairs(call.arguments) do arguments[renamed[name] or name] = value end
+      call.arguments = arguments
+      if call.order then
+        for i, name in ipairs(call.order) do call.order[i] = renamed[name] or name end
+      end
+    end
+  end
+end
+
+-- What values the rows have, by tool and parameter: material to exchange.
+function data.pool(rows)
+  local pool, seen = {}, {}
+  for _, row in ipairs(rows) do
+    for _, call in ipairs(row.calls) do
+      for name, value in pairs(call.arguments) do
+        if type(value) == "table" and #value == 1 then value = value[1] end
+        if type(value) == "string" and #value < 40 then
+          local key = call.name .. "\0" .. name
+          if not seen[key .. "\0" .. value] then
+            seen[key .. "\0" .. value] = true
+            pool[key] = pool[key] or {}
+            table.insert(pool[key], value)
+          end
+        end
+      end
+    end
+  end
+  for _, values in pairs(pool) do table.sort(values) end
+  return pool
+end
+
+-- Puts other values of the same kind into the sentence and the call.
+local function exchange_values(random, row, pool)
+  local sentence, at = data.last_user(row.messages)
+  for _, call in ipairs(row.calls) do
+    local names = data.order(call.arguments, sentence)
+    for _, name in ipairs(names) do
+      local value = call.arguments[name]
+      local inner = type(value) == "table" and #value == 1 and value[1] or value
+      local values = pool[call.name .. "\0" .. name]
+      if type(inner) == "string" and values and #values > 3 and random.chance(0.6) then
+        local first, last = find_value(sentence, inner)
+        if first and not find_value(sentence, inner, last + 1) then
+          local new = random.pick(values)
+          if not find_value(sentence, new) then
+            sentence = sentence:sub(1, first - 1) .. new .. sentence:sub(last + 1)
+            if type(value) == "table" then value[1] = new else call.arguments[name] = new end
+          end
+        end
+      end
+    end
+  end
+  row.messages[at].content = sentence
+end
+
+-- The lines of "Devices:", each {id, rest}; nil when the message is not such a list.
+local function devices(message)
+  if not message or message.role ~= "system" or not message.content:find "^Devices:\n" then return nil end
+  local lines = {}
+  for line in message.content:gmatch "[^\n]+" do
+    local id, rest = line:match "^(%S+%.%S+)(.*)$"
+    if id then lines[#lines + 1] = {id = id, rest = rest} end
+  end
+  return lines
+end
+
+local function change_devices(random, row)
+  local lines = devices(row.messages[1])
+  if not lines or #lines == 0 then return end
+  random.shuffle(lines)
+  if random.chance(0.25) then -- ids that tell nothing: the name leads to the device, the id is copied
+    local line = random.pick(lines)
+    local new = line.id:match "^[^.]+%." .. invented(random) .. (random.chance(0.5) and "_" .. random.integer(1, 99) or "")
+    for _, call in ipairs(row.calls) do
+      if call.arguments.entity_id == line.id then call.arguments.entity_id = new end
+    end
+    line.id = new
+  end
+  for i, line in ipairs(lines) do lines[i] = line.id .. line.rest end
+  row.messages[1].content = "Devices:\n" .. table.concat(lines, "\n")
+end
+
+-- Lower case, as quickly typed sentences have it, with the values that stand in the sentence.
+local function lower_case(row)
+  local sentence, at = data.last_user(row.messages)
+  local function lower(value)
+    if type(value) == "table" then
+      for i, v in ipairs(value) do value[i] = lower(v) end
+      return value
+    end
+    if type(value) == "string" and find_value(sentence, value) then return value:lower() end
+    return value
+  end
+  for _, call in ipairs(row.calls) do
+    for name, value in pairs(call.arguments) do call.arguments[name] = lower(value) end
+  end
+  row.messages[at].content = sentence:lower()
+end
+
+local function is_described(tool) return (tool.description or "") ~= "" end
+
+-- A changed copy of a clean row. options: pool (data.pool), tools (a list of tools of other kinds, to add as distractors).
+function data.change(random, row, options)
+  options = options or {}
+  local new = {messages = copy(row.messages), calls = copy(row.calls), kind = row.kind, source = row.source, tools = {}}
+  for i, tool in ipairs(row.tools) do new.tools[i] = copy(tool) end
+  local called = {}
+  for _, call in ipairs(new.calls) do called[call.name] = true end
+
+  -- The right tool goes away: nothing can be called.
+  if #new.calls == 1 and #new.tools > 1 and random.chance(0.05) then
+    local _, at = tool_of(new.tools, new.calls[1].name)
+    table.remove(new.tools, at)
+    new.calls, called, new.kind = {}, {}, "irrelevant"
+  end
+  -- Fewer tools, or one from elsewhere.
+  while #new.tools > #new.calls + 1 and #new.tools > 2 and random.chance(0.25) do
+    local at = random.integer(1, #new.tools)
+    if called[new.tools[at].name] then break end
+    table.remove(new.tools, at)
+  end
+  if options.tools and #new.tools < 5 and random.chance(0.12) then
+    local other = random.pick(options.tools)
+    if not tool_of(new.tools, other.name) then new.tools[#new.tools + 1] = copy(other) end
+  end
+  if options.pool and random.chance(0.3) then exchange_values(random, new, options.pool) end
+  change_devices(random, new)
+
+  for _, tool in ipairs(new.tools) do
+    -- Optional parameters nobody uses here.
+    local used, names = {}, {}
+    for _, call in ipairs(new.calls) do
+      if call.name == tool.name then
+        for name in pairs(call.arguments) do used[name] = true end
+      end
+    end
+    for _, name in ipairs(tool.parameters.required or {}) do used[name] = true end
+    for name in pairs(tool.parameters.properties) do names[#names + 1] = name end
+    table.sort(names)
+    if #names > 3 and random.chance(0.5) then
+      for _, name in ipairs(names) do
+        if not used[name] and random.chance(0.5) then tool.parameters.properties[name] = nil end
+      end
+    end
+  end
+
+  -- The order of mention is found before names change.
+  local sentence = data.last_user(new.messages)
+  for _, call in ipairs(new.calls) do
+    local tool = tool_of(new.tools, call.name)
+    call.order = data.order(call.arguments, sentence, tool and tool.parameters.required)
+  end
+
+  for _, tool in ipairs(new.tools) do
+    if random.chance(0.2) then rename_parameters(random, tool, new.calls) end
+  end
+  if random.chance(0.3) then
+    for _, tool in ipairs(new.tools) do
+      if random.chance(0.7) then
+        local old, name = tool.name, new_tool(random, tool)
+        if not tool_of(new.tools, name) then
+          tool.name = name
+          for _, call in ipairs(new.calls) do
+            if call.name == old then call.name = name end
+          end
+        end
+      end
+    end
+  elseif random.chance(0.15) then
+    for _, tool in ipairs(new.tools) do
+      if is_described(tool) then tool.description = "" end
+    end
+  end
+  if random.chance(0.12) then lower_case(new) end
+  random.shuffle(new.tools)
+  return new
+end
+
+-- A row whose only difficulty is to copy: names and values that mean nothing, of `words` (a list) and invented ones.
+function data.copy_row(random, words)
+  local tools = {}
+  local function value(most)
+    local parts = {}
+    for i = 1, random.integer(1, most) do
+      parts[i] = random.chance(0.8) and random.pick(words) or random.chance(0.5) and invented(random) or tostring(random.integer(0, 999))
+    end
+    return table.concat(parts, " ")
+  end
+  for _ = 1, random.integer(1, 2) do
+    local properties = {}
+    for _ = 1, random.integer(1, 3) do
+      properties[random.chance(0.5) and invented(random) or random.pick(words):lower():gsub("[^%l]", "") .. "_" .. random.pick(syllables)] =
+        {type = "string"}
+    end
+    tools[#tools + 1] = {name = invented(random) .. random.pick{"", "_", "."} .. invented(random), description = "",
+      parameters = {type = "object", properties = properties, required = {}}}
+  end
+  if tools[2] and tools[1].name == tools[2].name then tools[2] = nil end
+  local tool = random.pick(tools)
+  local names = {}
+  for name in pairs(tool.parameters.properties) do names[#names + 1] = name end
+  table.sort(names)
+  random.shuffle(names)
+  local arguments, order, said = {}, {}, {random.pick{"", "please", "run", "now"}, tool.name}
+  for i = 1, random.integer(1, #names) do
+    arguments[names[i]] = value(5)
+    order[i] = names[i]
+    said[#said + 1] = random.pick{"with", "and", "", "for", "as"} .. " " .. names[i] .. " " .. arguments[names[i]]
+  end
+  local sentence = table.concat(said, " "):gsub("%s+", " "):gsub("^ ", "")
+  for name, v in pairs(arguments) do arguments[name] = v:gsub("%s+", " "):gsub("^ ", ""):gsub(" $", "") end
+  return {tools = tools, messages = {{role = "user", content = sentence}}, source = "copy", kind = "copy",
+    calls = {{name = tool.name, arguments = arguments, order = order}}}
+end
+
+-- The words of the sentences, sorted, each once.
+function data.words(rows)
+  local seen, words = {}, {}
+  for _, row in ipairs(rows) do
+    for word in data.last_user(row.messages):gmatch "%S+" do
+      if not seen[word] and #word < 16 then
+        seen[word] = true
+        words[#words + 1] = word
+      end
+    end
+  end
+  table.sort(words)
+  return words
+end
+
+-- What tells two rows with the same sentence and calls: used to keep evaluation rows out of training.
+function data.key(row)
+  local names = {}
+  for i, call in ipairs(row.calls) do names[i] = json.encode{call.name, call.arguments} end
+  return data.last_user(row.messages):lower():gsub("%s+", " ") .. "\0" .. table.concat(names, "\0")
+end
+
+data.home_row = home_rows.row
+
+return data

@@ -1,0 +1,376 @@
+-- Makes the shipped model, from rows to file, in one command:
+--
+--   lua5.4 agents/model/recipe.lua --work DIR [--data ../shared/calls] [--minutes 55] [--out agents/model] [--seed 1]
+--
+-- 1. rows: reads the training files, makes changed copies of them and rows of our own (data.lua)
+-- 2. vocabulary: byte-level BPE over their texts
+-- 3. training, with a checkpoint in DIR every two minutes; called again after an interruption it goes on from there
+-- 4. export as Q8_0, evaluation on the public rows, loss curve (CSV and SVG) and score table beside the card
+-- --steps N trains N steps instead of --minutes; --smoke is a short run to see that all parts work; --only evaluate, --only export.
+local here = (arg and arg[0] or "agents/model/recipe.lua"):match "^(.*)/[^/]*$" or "."
+package.path = here .. "/?.lua;" .. package.path
+
+local mobilellm = require "mobilellm"
+local signature = require "mobilellm.signature"
+local eval = require "mobilellm.eval"
+local data = require "data"
+local curve = require "curve"
+local unpack = unpack or table.unpack
+
+local options = {data = here .. "/../../../shared/calls", out = here, minutes = "55", seed = "1", threads = "0"}
+do
+  local i = 1
+  while arg[i] do
+    local name = arg[i]:match "^%-%-(%w+)$"
+    if name == "smoke" then options.smoke = true
+    elseif name and arg[i + 1] then
+      options[name] = arg[i + 1]
+      i = i + 1
+    else
+      error(("recipe: '%s' is not an option"):format(arg[i]), 0)
+    end
+    i = i + 1
+  end
+end
+if not options.work then error("recipe: --work DIR is needed (checkpoints go there)", 0) end
+local seed = tonumber(options.seed)
+
+-- Deep and thin: ten blocks of width 192. The rotary base is high, so that most dimensions of a head hardly turn within a prompt and
+-- tokens can be compared at any distance.
+local shape = {
+  width = 192, heads = 6, kv_heads = 3, head_size = 32, ffn = 288, blocks = 10, context = 512, rope_base = 1e6, tied = true,
+}
+local vocabulary_size = 3072
+local longest = 384 -- tokens of a row; longer ones are left out
+local batch_tokens = 8192
+local rate = 1.0e-3
+-- What a run of the full length draws from: source -> rows of the main part, for a full run.
+local mixture = {
+  {"home", 1.6}, {"home_rows", 40000}, {"nlueval", 3.2}, {"snips", 2.6}, {"clinc_neg", 2.0}, {"copy", 9000},
+}
+local early = {rows = 18000, copy = 5000, prompt_weight = 0.1} -- the first part: shorter rows, and the prompt is learned too
+
+local function say(...)
+  io.stdout:write(os.date "%H:%M:%S ", string.format(...), "\n")
+  io.stdout:flush()
+end
+
+local function must(value, message, code)
+  if value == nil then error(("recipe: %s (%s)"):format(tostring(message), tostring(code)), 0) end
+  return value
+end
+
+------------------------------------------------------------------------------------------------------------------------ rows
+
+local sources = {"home", "nlueval", "snips", "clinc_neg"}
+local public = {"home", "snips", "nlueval", "clinc_neg"}
+
+local function load_rows()
+  -- Nothing that is asked in the evaluation is learned from: same sentence and same calls.
+  local kept_out = {}
+  for _, name in ipairs(public) do
+    local rows = data.read(("%s/public-eval/%s.jsonl.gz"):format(options.data, name))
+    for _, row in ipairs(rows or {}) do kept_out[data.key(row)] = true end
+  end
+  local rows, dropped = {}, 0
+  for _, name in ipairs(sources) do
+    rows[name] = {}
+    for _, row in ipairs(must(data.read(("%s/train/%s.jsonl.gz"):format(options.data, name)))) do
+      if kept_out[data.key(row)] then dropped = dropped + 1 else table.insert(rows[name], data.clean(row)) end
+    end
+    say("%s: %d rows", name, #rows[name])
+  end
+  say("%d rows left out because the evaluation asks the same", dropped)
+  return rows, kept_out
+end
+
+-- The tools of some rows, each name once: distractors.
+local function tools_of(...)
+  local seen, tools = {}, {}
+  for _, list in ipairs{...} do
+    for _, row in ipairs(list) do
+      for _, tool in ipairs(row.tools) do
+        if not seen[tool.name] then
+          seen[tool.name] = true
+          tools[#tools + 1] = tool
+        end
+      end
+    end
+  end
+  return tools
+end
+
+local rows, kept_out = load_rows()
+local pools = {home = nil, nlueval = data.pool(rows.nlueval), snips = data.pool(rows.snips)}
+local distractors = {
+  home = tools_of(rows.nlueval, rows.snips), nlueval = tools_of(rows.home, rows.snips), snips = tools_of(rows.home, rows.nlueval),
+  clinc_neg = tools_of(rows.home, rows.snips),
+}
+local words = data.words(rows.snips)
+
+local function make(random, source)
+  if source == "copy" then return data.copy_row(random, words) end
+  if source == "home_rows" then
+    local row
+    repeat row = data.home_row(random) until not kept_out[data.key(row)]
+    return data.change(random, row, {tools = distractors.home})
+  end
+  local row = data.change(random, random.pick(rows[source]), {pool = pools[source], tools = distractors[source]})
+  if kept_out[data.key(row)] then return make(random, source) end
+  return row
+end
+
+------------------------------------------------------------------------------------------------------------------ vocabulary
+
+local function file_exists(path)
+  local file = io.open(path, "rb")
+  if file then file:close() end
+  return file ~= nil
+end
+
+local function make_vocabulary()
+  local random = data.random(seed + 1000)
+  local texts, seen = {}, {}
+  -- Each line counts at most three times, so that tools which stand in every other row do not take all the merges.
+  local function add(text)
+    for line in text:gmatch "[^\n]+" do
+      seen[line] = (seen[line] or 0) + 1
+      if seen[line] <= 3 then texts[#texts + 1] = line end
+    end
+  end
+  for _, source in ipairs(sources) do
+    for _, row in ipairs(rows[source]) do
+      for _, tool in ipairs(row.tools) do add(signature.tool(tool)) end
+      for _, message in ipairs(row.messages) do add(" " .. message.content:gsub("\n", "\n ")) end
+      add(signature.answer(row.calls))
+    end
+  end
+  for _ = 1, 6000 do
+    local row = make(random, "home_rows")
+    for _, message in ipairs(row.messages) do add(" " .. message.content:gsub("\n", "\n ")) end
+  end
+  local vocabulary = must(mobilellm.train.bpe{
+    texts = texts, size = vocabulary_size, special = signature.special, pre = signature.pre,
+    bos = signature.begin, eos = signature.stop,
+  })
+  say("vocabulary: %d tokens from %d lines", vocabulary:size(), #texts)
+  return vocabulary
+end
+
+local vocabulary = make_vocabulary()
+
+local function encode(row)
+  local ids = signature.encode(vocabulary, row.tools, row.messages)
+  local prompt = #ids
+  local answer = signature.encode_answer(vocabulary, row.calls, row.tools)
+  for i = 1, #answer do ids[#ids + 1] = answer[i] end
+  return ids, prompt
+end
+
+---------------------------------------------------------------------------------------------------------------- training data
+
+local function make_data(which)
+  local set, random = mobilellm.train.data(), data.random(seed + (which == "early" and 2000 or 3000))
+  local share = options.smoke and 0.06 or 1
+  local counts = {}
+  local function add(source, prompt_weight, most)
+    for _ = 1, 20 do
+      local ids, prompt = encode(make(random, source))
+      if #ids <= most then
+        set:add(ids, prompt, 1, prompt_weight)
+        counts[source] = (counts[source] or 0) + #ids
+        return
+      end
+    end
+  end
+  if which == "early" then
+    local from = {"home_rows", "home_rows", "home", "nlueval", "snips", "snips", "clinc_neg"}
+    for _ = 1, early.rows * share do add(random.pick(from), early.prompt_weight, 192) end
+    for _ = 1, early.copy * share do add("copy", early.prompt_weight, 128) end
+  else
+    for _, part in ipairs(mixture) do
+      local source, amount = unpack(part)
+      if rows[source] then amount = amount * #rows[source] end
+      for _ = 1, amount * share do add(source, 0, longest) end
+    end
+  end
+  local list = {}
+  for source, tokens in pairs(counts) do list[#list + 1] = ("%s %d"):format(source, tokens) end
+  table.sort(list)
+  say("%s part: %d rows, %d tokens (%s)", which, set:rows(), set:tokens(), table.concat(list, ", "))
+  return set
+end
+
+-- Small sets that are looked at while training goes on.
+local function watch_sets()
+  local sets = {}
+  local random = data.random(seed + 4000)
+  local copies = mobilellm.train.data()
+  for _ = 1, 150 do
+    local ids, prompt = encode(data.copy_row(random, words))
+    copies:add(ids, prompt)
+  end
+  sets[1] = {"copy", copies}
+  for _, name in ipairs{"home", "snips", "nlueval"} do
+    local set = mobilellm.train.data()
+    local list = data.read(("%s/public-eval/%s.jsonl.gz"):format(options.data, name), 150)
+    for _, row in ipairs(list or {}) do
+      row = data.clean(row)
+      local sentence = data.last_user(row.messages)
+      for _, call in ipairs(row.calls) do
+        for _, tool in ipairs(row.tools) do
+          if tool.name == call.name then call.order = data.order(call.arguments, sentence, tool.parameters.required) end
+        end
+      end
+      local ids, prompt = encode(row)
+      if #ids <= longest then set:add(ids, prompt) end
+    end
+    if set:rows() > 0 then sets[#sets + 1] = {name, set} end
+  end
+  return sets
+end
+
+-------------------------------------------------------------------------------------------------------------------- training
+
+local checkpoint = options.work .. "/home.checkpoint"
+local log = options.work .. "/home.log.csv"
+
+local function train()
+  local parts = {make_data "early", make_data "main"}
+  local early_steps = math.floor(parts[1]:tokens() / batch_tokens)
+  local trainer
+  if file_exists(checkpoint) then
+    trainer = must(mobilellm.train.resume(checkpoint, {vocabulary = vocabulary, threads = tonumber(options.threads)}))
+    say("going on at step %d", trainer:info().step)
+  else
+    trainer = must(mobilellm.train.new{
+      shape = shape, vocabulary = vocabulary, name = "mobilellm-home", seed = seed, threads = tonumber(options.threads),
+      learning_rate = rate, warmup = 60, schedule = "cosine", floor = 0.03, decay = 0.05, clip = 1, beta1 = 0.9, beta2 = 0.98,
+      batch_tokens = batch_tokens, steps = tonumber(options.steps) or 1000000, start = "copying",
+    })
+    local file = assert(io.open(log, "w"))
+    file:write "step,tokens,seconds,loss,learning_rate,copy,home,snips,nlueval\n"
+    file:close()
+  end
+  local info = trainer:info()
+  say("%d parameters, %.1f MB of memory", info.parameters, info.bytes / 1e6)
+  local watched = watch_sets()
+  local spent, before = 0, os.time()
+  local planned = tonumber(options.steps) or (info.steps < 1000000 and info.steps) or nil
+  local budget = tonumber(options.minutes) * 60
+  if options.smoke then budget = 120 end
+  local first_tokens, saved, mean, measured_from = info.total_tokens, os.time(), nil, nil
+  while true do
+    local step = trainer:info().step
+    if planned and step >= planned then break end
+    local part = step < early_steps and parts[1] or parts[2]
+    local loss, stats, code = trainer:next(part)
+    must(loss, stats, code)
+    mean = mean and mean * 0.98 + loss * 0.02 or loss
+    spent = spent + stats.seconds
+    -- The length of the run follows from how fast the first steps were (positions without a weight cost less: the early part is slower).
+    if not planned and stats.step >= 30 then
+      measured_from = measured_from or {stats.step, spent}
+      if stats.step - measured_from[1] >= 30 then
+        local per_step = (spent - measured_from[2]) / (stats.step - measured_from[1])
+        planned = math.max(200, math.floor(budget * 0.97 / per_step))
+        trainer:set{steps = planned}
+        say("%.2f s a step: %d steps planned", per_step, planned)
+      end
+    end
+    if stats.step % 25 == 0 then
+      say("step %d  loss %.3f  gradient %.2f  rate %.2e  %.0f tokens/s  %.1f min", stats.step, mean, stats.grad_norm,
+        stats.learning_rate, (stats.total_tokens - first_tokens) / spent, (os.time() - before) / 60)
+    end
+    if stats.step % 100 == 0 or (options.smoke and stats.step % 25 == 0) then
+      local losses, shown = {copy = "", home = "", snips = "", nlueval = ""}, {}
+      for _, set in ipairs(watched) do
+        local l, score = trainer:evaluate(set[2])
+        losses[set[1]] = ("%.4f"):format(l)
+        shown[#shown + 1] = ("%s %.3f (%.1f %%)"):format(set[1], l, 100 * score.accuracy)
+      end
+      say("  %s", table.concat(shown, "  "))
+      local file = assert(io.open(log, "a"))
+      file:write(("%d,%d,%.0f,%.4f,%.3e,%s,%s,%s,%s\n"):format(stats.step, stats.total_tokens, spent, mean, stats.learning_rate,
+        losses.copy, losses.home, losses.snips, losses.nlueval))
+      file:close()
+    end
+    if os.time() - saved >= 120 then
+      must(trainer:save(checkpoint))
+      saved = os.time()
+    end
+    -- Whatever happened to the speed: the time is kept. The rate falls to its end over the last tenth.
+    if not options.steps and planned and stats.step % 50 == 0 then
+      local left = budget - (os.time() - before)
+      local per_step = (os.time() - before) / math.max(1, stats.step - (info.step or 0))
+      local possible = stats.step + math.max(1, math.floor(left / per_step))
+      if possible < planned * 0.97 then
+        planned = possible
+        trainer:set{steps = planned}
+        say("slower than thought: %d steps planned", planned)
+      end
+    end
+  end
+  must(trainer:save(checkpoint))
+  say("trained: %d steps, %d tokens, %.1f minutes", trainer:info().step, trainer:info().total_tokens, (os.time() - before) / 60)
+  return trainer
+end
+
+-- A message of system and user as a template of the common kind cannot show the signatures: prompts are made by signature.lua.
+local function export(trainer)
+  local info = trainer:info()
+  local path = options.out .. "/home.gguf"
+  must(trainer:export(path, {
+    type = "q8_0", vocabulary = vocabulary, name = "mobilellm-home",
+    card = {
+      license = "MIT", author = "mobilellm contributors", prompt = "lua-mobilellm/mobilellm/signature.lua",
+      description = "Turns a smart-home sentence and a list of tools into calls", steps = info.step, tokens = info.total_tokens,
+      seed = seed,
+    },
+  }))
+  local file = io.open(path, "rb")
+  say("%s: %d bytes", path, file:seek "end")
+  file:close()
+  return path
+end
+
+local function evaluate(path)
+  local model = must(mobilellm.load(path))
+  local lines = {
+    "| rows | calls / none | EM_intent | EM_structure | argument F1 | no call: precision | recall |", "|---|---|---|---|---|---|---|",
+  }
+  local function percent(x) return x and ("%.1f"):format(100 * x) or "-" end
+  local function line(name, s)
+    lines[#lines + 1] = ("| %s | %d / %d | %s | %s | %s | %s | %s |"):format(name, s.call_rows, s.no_call_rows,
+      s.call_rows > 0 and percent(s.em_intent) or "-", s.call_rows > 0 and percent(s.em_structure) or "-", percent(s.argument_f1),
+      percent(s.refusal_precision), percent(s.refusal_recall))
+    say("%s", lines[#lines])
+  end
+  local all = eval.counter()
+  for _, name in ipairs(public) do
+    local list = must(eval.read(("%s/public-eval/%s.jsonl.gz"):format(options.data, name), options.smoke and 100 or nil))
+    line(name, must(eval.rows(model, list, {on_row = function(_, row, calls) all.add(row, calls) end})))
+  end
+  line("all of these", all.score())
+  -- Copying alone: names and values that mean nothing.
+  local random, copies = data.random(seed + 5000), {}
+  for i = 1, 300 do copies[i] = data.copy_row(random, words) end
+  line("copying (made)", must(eval.rows(model, copies)))
+  local file = assert(io.open(options.out .. "/scores.md", "w"))
+  file:write("<!-- written by recipe.lua -->\n", table.concat(lines, "\n"), "\n")
+  file:close()
+end
+
+if options.only == "evaluate" then
+  evaluate(options.out .. "/home.gguf")
+else
+  local trainer
+  if options.only == "export" then
+    trainer = must(mobilellm.train.resume(checkpoint, {vocabulary = vocabulary}))
+  else
+    trainer = train()
+  end
+  local path = export(trainer)
+  if not options.smoke then curve.write(log, options.out .. "/loss") end
+  evaluate(path)
+end
