@@ -14,7 +14,6 @@ local mobilellm = require "mobilellm"
 local signature = require "mobilellm.signature"
 local eval = require "mobilellm.eval"
 local data = require "data"
-local curve = require "curve"
 local unpack = unpack or table.unpack
 
 local options = {data = here .. "/../../../shared/calls", out = here, minutes = "55", seed = "1", threads = "0"}
@@ -233,87 +232,84 @@ end
 -------------------------------------------------------------------------------------------------------------------- training
 
 local checkpoint = options.work .. "/home.checkpoint"
-local log = options.work .. "/home.log.csv"
+local curve_file = options.work .. "/loss.csv"
+
+-- Mean loss over the watched sets, and each of them said.
+local function look(trainer, watched)
+  local shown, sum, right, scored = {}, 0, 0, 0
+  for _, set in ipairs(watched) do
+    local loss, score, code = trainer:evaluate(set[2])
+    must(loss, score, code)
+    shown[#shown + 1] = ("%s %.3f (%.1f %%)"):format(set[1], loss, 100 * score.accuracy)
+    if set[1] ~= "copy" then
+      sum, right, scored = sum + loss * score.scored, right + score.accuracy * score.scored, scored + score.scored
+    end
+  end
+  say("  %s", table.concat(shown, "  "))
+  return scored > 0 and {loss = sum / scored, accuracy = right / scored} or nil
+end
+
+local function new_trainer()
+  return must(mobilellm.train.new{
+    shape = shape, vocabulary = vocabulary, name = "mobilellm-home", seed = seed, threads = tonumber(options.threads),
+    start = "copying", learning_rate = rate, warmup = 60, schedule = "cosine", floor = 0.03, decay = 0.05, clip = 1,
+    beta1 = 0.9, beta2 = 0.98, batch_tokens = batch_tokens, steps = tonumber(options.steps) or 1000000,
+  })
+end
 
 local function train()
   local parts = {make_data "early", make_data "main"}
   local early_steps = math.floor(parts[1]:tokens() / batch_tokens)
-  local trainer
+  local trainer, points
   if file_exists(checkpoint) then
     trainer = must(mobilellm.train.resume(checkpoint, {vocabulary = vocabulary, threads = tonumber(options.threads)}))
+    points = mobilellm.train.curve.load(curve_file)
     say("going on at step %d", trainer:info().step)
   else
-    trainer = must(mobilellm.train.new{
-      shape = shape, vocabulary = vocabulary, name = "mobilellm-home", seed = seed, threads = tonumber(options.threads),
-      learning_rate = rate, warmup = 60, schedule = "cosine", floor = 0.03, decay = 0.05, clip = 1, beta1 = 0.9, beta2 = 0.98,
-      batch_tokens = batch_tokens, steps = tonumber(options.steps) or 1000000, start = "copying",
-    })
-    local file = assert(io.open(log, "w"))
-    file:write "step,tokens,seconds,loss,learning_rate,copy,home,snips,nlueval\n"
-    file:close()
+    trainer = new_trainer()
   end
+  points = points or mobilellm.train.curve.new()
   local info = trainer:info()
-  say("%d parameters, %.1f MB of memory", info.parameters, info.bytes / 1e6)
+  say("%d parameters, %.1f MB of memory, %d early steps", info.parameters, info.bytes / 1e6, early_steps)
   local watched = watch_sets()
-  local spent, before = 0, os.time()
+  look(trainer, watched)
+  local begin, saved, mean, speed = os.time(), os.time(), nil, nil
   local planned = tonumber(options.steps) or (info.steps < 1000000 and info.steps) or nil
-  local budget = tonumber(options.minutes) * 60
-  if options.smoke then budget = 120 end
-  local first_tokens, saved, mean, measured_from = info.total_tokens, os.time(), nil, nil
+  local budget = options.smoke and 120 or tonumber(options.minutes) * 60
+  local function save()
+    must(trainer:save(checkpoint))
+    must(points:save_csv(curve_file))
+    saved = os.time()
+  end
   while true do
     local step = trainer:info().step
     if planned and step >= planned then break end
-    local part = step < early_steps and parts[1] or parts[2]
-    local loss, stats, code = trainer:next(part)
+    local loss, stats, code = trainer:next(step < early_steps and parts[1] or parts[2])
     must(loss, stats, code)
-    mean = mean and mean * 0.98 + loss * 0.02 or loss
-    spent = spent + stats.seconds
-    -- The length of the run follows from how fast the first steps were (positions without a weight cost less: the early part is slower).
-    if not planned and stats.step >= 30 then
-      measured_from = measured_from or {stats.step, spent}
-      if stats.step - measured_from[1] >= 30 then
-        local per_step = (spent - measured_from[2]) / (stats.step - measured_from[1])
-        planned = math.max(200, math.floor(budget * 0.97 / per_step))
+    mean = mean and mean * 0.97 + loss * 0.03 or loss
+    stats.loss = mean
+    speed = speed and speed * 0.97 + stats.seconds * 0.03 or stats.seconds
+    stats.tokens_per_second = stats.tokens / speed
+    -- How many steps fit into the time follows from how fast they are; the rate's way down is planned anew, too.
+    if not options.steps and stats.step - info.step >= 40 and stats.step % 20 == 0 then
+      local fits = stats.step + math.max(1, math.floor((budget - (os.time() - begin)) / speed))
+      if not planned or fits < planned * 0.98 or fits > planned * 1.02 and stats.step < fits * 0.7 then
+        planned = fits
         trainer:set{steps = planned}
-        say("%.2f s a step: %d steps planned", per_step, planned)
+        say("%.2f s a step: %d steps planned", speed, planned)
       end
     end
+    if stats.step % (options.smoke and 25 or 100) == 0 then stats.evaluation = look(trainer, watched) end
     if stats.step % 25 == 0 then
       say("step %d  loss %.3f  gradient %.2f  rate %.2e  %.0f tokens/s  %.1f min", stats.step, mean, stats.grad_norm,
-        stats.learning_rate, (stats.total_tokens - first_tokens) / spent, (os.time() - before) / 60)
+        stats.learning_rate, stats.tokens_per_second, (os.time() - begin) / 60)
     end
-    if stats.step % 100 == 0 or (options.smoke and stats.step % 25 == 0) then
-      local losses, shown = {copy = "", home = "", snips = "", nlueval = ""}, {}
-      for _, set in ipairs(watched) do
-        local l, score = trainer:evaluate(set[2])
-        losses[set[1]] = ("%.4f"):format(l)
-        shown[#shown + 1] = ("%s %.3f (%.1f %%)"):format(set[1], l, 100 * score.accuracy)
-      end
-      say("  %s", table.concat(shown, "  "))
-      local file = assert(io.open(log, "a"))
-      file:write(("%d,%d,%.0f,%.4f,%.3e,%s,%s,%s,%s\n"):format(stats.step, stats.total_tokens, spent, mean, stats.learning_rate,
-        losses.copy, losses.home, losses.snips, losses.nlueval))
-      file:close()
-    end
-    if os.time() - saved >= 120 then
-      must(trainer:save(checkpoint))
-      saved = os.time()
-    end
-    -- Whatever happened to the speed: the time is kept. The rate falls to its end over the last tenth.
-    if not options.steps and planned and stats.step % 50 == 0 then
-      local left = budget - (os.time() - before)
-      local per_step = (os.time() - before) / math.max(1, stats.step - (info.step or 0))
-      local possible = stats.step + math.max(1, math.floor(left / per_step))
-      if possible < planned * 0.97 then
-        planned = possible
-        trainer:set{steps = planned}
-        say("slower than thought: %d steps planned", planned)
-      end
-    end
+    if stats.step % 10 == 0 or stats.evaluation then points:add(stats) end
+    if os.time() - saved >= 120 then save() end
   end
-  must(trainer:save(checkpoint))
-  say("trained: %d steps, %d tokens, %.1f minutes", trainer:info().step, trainer:info().total_tokens, (os.time() - before) / 60)
-  return trainer
+  save()
+  say("trained: %d steps, %d tokens, %.1f minutes", trainer:info().step, trainer:info().total_tokens, (os.time() - begin) / 60)
+  return trainer, points
 end
 
 -- A message of system and user as a template of the common kind cannot show the signatures: prompts are made by signature.lua.
@@ -364,13 +360,15 @@ end
 if options.only == "evaluate" then
   evaluate(options.out .. "/home.gguf")
 else
-  local trainer
+  local trainer, points
   if options.only == "export" then
     trainer = must(mobilellm.train.resume(checkpoint, {vocabulary = vocabulary}))
+    points = must(mobilellm.train.curve.load(curve_file))
   else
-    trainer = train()
+    trainer, points = train()
   end
   local path = export(trainer)
-  if not options.smoke then curve.write(log, options.out .. "/loss") end
+  must(points:save_csv(options.out .. "/loss.csv"))
+  must(points:save_svg(options.out .. "/loss.svg", {title = "Cross-entropy of the answers, nats per token"}))
   evaluate(path)
 end

@@ -4,6 +4,7 @@
  *     shape = {vocabulary=, width=, heads=, kv_heads=, head_size=64, ffn=, blocks=, passes=1|2, shared_ffn=false, tied=true,
  *              context=512, rope_base=10000, norm_epsilon=1e-5, qk_norm=false, qkv_bias=false, output_bias=false},
  *     base = path or model,              -- instead of shape: go on from its weights
+ *     start = "random"|"copying",        -- new weights: "copying" begins with heads that can copy (core/train/prime.h)
  *     vocabulary = vocab, name = text,   -- for export; shape.vocabulary may be left out when a vocabulary is given
  *     seed=1, threads=0, shards=0, learning_rate=1e-3, schedule="cosine"|"wsd", floor=0.1, warmup=100, steps=1000, cooldown=200,
  *     decay=0.1, clip=1, beta1=0.9, beta2=0.95, epsilon=1e-8, batch_tokens=8192, pack_tokens=512}
@@ -26,6 +27,7 @@
 #include <string.h>
 
 #include "json.h"
+#include "train/prime.h"
 #include "vocab.h"
 
 /* Until the linker finds them. */
@@ -61,7 +63,7 @@ static mllm_trainer *check_trainer(lua_State *L, int index) {
 #define OPTION_NAMES                                                                                                   \
     "vocabulary", "name", "threads", "learning_rate", "schedule", "floor", "warmup", "steps", "cooldown", "decay",     \
         "clip", "beta1", "beta2", "epsilon", "batch_tokens", "pack_tokens"
-static const char *const new_names[] = {"shape", "base", "seed", "shards", OPTION_NAMES, NULL};
+static const char *const new_names[] = {"shape", "base", "start", "seed", "shards", OPTION_NAMES, NULL};
 static const char *const change_names[] = {OPTION_NAMES, NULL};
 static const char *const shape_names[] = {"vocabulary",  "width",     "heads",        "kv_heads",   "head_size",
                                           "ffn",         "blocks",    "passes",       "shared_ffn", "tied",
@@ -171,6 +173,11 @@ static int train_new(lua_State *L) {
     bool shaped = mllm_lua_option(L, 1, "shape"); /* 3 */
     bool based = mllm_lua_option(L, 1, "base"); /* 4 */
     if (shaped == based) return luaL_error(L, "train.new: either 'shape' or 'base' is needed");
+    const char *start = mllm_lua_option_string(L, 1, "start", "random");
+    bool copying = strcmp(start, "copying") == 0;
+    if (!copying && strcmp(start, "random") != 0)
+        return luaL_error(L, "option 'start': 'random' or 'copying' expected, got '%s'", start);
+    if (copying && based) return luaL_error(L, "train.new: 'start' is for new weights, 'base' brings its own");
     mllm_error err;
     if (based) {
         t->base = mllm_checkpoint_open(base_path(L), false, &err);
@@ -187,6 +194,10 @@ static int train_new(lua_State *L) {
         if (code == MLLM_E_FORMAT) err.code = MLLM_E_ARGUMENT; /* not a file's fault, the caller's */
         if (code == MLLM_OK) t->trainer = mllm_trainer_new(&b, &o, &err);
         mllm_blueprint_free(&b);
+        if (t->trainer && copying && mllm_trainer_prime_copying(t->trainer, o.seed, &err) != MLLM_OK) {
+            mllm_trainer_free(t->trainer);
+            t->trainer = NULL;
+        }
     }
     if (!t->trainer) {
         if (t->base) mllm_checkpoint_close(t->base);
