@@ -1,0 +1,315 @@
+/* forward.c - the blocks of a model over a slice of tokens, as the blueprint lists them:
+ *
+ *   x = embedding[token]
+ *   for each step:  x += O attention(rope(norm(x) Q), rope(norm(x) K), norm(x) V)
+ *                   x += Down (silu(Gate norm(x)) * (Up norm(x)))
+ *   logits = Head norm(x)
+ *
+ * One function runs on every thread of the team. Products are split by rows of the weights, attention by heads or by positions;
+ * barriers stand where a thread reads what another wrote. With one token each thread prepares activations for itself: that is
+ * cheaper than meeting. */
+#include <math.h>
+#include <string.h>
+
+#include "../base/alloc.h"
+#include "../base/error.h"
+#include "session.h"
+
+typedef struct {
+    mllm_session *s;
+    const mllm_token *tokens;
+    size_t count;    /* rows */
+    size_t position; /* of the first row */
+} slice;
+
+static size_t max_size(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+/* ------------------------------------------------------------- workspace */
+
+void mllm_workspace_free(mllm_workspace *w) {
+    void *parts[] = {w->x, w->qkv, w->attended, w->hidden, w->cosine, w->sine, w->prepared, w->scratch};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) mllm_free_aligned(parts[i]);
+    *w = (mllm_workspace){0};
+}
+
+static mllm_code workspace_fit(mllm_session *s, size_t rows, mllm_error *err) {
+    mllm_workspace *w = &s->work;
+    if (rows <= w->rows) return MLLM_OK;
+    const mllm_blueprint *b = s->model->blueprint;
+    const mllm_kernel *k = s->model->kernel;
+    size_t threads = (size_t)mllm_team_size(s->model->team), inner = (size_t)b->heads * b->head_size;
+    size_t widest = max_size(max_size(b->width, inner), b->ffn_width);
+    mllm_workspace n = {.rows = rows};
+    n.prepared_stride = k->prepared_bytes(widest);
+    /* Attention needs a chunk of keys or values in floats, its scores and a row of sums. */
+    size_t attention = ((size_t)MLLM_KV_CHUNK * b->head_size + MLLM_KV_CHUNK + b->head_size) * sizeof(float);
+    n.scratch_stride = (max_size(k->scratch_bytes(widest), max_size(attention, widest * sizeof(float))) + 63) / 64 * 64;
+    n.x = mllm_alloc_aligned(rows * b->width * sizeof(float));
+    n.qkv = mllm_alloc_aligned(rows * (b->heads + 2 * (size_t)b->kv_heads) * b->head_size * sizeof(float));
+    n.attended = mllm_alloc_aligned(rows * inner * sizeof(float));
+    n.hidden = mllm_alloc_aligned(rows * 2 * b->ffn_width * sizeof(float));
+    n.cosine = mllm_alloc_aligned((rows * b->rope_size / 2 + 1) * sizeof(float));
+    n.sine = mllm_alloc_aligned((rows * b->rope_size / 2 + 1) * sizeof(float));
+    n.prepared = mllm_alloc_aligned(max_size(rows, threads) * n.prepared_stride);
+    n.scratch = mllm_alloc_aligned(threads * n.scratch_stride);
+    if (!n.x || !n.qkv || !n.attended || !n.hidden || !n.cosine || !n.sine || !n.prepared || !n.scratch) {
+        mllm_workspace_free(&n);
+        return mllm_fail_memory(err, rows * (widest * 6) * sizeof(float), "the forward pass");
+    }
+    mllm_workspace_free(w);
+    *w = n;
+    return MLLM_OK;
+}
+
+/* ------------------------------------------------------------ one thread */
+
+typedef struct {
+    const slice *job;
+    mllm_session *s;
+    const mllm_model *model;
+    const mllm_blueprint *b;
+    mllm_workspace *w;
+    int rank, size;
+    size_t from, to; /* this thread's rows where work is split by rows */
+    void *scratch;
+} thread;
+
+static void meet(const thread *t) {
+    mllm_team_barrier(t->model->team, t->rank);
+}
+
+/* Turns rows of floats (row i at x + i * ldx) into the kernel's form, with a norm first when `norm` is given; returns the prepared rows. Meets
+ * when rows are shared. */
+static const void *prepare(const thread *t, const float *x, size_t ldx, size_t cols, const float *norm) {
+    const mllm_kernel *k = t->model->kernel;
+    mllm_workspace *w = t->w;
+    float *normed = t->scratch;
+    if (t->job->count == 1) {
+        char *mine = w->prepared + (size_t)t->rank * w->prepared_stride;
+        if (norm) mllm_rms_norm(x, norm, t->b->norm_epsilon, cols, normed);
+        k->prepare(norm ? normed : x, cols, mine);
+        return mine;
+    }
+    for (size_t i = t->from; i < t->to; i++) {
+        if (norm) mllm_rms_norm(x + i * ldx, norm, t->b->norm_epsilon, cols, normed);
+        k->prepare(norm ? normed : x + i * ldx, cols, w->prepared + i * w->prepared_stride);
+    }
+    meet(t);
+    return w->prepared;
+}
+
+/* y[i, r] (+)= W x + bias for this thread's rows of W; returns them in *from, *to. */
+static void product(const thread *t, const mllm_matrix *m, const float *bias, const void *x, float *y, size_t ldy, bool add,
+                    size_t *from, size_t *to) {
+    const mllm_kernel *k = t->model->kernel;
+    size_t a, z, count = t->job->count;
+    mllm_team_part(m->stored.rows, k->grain, t->rank, t->size, &a, &z);
+    if (z > a) k->product(m, a, z, x, t->w->prepared_stride, count, y, ldy, add, t->scratch);
+    if (bias)
+        for (size_t i = 0; i < count; i++)
+            for (size_t r = a; r < z; r++) y[i * ldy + r] += bias[r];
+    if (from) *from = a, *to = z;
+}
+
+/* Norms and rotates the heads of row i and stores its keys and values. Heads are split when there is one row, rows otherwise. */
+static void place(const thread *t, const mllm_block *block, const mllm_step *step, size_t i, uint32_t from, uint32_t to) {
+    const mllm_blueprint *b = t->b;
+    size_t hs = b->head_size, kv = b->kv_heads, ld = (b->heads + 2 * kv) * hs;
+    float *row = t->w->qkv + i * ld;
+    const float *cosine = t->w->cosine + i * b->rope_size / 2, *sine = t->w->sine + i * b->rope_size / 2;
+    mllm_kv_cache *c = &t->s->cache;
+    for (uint32_t h = from; h < to; h++) { /* q heads, then k heads, then v heads */
+        float *head = row + h * hs;
+        bool q = h < b->heads, k = !q && h < b->heads + kv;
+        const float *norm = q ? block->q_norm : k ? block->k_norm : NULL;
+        if (norm) {
+            mllm_rms_norm(head, norm, b->norm_epsilon, hs, t->scratch);
+            memcpy(head, t->scratch, hs * sizeof(float));
+        }
+        if ((q || k) && step->rope) mllm_rope(head, cosine, sine, b->rope_size, b->rope_interleaved);
+        if (q) continue;
+        uint32_t g = h - b->heads - (k ? 0 : b->kv_heads);
+        mllm_quantize_row(c->type, head, mllm_kv_row(c, step->kv_slot, !k, g, t->job->position + i), hs);
+    }
+}
+
+/* Attention of one head of row i: softmax(q K^T / sqrt(head_size)) V over the positions it sees, in one pass with a running maximum
+ * (Milakov & Gimelshein 2018, arXiv 1805.02867), a chunk of the cache at a time. */
+static void attend(const thread *t, const mllm_step *step, size_t i, uint32_t h) {
+    const mllm_blueprint *b = t->b;
+    const mllm_kv_cache *c = &t->s->cache;
+    size_t hs = b->head_size, ld = (b->heads + 2 * (size_t)b->kv_heads) * hs, seen = t->job->position + i + 1;
+    uint32_t g = h / (b->heads / b->kv_heads);
+    const float *q = t->w->qkv + i * ld + h * hs;
+    float *out = t->w->attended + (i * b->heads + h) * hs;
+    float *rows = t->scratch, *score = rows + MLLM_KV_CHUNK * hs;
+    float scale = 1.0f / sqrtf((float)hs), max = -INFINITY, sum = 0;
+    memset(out, 0, hs * sizeof(float));
+    size_t first = step->window && seen > step->window ? seen - step->window : 0;
+    for (size_t at = first; at < seen;) {
+        size_t n = MLLM_KV_CHUNK - at % MLLM_KV_CHUNK;
+        if (n > seen - at) n = seen - at;
+        const char *keys = mllm_kv_row(c, step->kv_slot, false, g, at);
+        const char *values = mllm_kv_row(c, step->kv_slot, true, g, at);
+        float highest = max;
+        for (size_t j = 0; j < n; j++) {
+            const float *key = (const float *)(const void *)(keys + j * c->row_bytes);
+            if (c->type != MLLM_F32) {
+                mllm_dequantize_row(c->type, keys + j * c->row_bytes, rows, hs);
+                key = rows;
+            }
+            float part[8] = {0};
+            size_t d = 0;
+            for (; d + 8 <= hs; d += 8)
+                for (int e = 0; e < 8; e++) part[e] += q[d + e] * key[d + e];
+            for (; d < hs; d++) part[d % 8] += q[d] * key[d];
+            float dot = ((part[0] + part[4]) + (part[1] + part[5])) + ((part[2] + part[6]) + (part[3] + part[7]));
+            score[j] = dot * scale;
+            if (score[j] > highest) highest = score[j];
+        }
+        float keep = max == -INFINITY ? 0 : expf(max - highest);
+        sum *= keep;
+        for (size_t d = 0; d < hs; d++) out[d] *= keep;
+        max = highest;
+        for (size_t j = 0; j < n; j++) {
+            float weight = expf(score[j] - max);
+            sum += weight;
+            const float *value = (const float *)(const void *)(values + j * c->row_bytes);
+            if (c->type != MLLM_F32) {
+                mllm_dequantize_row(c->type, values + j * c->row_bytes, rows, hs);
+                value = rows;
+            }
+            for (size_t d = 0; d < hs; d++) out[d] += weight * value[d];
+        }
+        at += n;
+    }
+    for (size_t d = 0; d < hs; d++) out[d] /= sum;
+}
+
+static void run_step(const thread *t, const mllm_step *step) {
+    const mllm_blueprint *b = t->b;
+    const mllm_block *block = &t->model->blocks[step->block];
+    const mllm_ffn *ffn = &t->model->ffns[step->ffn];
+    mllm_workspace *w = t->w;
+    size_t count = t->job->count, hs = b->head_size, inner = b->heads * hs, kv = b->kv_heads * hs, ld = inner + 2 * kv;
+    uint32_t heads = b->heads + 2 * b->kv_heads;
+
+    const void *x = prepare(t, w->x, b->width, b->width, block->attention_norm);
+    product(t, &block->q, block->q_bias, x, w->qkv, ld, false, NULL, NULL);
+    product(t, &block->k, block->k_bias, x, w->qkv + inner, ld, false, NULL, NULL);
+    product(t, &block->v, block->v_bias, x, w->qkv + inner + kv, ld, false, NULL, NULL);
+    meet(t);
+
+    if (count == 1) {
+        size_t from, to;
+        mllm_team_part(heads, 1, t->rank, t->size, &from, &to);
+        place(t, block, step, 0, (uint32_t)from, (uint32_t)to);
+        meet(t);
+        mllm_team_part(b->heads, 1, t->rank, t->size, &from, &to);
+        for (size_t h = from; h < to; h++) attend(t, step, 0, (uint32_t)h);
+    } else {
+        for (size_t i = t->from; i < t->to; i++) place(t, block, step, i, 0, heads);
+        meet(t);
+        /* Later rows see more: dealing them out one by one shares the work evenly. */
+        for (size_t i = (size_t)t->rank; i < count; i += (size_t)t->size)
+            for (uint32_t h = 0; h < b->heads; h++) attend(t, step, i, h);
+    }
+    meet(t);
+
+    x = prepare(t, w->attended, inner, inner, NULL);
+    product(t, &block->o, block->o_bias, x, w->x, b->width, true, NULL, NULL);
+    meet(t);
+
+    x = prepare(t, w->x, b->width, b->width, block->ffn_norm);
+    size_t from, to, two = 2 * (size_t)b->ffn_width;
+    product(t, &ffn->gate, NULL, x, w->hidden, two, false, &from, &to);
+    product(t, &ffn->up, NULL, x, w->hidden + b->ffn_width, two, false, NULL, NULL);
+    for (size_t i = 0; i < count && to > from; i++)
+        mllm_swiglu(w->hidden + i * two + from, w->hidden + i * two + b->ffn_width + from, to - from);
+    meet(t);
+
+    x = prepare(t, w->hidden, two, b->ffn_width, NULL);
+    product(t, &ffn->down, NULL, x, w->x, b->width, true, NULL, NULL);
+    meet(t);
+}
+
+static thread thread_of(const slice *job, int rank, int size) {
+    mllm_session *s = job->s;
+    thread t = {.job = job, .s = s, .model = s->model, .b = s->model->blueprint, .w = &s->work, .rank = rank, .size = size};
+    t.scratch = s->work.scratch + (size_t)rank * s->work.scratch_stride;
+    mllm_team_part(job->count, 1, rank, size, &t.from, &t.to);
+    return t;
+}
+
+static void run_slice(void *ctx, int rank, int size) {
+    const slice *job = ctx;
+    thread t = thread_of(job, rank, size);
+    const mllm_blueprint *b = t.b;
+    const mllm_tensor *e = &t.model->embedding.stored;
+    size_t half = b->rope_size / 2;
+    for (size_t i = t.from; i < t.to; i++) {
+        mllm_dequantize_row(e->type, (const char *)e->data + (size_t)job->tokens[i] * e->row_bytes, t.w->x + i * b->width, b->width);
+        for (size_t d = 0; d < half; d++) {
+            double angle = (double)(job->position + i) * (double)t.model->frequencies[d];
+            t.w->cosine[i * half + d] = (float)cos(angle);
+            t.w->sine[i * half + d] = (float)sin(angle);
+        }
+    }
+    meet(&t);
+    for (uint32_t i = 0; i < b->step_count; i++) run_step(&t, &b->steps[i]);
+}
+
+mllm_code mllm_forward(mllm_session *s, const mllm_token *tokens, size_t count, mllm_error *err) {
+    /* The next size that divides well, so that a growing prompt does not reallocate at every call. */
+    size_t rows = count == 1 ? 1 : count <= 16 ? 16 : count <= 64 ? 64 : MLLM_SLICE;
+    mllm_code code = workspace_fit(s, rows, err);
+    if (code != MLLM_OK) return code;
+    slice job = {.s = s, .tokens = tokens, .count = count, .position = s->count};
+    mllm_team_run(s->model->team, run_slice, &job);
+    return MLLM_OK;
+}
+
+/* -------------------------------------------------------------- the head */
+
+void mllm_forward_norm(mllm_session *s, size_t row, float *out) {
+    const mllm_blueprint *b = s->model->blueprint;
+    mllm_rms_norm(s->work.x + row * b->width, s->model->output_norm, b->norm_epsilon, b->width, out);
+}
+
+typedef struct {
+    slice rows;
+    const float *normed;
+    const mllm_token *ids; /* NULL: the whole vocabulary */
+    size_t id_count;
+    float *y;
+} head_job;
+
+static void run_head(void *ctx, int rank, int size) {
+    const head_job *job = ctx;
+    thread t = thread_of(&job->rows, rank, size);
+    const void *x = prepare(&t, job->normed, t.b->width, t.b->width, NULL);
+    if (!job->ids) {
+        product(&t, &t.model->head, NULL, x, job->y, t.b->vocabulary, false, NULL, NULL);
+        return;
+    }
+    size_t from, to;
+    mllm_team_part(job->id_count, 16, rank, size, &from, &to);
+    if (to > from) t.model->kernel->product_rows(&t.model->head, job->ids + from, to - from, x, job->y + from, t.scratch);
+}
+
+mllm_code mllm_forward_head(mllm_session *s, const float *normed, size_t count, float *y, mllm_error *err) {
+    head_job job = {.rows = {.s = s, .count = count}, .normed = normed, .y = y};
+    mllm_code code = workspace_fit(s, count, err);
+    if (code == MLLM_OK) mllm_team_run(s->model->team, run_head, &job);
+    return code;
+}
+
+mllm_code mllm_forward_head_rows(mllm_session *s, const float *normed, const mllm_token *ids, size_t count, float *y,
+                                 mllm_error *err) {
+    head_job job = {.rows = {.s = s, .count = 1}, .normed = normed, .ids = ids, .id_count = count, .y = y};
+    mllm_code code = workspace_fit(s, 1, err);
+    if (code == MLLM_OK) mllm_team_run(s->model->team, run_head, &job);
+    return code;
+}

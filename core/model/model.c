@@ -1,0 +1,227 @@
+/* model.c - loading a model: the checkpoint's tensors become what the forward pass reads. */
+#include "model.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "../base/alloc.h"
+#include "../base/error.h"
+
+/* --------------------------------------------------------------- weights */
+
+static mllm_code own(mllm_model *m, void *ptr, mllm_error *err) {
+    if (m->owned_count == m->owned_capacity) {
+        size_t capacity = m->owned_capacity ? m->owned_capacity * 2 : 256;
+        void **more = mllm_realloc_array(m->owned, capacity, sizeof *more);
+        if (!more) {
+            mllm_free_aligned(ptr);
+            return mllm_fail_memory(err, capacity * sizeof *more, "a model");
+        }
+        m->owned = more;
+        m->owned_capacity = capacity;
+    }
+    m->owned[m->owned_count++] = ptr;
+    return MLLM_OK;
+}
+
+static void mix(uint64_t *hash, const void *data, size_t size) { /* FNV-1a */
+    const unsigned char *p = data;
+    for (size_t i = 0; i < size; i++) *hash = (*hash ^ p[i]) * 0x100000001B3u;
+}
+
+/* A saved session belongs to weights, not to a path. Ends of every tensor tell models apart without reading all of them. */
+static void mix_tensor(mllm_model *m, const mllm_tensor *t) {
+    size_t bytes = t->rows * t->row_bytes, end = bytes < 256 ? bytes : 256;
+    uint64_t shape[3] = {t->type, t->rows, t->cols};
+    mix(&m->fingerprint, shape, sizeof shape);
+    mix(&m->fingerprint, t->data, end);
+    mix(&m->fingerprint, (const char *)t->data + bytes - end, end);
+}
+
+static mllm_code take_vector(mllm_model *m, mllm_role role, uint32_t index, const float **out, mllm_error *err) {
+    mllm_tensor t = mllm_checkpoint_tensor(m->checkpoint, role, index);
+    *out = NULL;
+    if (!t.data) return MLLM_OK;
+    float *v = mllm_alloc_aligned(t.cols * sizeof *v);
+    if (!v) return mllm_fail_memory(err, t.cols * sizeof *v, "a vector of weights");
+    mllm_dequantize_row(t.type, t.data, v, t.cols);
+    mix_tensor(m, &t);
+    m->weight_bytes += t.row_bytes;
+    *out = v;
+    return own(m, v, err);
+}
+
+typedef struct {
+    const mllm_kernel *kernel;
+    mllm_matrix *matrix;
+} packing;
+
+static void pack_part(void *ctx, int rank, int size) {
+    const packing *p = ctx;
+    size_t from, to;
+    mllm_team_part(p->matrix->stored.rows, p->kernel->grain, rank, size, &from, &to);
+    if (to > from) p->kernel->pack(&p->matrix->stored, p->matrix->packed, from, to);
+}
+
+static mllm_code take_matrix(mllm_model *m, mllm_role role, uint32_t index, mllm_matrix *out, mllm_error *err) {
+    *out = (mllm_matrix){.stored = mllm_checkpoint_tensor(m->checkpoint, role, index)};
+    if (!out->stored.data) return MLLM_OK;
+    mix_tensor(m, &out->stored);
+    m->weight_bytes += out->stored.rows * out->stored.row_bytes;
+    size_t bytes = m->kernel->pack_bytes(&out->stored);
+    if (bytes == 0) return MLLM_OK;
+    out->packed = mllm_alloc_aligned(bytes);
+    if (!out->packed) return mllm_fail_memory(err, bytes, "packed weights");
+    out->packed_bytes = bytes;
+    m->packed_bytes += bytes;
+    mllm_code code = own(m, out->packed, err);
+    if (code != MLLM_OK) return code;
+    packing p = {m->kernel, out};
+    mllm_team_run(m->team, pack_part, &p);
+    return MLLM_OK;
+}
+
+static mllm_code take_weights(mllm_model *m, mllm_error *err) {
+    const mllm_blueprint *b = m->blueprint;
+    m->blocks = mllm_calloc(b->blocks, sizeof *m->blocks);
+    m->ffns = mllm_calloc(b->ffns, sizeof *m->ffns);
+    if (!m->blocks || !m->ffns) return mllm_fail_memory(err, b->blocks * sizeof *m->blocks, "a model");
+    m->fingerprint = 0xCBF29CE484222325u;
+    mllm_code code = take_matrix(m, MLLM_W_EMBEDDING, 0, &m->embedding, err);
+    if (code == MLLM_OK && !b->tied_embedding) code = take_matrix(m, MLLM_W_HEAD, 0, &m->head, err);
+    if (b->tied_embedding) m->head = m->embedding;
+    if (code == MLLM_OK) code = take_vector(m, MLLM_W_OUTPUT_NORM, 0, &m->output_norm, err);
+    for (uint32_t i = 0; code == MLLM_OK && i < b->blocks; i++) {
+        mllm_block *k = &m->blocks[i];
+        const struct {
+            mllm_role role;
+            mllm_matrix *matrix;
+        } matrices[] = {{MLLM_W_Q, &k->q}, {MLLM_W_K, &k->k}, {MLLM_W_V, &k->v}, {MLLM_W_O, &k->o}};
+        const struct {
+            mllm_role role;
+            const float **vector;
+        } vectors[] = {{MLLM_W_ATTENTION_NORM, &k->attention_norm}, {MLLM_W_FFN_NORM, &k->ffn_norm}, {MLLM_W_Q_BIAS, &k->q_bias},
+                       {MLLM_W_K_BIAS, &k->k_bias}, {MLLM_W_V_BIAS, &k->v_bias}, {MLLM_W_O_BIAS, &k->o_bias},
+                       {MLLM_W_Q_NORM, &k->q_norm}, {MLLM_W_K_NORM, &k->k_norm}};
+        for (size_t j = 0; code == MLLM_OK && j < sizeof matrices / sizeof *matrices; j++)
+            code = take_matrix(m, matrices[j].role, i, matrices[j].matrix, err);
+        for (size_t j = 0; code == MLLM_OK && j < sizeof vectors / sizeof *vectors; j++)
+            code = take_vector(m, vectors[j].role, i, vectors[j].vector, err);
+    }
+    for (uint32_t i = 0; code == MLLM_OK && i < b->ffns; i++) {
+        code = take_matrix(m, MLLM_W_GATE, i, &m->ffns[i].gate, err);
+        if (code == MLLM_OK) code = take_matrix(m, MLLM_W_UP, i, &m->ffns[i].up, err);
+        if (code == MLLM_OK) code = take_matrix(m, MLLM_W_DOWN, i, &m->ffns[i].down, err);
+    }
+    m->main_type = b->ffns ? m->ffns[0].down.stored.type : m->embedding.stored.type;
+    return code;
+}
+
+/* Radians per position of each rotated pair: base^(-2i/rope_size), stretched for long contexts. The formula of Llama 3.1: long waves are
+ * divided by the factor, short ones kept, those between blended (transformers, modeling_rope_utils.py). */
+static mllm_code make_frequencies(mllm_model *m, mllm_error *err) {
+    const mllm_blueprint *b = m->blueprint;
+    size_t half = b->rope_size / 2;
+    m->frequencies = mllm_alloc_array(half + 1, sizeof *m->frequencies);
+    if (!m->frequencies) return mllm_fail_memory(err, half * sizeof *m->frequencies, "rotary frequencies");
+    const double turn = 6.283185307179586;
+    for (size_t i = 0; i < half; i++) {
+        double f = pow((double)b->rope_base, -2.0 * (double)i / (double)b->rope_size);
+        if (b->rope_scaling == MLLM_ROPE_LINEAR)
+            f /= (double)b->rope_factor;
+        else if (b->rope_scaling == MLLM_ROPE_LLAMA3) {
+            double turns = (double)b->rope_original_context * f / turn; /* within the original context */
+            if (turns < (double)b->rope_low)
+                f /= (double)b->rope_factor;
+            else if (turns <= (double)b->rope_high) {
+                double share = (turns - (double)b->rope_low) / ((double)b->rope_high - (double)b->rope_low);
+                f = (1 - share) * f / (double)b->rope_factor + share * f;
+            }
+        }
+        m->frequencies[i] = (float)f;
+    }
+    return MLLM_OK;
+}
+
+/* ------------------------------------------------------------------ life */
+
+static void destroy(mllm_model *m) {
+    mllm_team_free(m->team);
+    for (size_t i = 0; i < m->owned_count; i++) mllm_free_aligned(m->owned[i]);
+    mllm_free(m->owned);
+    mllm_free(m->frequencies);
+    mllm_free(m->blocks);
+    mllm_free(m->ffns);
+    mllm_checkpoint_close(m->checkpoint);
+    mllm_free(m->path);
+    mllm_free(m);
+}
+
+mllm_model *mllm_model_load(const char *path, const mllm_load_options *options, mllm_error *err) {
+    mllm_load_options o = options ? *options : (mllm_load_options){0};
+    if (o.threads < 0 || o.threads > 256) {
+        mllm_fail(err, MLLM_E_ARGUMENT, "threads = %d: 1 to 256, or 0 for one per core", o.threads);
+        return NULL;
+    }
+    const mllm_kernel *kernel = mllm_kernel_choose(o.kernel, err);
+    if (!kernel) return NULL;
+    mllm_model *m = mllm_calloc(1, sizeof *m);
+    if (!m) {
+        mllm_fail_memory(err, sizeof *m, "a model");
+        return NULL;
+    }
+    atomic_init(&m->references, 1);
+    m->kernel = kernel;
+    mllm_code code = MLLM_OK;
+    if (!(m->path = mllm_strndup(path, strlen(path)))) code = mllm_fail_memory(err, strlen(path), "a path");
+    if (code == MLLM_OK && !(m->checkpoint = mllm_checkpoint_open(path, o.vocabulary_only, err))) code = MLLM_E_IO;
+    if (code == MLLM_OK && !(m->team = mllm_team_new(o.threads ? o.threads : mllm_cpu_cores(), err))) code = MLLM_E_MEMORY;
+    if (code == MLLM_OK) {
+        m->blueprint = mllm_checkpoint_blueprint(m->checkpoint);
+        m->has_weights = !o.vocabulary_only;
+        if (m->has_weights) code = take_weights(m, err);
+        if (code == MLLM_OK && m->has_weights) code = make_frequencies(m, err);
+    }
+    if (code != MLLM_OK) {
+        destroy(m);
+        return NULL;
+    }
+    return m;
+}
+
+mllm_model *mllm_model_retain(mllm_model *m) {
+    atomic_fetch_add(&m->references, 1);
+    return m;
+}
+
+void mllm_model_release(mllm_model *m) {
+    if (m && atomic_fetch_sub(&m->references, 1) == 1) destroy(m);
+}
+
+const mllm_vocab *mllm_model_vocab(const mllm_model *m) {
+    return mllm_checkpoint_vocab(m->checkpoint);
+}
+
+mllm_model_info mllm_model_get_info(const mllm_model *m) {
+    const mllm_blueprint *b = m->blueprint;
+    mllm_model_info i = {.path = m->path, .name = b->name, .architecture = b->architecture, .kernel = m->kernel->name};
+    i.quantization = m->has_weights ? mllm_type_facts(m->main_type)->name : "none";
+    i.chat_template = mllm_checkpoint_chat_template(m->checkpoint);
+    i.blocks = (int)b->blocks;
+    i.steps = (int)b->step_count;
+    i.ffns = (int)b->ffns;
+    i.kv_slots = (int)b->kv_slots;
+    i.width = (int)b->width;
+    i.heads = (int)b->heads;
+    i.kv_heads = (int)b->kv_heads;
+    i.head_size = (int)b->head_size;
+    i.ffn_width = (int)b->ffn_width;
+    i.vocabulary = (int)b->vocabulary;
+    i.context = (int)b->context;
+    i.tied_embedding = b->tied_embedding;
+    i.parameters = mllm_blueprint_parameters(b);
+    i.weight_bytes = m->weight_bytes;
+    i.packed_bytes = m->packed_bytes;
+    i.threads = mllm_team_size(m->team);
+    return i;
+}

@@ -1,0 +1,65 @@
+/* kernel.h - what a set of kernels must offer, and the choice among them at run time.
+ *
+ * The forward pass knows only this table. An activation is a row of floats turned into the kernel's own form (floats for the
+ * float kernels, 8-bit groups with scales for the integer ones) by `prepare`; `product` multiplies such rows with a matrix.
+ *
+ * Promise of every kernel: an element of the result does not depend on how many rows are computed together (m), nor on the part of the
+ * matrix a thread was given, as long as `from` is a multiple of `grain`. So 1..N threads and any slicing of a prompt give equal bits. */
+#ifndef MLLM_TENSOR_KERNEL_H
+#define MLLM_TENSOR_KERNEL_H
+
+#include "tensor.h"
+
+/* A matrix as the kernels see it: the stored tensor, and for kernels that want another layout the repacked copy. */
+typedef struct {
+    mllm_tensor stored;
+    void *packed;        /* NULL: used as stored. Owned by the model, 64-byte aligned */
+    size_t packed_bytes;
+} mllm_matrix;
+
+/* Keys and values of one KV head for consecutive positions: position j at data + j * stride (bytes). */
+typedef struct {
+    const void *keys, *values;
+    size_t stride;
+    uint32_t first, count; /* positions first .. first + count - 1 */
+} mllm_kv_run;
+
+typedef struct mllm_kernel {
+    const char *name;
+    size_t grain;     /* rows: partitions start at multiples of it */
+    bool (*available)(void);
+
+    /* Bytes of the repacked form of a matrix; 0: used as stored. pack() fills rows [from, to), from a multiple of grain. */
+    size_t (*pack_bytes)(const mllm_tensor *w);
+    void (*pack)(const mllm_tensor *w, void *packed, size_t from, size_t to);
+
+    /* Bytes of a prepared row of `cols` floats, a multiple of 64. */
+    size_t (*prepared_bytes)(size_t cols);
+    void (*prepare)(const float *x, size_t cols, void *out);
+
+    /* Y[i, r] = sum_c W[r, c] X[i, c] for r in [from, to), i in [0, m): x holds m prepared rows, x_stride bytes apart; Y[i, r] is
+     * y[i * ldy + r]. With `add`, adds to Y. scratch: scratch_bytes(cols) bytes, 64-byte aligned, one per thread. */
+    void (*product)(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m, float *y, size_t ldy,
+                    bool add, void *scratch);
+    size_t (*scratch_bytes)(size_t cols);
+    /* The same for chosen rows: y[k] = W[ids[k]] . x, one prepared row x. Bits as product. */
+    void (*product_rows)(const mllm_matrix *w, const mllm_token *ids, size_t count, const void *x, float *y, void *scratch);
+} mllm_kernel;
+
+/* The best kernel of this CPU for NULL or "auto", else the named one; NULL with MLLM_E_UNSUPPORTED when the CPU or the build lacks
+ * it, MLLM_E_ARGUMENT for a name that is none. */
+const mllm_kernel *mllm_kernel_choose(const char *name, mllm_error *err);
+
+extern const mllm_kernel mllm_kernel_reference, mllm_kernel_blas;
+
+/* Elementwise work that all kernels share (ops.c). */
+/* out = x / sqrt(mean(x^2) + epsilon) * weight */
+void mllm_rms_norm(const float *x, const float *weight, float epsilon, size_t n, float *out);
+/* gate = silu(gate) * up, silu(x) = x / (1 + exp(-x)) */
+void mllm_swiglu(float *gate, const float *up, size_t n);
+/* Rotates one head in place: pairs (2i, 2i+1) when interleaved, else (i, i + rope_size/2); cosine and sine [rope_size / 2]. */
+void mllm_rope(float *head, const float *cosine, const float *sine, size_t rope_size, bool interleaved);
+/* In place: exp(x - max) / sum; n >= 1. */
+void mllm_softmax(float *x, size_t n);
+
+#endif

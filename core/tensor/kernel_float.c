@@ -1,0 +1,121 @@
+/* kernel_float.c - products in float arithmetic on the expanded weights.
+ *
+ *   reference   y[r] = sum over c, eight partial sums in a fixed order. The truth that other kernels are tested against.
+ *   blas        the same for single rows; for m >= BATCH rows of a prompt a panel of PANEL weight rows is expanded once and multiplied by
+ *               sgemm. A panel always holds the same rows whatever the thread, so the sums are the same. */
+#include <string.h>
+
+#include "kernel.h"
+#include "matmul.h"
+
+enum { PANEL = 32 };
+
+static bool always(void) {
+    return true;
+}
+
+static size_t pack_nothing(const mllm_tensor *w) {
+    (void)w;
+    return 0;
+}
+
+static size_t prepared_bytes(size_t cols) {
+    return (cols * sizeof(float) + 63) / 64 * 64;
+}
+
+static void prepare(const float *x, size_t cols, void *out) {
+    memcpy(out, x, cols * sizeof(float));
+}
+
+static float dot(const float *restrict a, const float *restrict b, size_t n) {
+    float part[16] = {0};
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (int j = 0; j < 16; j++) part[j] += a[i + j] * b[i + j];
+    for (; i < n; i++) part[i % 16] += a[i] * b[i];
+    for (int width = 8; width; width /= 2)
+        for (int j = 0; j < width; j++) part[j] += part[j + width];
+    return part[0];
+}
+
+static const void *row_at(const mllm_matrix *w, size_t r) {
+    return (const char *)w->stored.data + r * w->stored.row_bytes;
+}
+
+static size_t reference_scratch(size_t cols) {
+    return prepared_bytes(cols);
+}
+
+static void reference_product(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m, float *y,
+                              size_t ldy, bool add, void *scratch) {
+    float *row = scratch;
+    for (size_t r = from; r < to; r++) {
+        mllm_dequantize_row(w->stored.type, row_at(w, r), row, w->stored.cols);
+        for (size_t i = 0; i < m; i++) {
+            float v = dot(row, (const float *)((const char *)x + i * x_stride), w->stored.cols);
+            y[i * ldy + r] = add ? y[i * ldy + r] + v : v;
+        }
+    }
+}
+
+static void product_rows(const mllm_matrix *w, const mllm_token *ids, size_t count, const void *x, float *y, void *scratch) {
+    for (size_t k = 0; k < count; k++) {
+        mllm_dequantize_row(w->stored.type, row_at(w, (size_t)ids[k]), scratch, w->stored.cols);
+        y[k] = dot(scratch, x, w->stored.cols);
+    }
+}
+
+const mllm_kernel mllm_kernel_reference = {
+    .name = "reference",
+    .grain = 1,
+    .available = always,
+    .pack_bytes = pack_nothing,
+    .prepared_bytes = prepared_bytes,
+    .prepare = prepare,
+    .product = reference_product,
+    .scratch_bytes = reference_scratch,
+    .product_rows = product_rows,
+};
+
+#if MLLM_BLAS
+static bool blas_available(void) {
+    return true;
+}
+#else
+static bool blas_available(void) {
+    return false;
+}
+#endif
+
+static size_t blas_scratch(size_t cols) {
+    return PANEL * prepared_bytes(cols);
+}
+
+/* sgemm chooses its inner kernel by m, so a result may depend on m in its last bits; single rows keep the reference's order. */
+static void blas_product(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m, float *y,
+                         size_t ldy, bool add, void *scratch) {
+    enum { BATCH = 8 };
+    if (m < BATCH) {
+        reference_product(w, from, to, x, x_stride, m, y, ldy, add, scratch);
+        return;
+    }
+    size_t cols = w->stored.cols;
+    for (size_t r = from; r < to; r += PANEL) {
+        size_t n = to - r < PANEL ? to - r : PANEL;
+        float *panel = scratch;
+        for (size_t i = 0; i < n; i++) mllm_dequantize_row(w->stored.type, row_at(w, r + i), panel + i * cols, cols);
+        mllm_matmul_f32(false, true, m, n, cols, 1, x, x_stride / sizeof(float), panel, cols, add ? 1 : 0, y + r, ldy);
+    }
+}
+
+const mllm_kernel mllm_kernel_blas = {
+    .name = "blas",
+    .grain = PANEL,
+    .available = blas_available,
+    .pack_bytes = pack_nothing,
+    .prepared_bytes = prepared_bytes,
+    .prepare = prepare,
+    .product = blas_product,
+    .scratch_bytes = blas_scratch,
+    .product_rows = product_rows,
+};
