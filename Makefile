@@ -60,16 +60,19 @@ $(BUILD)/core/%.o: core/%.c Makefile
 	@$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
 $(LIB): $(CORE_OBJ)
+	@echo "AR $@"
 	@rm -f $@
-	$(AR) rcs $@ $^
+	@$(AR) rcs $@ $^
 
 define LUA_RULES
 $(BUILD)/lua$(1)/%.o: lua-mobilellm/src/%.c Makefile
 	@mkdir -p $$(@D)
-	$$(CC) $$(ALL_CFLAGS) $$(shell pkg-config --cflags lua$(1)) -Icore -MMD -MP -c $$< -o $$@
+	@echo "CC $$< (Lua $(1))"
+	@$$(CC) $$(ALL_CFLAGS) $$(shell pkg-config --cflags lua$(1)) -Icore -MMD -MP -c $$< -o $$@
 $(BUILD)/lua$(1)/mobilellm/core.so: $(BIND_SRC:lua-mobilellm/src/%.c=$(BUILD)/lua$(1)/%.o) $(LIB)
 	@mkdir -p $$(@D)
-	$$(CC) -shared $$(OPT) -o $$@ $$(filter %.o,$$^) -Wl,--whole-archive $(LIB) -Wl,--no-whole-archive $$(LIBS)
+	@echo "LD $$@"
+	@$$(CC) -shared $$(OPT) -o $$@ $$(filter %.o,$$^) -Wl,--whole-archive $(LIB) -Wl,--no-whole-archive $$(LIBS)
 endef
 $(eval $(call LUA_RULES,5.4))
 $(eval $(call LUA_RULES,5.1))

@@ -43,8 +43,7 @@ static mllm_code workspace_fit(mllm_session *s, size_t rows, mllm_error *err) {
     size_t widest = max_size(max_size(b->width, inner), b->ffn_width);
     mllm_workspace n = {.rows = rows};
     n.prepared_stride = k->prepared_bytes(widest);
-    /* Attention needs a chunk of keys or values in floats, its scores and a row of sums. */
-    size_t attention = ((size_t)MLLM_KV_CHUNK * b->head_size + MLLM_KV_CHUNK + b->head_size) * sizeof(float);
+    size_t attention = mllm_attention_scratch(b->head_size);
     n.scratch_stride = (max_size(k->scratch_bytes(widest), max_size(attention, widest * sizeof(float))) + 63) / 64 * 64;
     n.x = mllm_alloc_aligned(rows * b->width * sizeof(float));
     n.qkv = mllm_alloc_aligned(rows * (b->heads + 2 * (size_t)b->kv_heads) * b->head_size * sizeof(float));
@@ -88,12 +87,12 @@ static const void *prepare(const thread *t, const float *x, size_t ldx, size_t c
     float *normed = t->scratch;
     if (t->job->count == 1) {
         char *mine = w->prepared + (size_t)t->rank * w->prepared_stride;
-        if (norm) mllm_rms_norm(x, norm, t->b->norm_epsilon, cols, normed);
+        if (norm) k->rms_norm(x, norm, t->b->norm_epsilon, cols, normed);
         k->prepare(norm ? normed : x, cols, mine);
         return mine;
     }
     for (size_t i = t->from; i < t->to; i++) {
-        if (norm) mllm_rms_norm(x + i * ldx, norm, t->b->norm_epsilon, cols, normed);
+        if (norm) k->rms_norm(x + i * ldx, norm, t->b->norm_epsilon, cols, normed);
         k->prepare(norm ? normed : x + i * ldx, cols, w->prepared + i * w->prepared_stride);
     }
     meet(t);
@@ -131,61 +130,36 @@ static void place(const thread *t, const mllm_block *block, const mllm_step *ste
         if ((q || k) && step->rope) mllm_rope(head, cosine, sine, b->rope_size, b->rope_interleaved);
         if (q) continue;
         uint32_t g = h - b->heads - (k ? 0 : b->kv_heads);
-        mllm_quantize_row(c->type, head, mllm_kv_row(c, step->kv_slot, !k, g, t->job->position + i), hs);
+        size_t at = t->job->position + i;
+        t->model->kernel->store(c->type, head, b->head_size, !k, mllm_kv_head(c, step->kv_slot, !k, g, at), at % MLLM_KV_CHUNK);
     }
 }
 
-/* Attention of one head of row i: softmax(q K^T / sqrt(head_size)) V over the positions it sees, in one pass with a running maximum
- * (Milakov & Gimelshein 2018, arXiv 1805.02867), a chunk of the cache at a time. */
-static void attend(const thread *t, const mllm_step *step, size_t i, uint32_t h) {
+/* Attention of query heads [from, to) of row i, all of KV head g: softmax(q K^T / sqrt(head_size)) V over the positions it sees. */
+static void attend(const thread *t, const mllm_step *step, size_t i, uint32_t g, uint32_t from, uint32_t to) {
+    enum { GROUP = 16 };
     const mllm_blueprint *b = t->b;
     const mllm_kv_cache *c = &t->s->cache;
     size_t hs = b->head_size, ld = (b->heads + 2 * (size_t)b->kv_heads) * hs, seen = t->job->position + i + 1;
-    uint32_t g = h / (b->heads / b->kv_heads);
-    const float *q = t->w->qkv + i * ld + h * hs;
-    float *out = t->w->attended + (i * b->heads + h) * hs;
-    float *rows = t->scratch, *score = rows + MLLM_KV_CHUNK * hs;
-    float scale = 1.0f / sqrtf((float)hs), max = -INFINITY, sum = 0;
-    memset(out, 0, hs * sizeof(float));
     size_t first = step->window && seen > step->window ? seen - step->window : 0;
-    for (size_t at = first; at < seen;) {
-        size_t n = MLLM_KV_CHUNK - at % MLLM_KV_CHUNK;
-        if (n > seen - at) n = seen - at;
-        const char *keys = mllm_kv_row(c, step->kv_slot, false, g, at);
-        const char *values = mllm_kv_row(c, step->kv_slot, true, g, at);
-        float highest = max;
-        for (size_t j = 0; j < n; j++) {
-            const float *key = (const float *)(const void *)(keys + j * c->row_bytes);
-            if (c->type != MLLM_F32) {
-                mllm_dequantize_row(c->type, keys + j * c->row_bytes, rows, hs);
-                key = rows;
-            }
-            float part[8] = {0};
-            size_t d = 0;
-            for (; d + 8 <= hs; d += 8)
-                for (int e = 0; e < 8; e++) part[e] += q[d + e] * key[d + e];
-            for (; d < hs; d++) part[d % 8] += q[d] * key[d];
-            float dot = ((part[0] + part[4]) + (part[1] + part[5])) + ((part[2] + part[6]) + (part[3] + part[7]));
-            score[j] = dot * scale;
-            if (score[j] > highest) highest = score[j];
+    for (uint32_t h = from; h < to; h += GROUP) {
+        float max[GROUP], sum[GROUP] = {0};
+        uint32_t heads = to - h < GROUP ? to - h : GROUP;
+        mllm_attention a = {.q = t->w->qkv + i * ld + h * hs, .out = t->w->attended + (i * b->heads + h) * hs, .max = max, .sum = sum};
+        a.heads = heads;
+        a.head_size = b->head_size;
+        a.scale = 1.0f / sqrtf((float)hs);
+        for (uint32_t k = 0; k < heads; k++) max[k] = -INFINITY;
+        memset(a.out, 0, heads * hs * sizeof(float));
+        for (size_t at = first; at < seen;) {
+            size_t chunk = at - at % MLLM_KV_CHUNK, end = seen - chunk < MLLM_KV_CHUNK ? seen - chunk : MLLM_KV_CHUNK;
+            t->model->kernel->attend(c->type, &a, mllm_kv_head(c, step->kv_slot, false, g, at),
+                                     mllm_kv_head(c, step->kv_slot, true, g, at), (uint32_t)(at - chunk), (uint32_t)end, t->scratch);
+            at = chunk + end;
         }
-        float keep = max == -INFINITY ? 0 : expf(max - highest);
-        sum *= keep;
-        for (size_t d = 0; d < hs; d++) out[d] *= keep;
-        max = highest;
-        for (size_t j = 0; j < n; j++) {
-            float weight = expf(score[j] - max);
-            sum += weight;
-            const float *value = (const float *)(const void *)(values + j * c->row_bytes);
-            if (c->type != MLLM_F32) {
-                mllm_dequantize_row(c->type, values + j * c->row_bytes, rows, hs);
-                value = rows;
-            }
-            for (size_t d = 0; d < hs; d++) out[d] += weight * value[d];
-        }
-        at += n;
+        for (uint32_t k = 0; k < heads; k++)
+            for (size_t d = 0; d < hs; d++) a.out[k * hs + d] /= sum[k];
     }
-    for (size_t d = 0; d < hs; d++) out[d] /= sum;
 }
 
 static void run_step(const thread *t, const mllm_step *step) {
@@ -208,13 +182,17 @@ static void run_step(const thread *t, const mllm_step *step) {
         place(t, block, step, 0, (uint32_t)from, (uint32_t)to);
         meet(t);
         mllm_team_part(b->heads, 1, t->rank, t->size, &from, &to);
-        for (size_t h = from; h < to; h++) attend(t, step, 0, (uint32_t)h);
+        uint32_t group = b->heads / b->kv_heads;
+        for (uint32_t h = (uint32_t)from, end; h < to; h = end) {
+            end = (h / group + 1) * group < to ? (h / group + 1) * group : (uint32_t)to;
+            attend(t, step, 0, h / group, h, end);
+        }
     } else {
         for (size_t i = t->from; i < t->to; i++) place(t, block, step, i, 0, heads);
         meet(t);
         /* Later rows see more: dealing them out one by one shares the work evenly. */
         for (size_t i = (size_t)t->rank; i < count; i += (size_t)t->size)
-            for (uint32_t h = 0; h < b->heads; h++) attend(t, step, i, h);
+            for (uint32_t g = 0, group = b->heads / b->kv_heads; g < b->kv_heads; g++) attend(t, step, i, g, g * group, (g + 1) * group);
     }
     meet(t);
 
@@ -227,7 +205,7 @@ static void run_step(const thread *t, const mllm_step *step) {
     product(t, &ffn->gate, NULL, x, w->hidden, two, false, &from, &to);
     product(t, &ffn->up, NULL, x, w->hidden + b->ffn_width, two, false, NULL, NULL);
     for (size_t i = 0; i < count && to > from; i++)
-        mllm_swiglu(w->hidden + i * two + from, w->hidden + i * two + b->ffn_width + from, to - from);
+        t->model->kernel->swiglu(w->hidden + i * two + from, w->hidden + i * two + b->ffn_width + from, to - from);
     meet(t);
 
     x = prepare(t, w->hidden, two, b->ffn_width, NULL);

@@ -8,7 +8,7 @@
 
 struct mllm_kv_chunk {
     atomic_int references;
-    void *data; /* aligned, chunk_bytes: [slot][keys, values][head][position][head_size] */
+    void *data; /* aligned, chunk_bytes: [slot][keys, values][head] head_bytes, inside as the kernel likes */
 };
 
 mllm_code mllm_kv_init(mllm_kv_cache *c, mllm_type type, uint32_t slots, uint32_t heads, uint32_t head_size, mllm_error *err) {
@@ -43,7 +43,7 @@ static mllm_kv_chunk *new_chunk(const mllm_kv_cache *c, const mllm_kv_chunk *ori
         mllm_fail_memory(err, c->chunk_bytes, "the KV cache");
         return NULL;
     }
-    /* Rows that are not written yet are never read, but a saved file copies whole rows: no stray memory in it. */
+    /* What is not written yet is never used, but a saved file holds whole chunks: no stray memory in it. */
     if (origin)
         memcpy(data, origin->data, c->chunk_bytes);
     else
@@ -102,7 +102,7 @@ size_t mllm_kv_bytes(const mllm_kv_cache *c) {
     return c->count * c->chunk_bytes;
 }
 
-void *mllm_kv_row(const mllm_kv_cache *c, uint32_t slot, bool value, uint32_t head, size_t position) {
-    size_t at = (((size_t)slot * 2 + value) * c->heads + head) * c->head_bytes + position % MLLM_KV_CHUNK * c->row_bytes;
+void *mllm_kv_head(const mllm_kv_cache *c, uint32_t slot, bool value, uint32_t head, size_t position) {
+    size_t at = (((size_t)slot * 2 + value) * c->heads + head) * c->head_bytes;
     return (char *)c->chunks[position / MLLM_KV_CHUNK]->data + at;
 }

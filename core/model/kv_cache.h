@@ -4,8 +4,6 @@
 
 #include "../tensor/kernel.h"
 
-enum { MLLM_KV_CHUNK = 64 }; /* positions; also the block of the online softmax, so that it never depends on the prompt's slicing */
-
 typedef struct mllm_kv_chunk mllm_kv_chunk;
 
 typedef struct {
@@ -28,7 +26,7 @@ mllm_code mllm_kv_share(mllm_kv_cache *to, const mllm_kv_cache *from, size_t pos
 void mllm_kv_trim(mllm_kv_cache *c, size_t positions);
 size_t mllm_kv_bytes(const mllm_kv_cache *c);
 
-/* The row of a position: key when value is false. Rows of consecutive positions in a chunk are row_bytes apart. */
-void *mllm_kv_row(const mllm_kv_cache *c, uint32_t slot, bool value, uint32_t head, size_t position);
+/* What a chunk holds of one head: keys, or values. `position` is any of the chunk's. */
+void *mllm_kv_head(const mllm_kv_cache *c, uint32_t slot, bool value, uint32_t head, size_t position);
 
 #endif

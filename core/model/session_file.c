@@ -1,9 +1,9 @@
 /* session_file.c - a session in a file: what it would cost a prefill to have again.
  *
  *   8 bytes "MLLMSESS" | u32 version | u32 type of the cache | u64 fingerprint of the model | u32 slots, heads, head_size, width
- *   | u32 tokens, flags (1: `last` is valid) | tokens | last [width] floats | keys and values: [slot][key, value][head][token] rows
+ *   | u32 tokens, flags (1: `last` is valid) | tokens | last [width] floats | keys and values, whole chunks: [chunk][slot][key, value][head]
  *   | u64 FNV-1a of everything before.
- * Numbers are little-endian, the host's floats are IEEE. */
+ * Numbers are little-endian, the host's floats are IEEE. The order inside a chunk is the kernel's, so the fingerprint includes its name. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,30 +46,32 @@ static void get(stream *f, void *data, size_t size) {
     if (!f->failed) hash(f, data, size);
 }
 
+/* Everything in the cache in the order of the file. */
+static void walk(stream *f, const mllm_kv_cache *c, size_t positions, bool writing) {
+    for (size_t at = 0; at < positions && !f->failed; at += MLLM_KV_CHUNK) {
+        void *chunk = mllm_kv_head(c, 0, false, 0, at);
+        if (writing)
+            put(f, chunk, c->chunk_bytes);
+        else
+            get(f, chunk, c->chunk_bytes);
+    }
+}
+
+static uint64_t fingerprint(const mllm_session *s) {
+    stream f = {.hash = s->model->fingerprint};
+    hash(&f, s->model->kernel->name, strlen(s->model->kernel->name));
+    return f.hash;
+}
+
 static header describe(const mllm_session *s) {
     const mllm_kv_cache *c = &s->cache;
-    header h = {.version = VERSION, .type = c->type, .fingerprint = s->model->fingerprint, .slots = c->slots, .heads = c->heads};
+    header h = {.version = VERSION, .type = c->type, .fingerprint = fingerprint(s), .slots = c->slots, .heads = c->heads};
     memcpy(h.magic, magic, sizeof magic);
     h.head_size = c->head_size;
     h.width = s->model->blueprint->width;
     h.tokens = (uint32_t)s->count;
     h.flags = s->has_last ? HAS_LAST : 0;
     return h;
-}
-
-/* Every stored row of the cache in the order of the file; `move` is put or get. */
-static void walk(stream *f, const mllm_kv_cache *c, size_t positions, bool writing) {
-    for (uint32_t slot = 0; slot < c->slots; slot++)
-        for (uint32_t half = 0; half < 2; half++)
-            for (uint32_t head = 0; head < c->heads; head++)
-                for (size_t at = 0; at < positions && !f->failed; at += MLLM_KV_CHUNK) {
-                    size_t n = positions - at < MLLM_KV_CHUNK ? positions - at : MLLM_KV_CHUNK;
-                    void *rows = mllm_kv_row(c, slot, half == 1, head, at);
-                    if (writing)
-                        put(f, rows, n * c->row_bytes);
-                    else
-                        get(f, rows, n * c->row_bytes);
-                }
 }
 
 mllm_code mllm_session_save(mllm_session *s, const char *path, mllm_error *err) {
@@ -105,9 +107,9 @@ static mllm_code check_header(const mllm_session *s, const header *h, const char
     if (memcmp(h->magic, magic, sizeof magic) != 0) return mllm_fail(err, MLLM_E_FORMAT, "%s: not a saved session", path);
     if (h->version != VERSION)
         return mllm_fail(err, MLLM_E_UNSUPPORTED, "%s: saved session of version %u, this build reads %d", path, h->version, VERSION);
-    if (h->fingerprint != s->model->fingerprint || h->slots != c->slots || h->heads != c->heads || h->head_size != c->head_size ||
+    if (h->fingerprint != fingerprint(s) || h->slots != c->slots || h->heads != c->heads || h->head_size != c->head_size ||
         h->width != s->model->blueprint->width)
-        return mllm_fail(err, MLLM_E_ARGUMENT, "%s: saved by another model than %s", path, s->model->path);
+        return mllm_fail(err, MLLM_E_ARGUMENT, "%s: saved by another model or kernel than %s", path, s->model->path);
     if (h->type != (uint32_t)c->type) {
         const mllm_type_info *t = mllm_type_facts(h->type);
         return mllm_fail(err, MLLM_E_ARGUMENT, "%s: its cache is of type %s, this session's of type %s", path, t ? t->name : "?",
@@ -130,8 +132,8 @@ mllm_code mllm_session_restore(mllm_session *s, const char *path, mllm_error *er
     mllm_code code = f.failed ? mllm_fail(err, MLLM_E_FORMAT, "%s: not a saved session (too short)", path)
                               : check_header(s, &h, path, err);
     if (code == MLLM_OK) {
-        size_t rows = (size_t)h.slots * 2 * h.heads * h.tokens;
-        long long want = (long long)(sizeof h + h.tokens * sizeof *tokens + h.width * sizeof *last + rows * s->cache.row_bytes +
+        size_t chunks = (h.tokens + MLLM_KV_CHUNK - 1) / MLLM_KV_CHUNK;
+        long long want = (long long)(sizeof h + h.tokens * sizeof *tokens + h.width * sizeof *last + chunks * s->cache.chunk_bytes +
                                      sizeof f.hash);
         if (fseeko(f.file, 0, SEEK_END) != 0 || ftello(f.file) != want || fseeko(f.file, (off_t)sizeof h, SEEK_SET) != 0)
             code = mllm_fail(err, MLLM_E_FORMAT, "%s: truncated or padded: %lld bytes expected", path, want);

@@ -5,7 +5,11 @@
 #include "../base/error.h"
 
 /* Best first. */
-static const mllm_kernel *const kernels[] = {&mllm_kernel_blas, &mllm_kernel_reference};
+static const mllm_kernel *const kernels[] = {
+#if defined(__x86_64__)
+    &mllm_kernel_avx512,
+#endif
+    &mllm_kernel_blas, &mllm_kernel_reference};
 /* Names of the interface, whether or not this build has them: asking for one elsewhere is not a spelling mistake. */
 static const char *const known[] = {"amx", "avx512", "avx2", "neon", "blas", "reference"};
 

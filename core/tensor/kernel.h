@@ -17,12 +17,16 @@ typedef struct {
     size_t packed_bytes;
 } mllm_matrix;
 
-/* Keys and values of one KV head for consecutive positions: position j at data + j * stride (bytes). */
+enum { MLLM_KV_CHUNK = 64 }; /* positions of the KV cache that lie together; the block of the online softmax */
+
+/* Running state of attention over chunks: for each of `heads` query heads of one KV head. */
 typedef struct {
-    const void *keys, *values;
-    size_t stride;
-    uint32_t first, count; /* positions first .. first + count - 1 */
-} mllm_kv_run;
+    const float *q;    /* [heads, head_size], already rotated */
+    float *out;        /* [heads, head_size] sum of weight * value, not yet divided */
+    float *max, *sum;  /* [heads] highest score so far (-INFINITY at first), sum of weights */
+    uint32_t heads, head_size;
+    float scale;       /* of the scores */
+} mllm_attention;
 
 typedef struct mllm_kernel {
     const char *name;
@@ -44,22 +48,40 @@ typedef struct mllm_kernel {
     size_t (*scratch_bytes)(size_t cols);
     /* The same for chosen rows: y[k] = W[ids[k]] . x, one prepared row x. Bits as product. */
     void (*product_rows)(const mllm_matrix *w, const mllm_token *ids, size_t count, const void *x, float *y, void *scratch);
+
+    /* The KV cache holds, per head, MLLM_KV_CHUNK positions of keys and of values in `type`. How they lie in there is the kernel's:
+     * store() writes position `at` of a chunk (key or value), attend() takes positions [first, end) of a chunk into the running state.
+     * scratch: mllm_attention_scratch(head_size) bytes. */
+    void (*store)(mllm_type type, const float *row, uint32_t head_size, bool value, void *chunk, uint32_t at);
+    void (*attend)(mllm_type type, const mllm_attention *a, const void *keys, const void *values, uint32_t first, uint32_t end,
+                   void *scratch);
+
+    /* out = x / sqrt(mean(x^2) + epsilon) * weight */
+    void (*rms_norm)(const float *x, const float *weight, float epsilon, size_t n, float *out);
+    /* gate = silu(gate) * up, silu(x) = x / (1 + exp(-x)) */
+    void (*swiglu)(float *gate, const float *up, size_t n);
 } mllm_kernel;
+
+size_t mllm_attention_scratch(uint32_t head_size);
 
 /* The best kernel of this CPU for NULL or "auto", else the named one; NULL with MLLM_E_UNSUPPORTED when the CPU or the build lacks
  * it, MLLM_E_ARGUMENT for a name that is none. */
 const mllm_kernel *mllm_kernel_choose(const char *name, mllm_error *err);
 
-extern const mllm_kernel mllm_kernel_reference, mllm_kernel_blas;
+extern const mllm_kernel mllm_kernel_reference, mllm_kernel_blas, mllm_kernel_avx512;
 
-/* Elementwise work that all kernels share (ops.c). */
-/* out = x / sqrt(mean(x^2) + epsilon) * weight */
+/* Plain versions that several kernels share (ops.c). */
 void mllm_rms_norm(const float *x, const float *weight, float epsilon, size_t n, float *out);
-/* gate = silu(gate) * up, silu(x) = x / (1 + exp(-x)) */
 void mllm_swiglu(float *gate, const float *up, size_t n);
 /* Rotates one head in place: pairs (2i, 2i+1) when interleaved, else (i, i + rope_size/2); cosine and sine [rope_size / 2]. */
 void mllm_rope(float *head, const float *cosine, const float *sine, size_t rope_size, bool interleaved);
-/* In place: exp(x - max) / sum; n >= 1. */
-void mllm_softmax(float *x, size_t n);
+/* Rows of consecutive positions in the order of the cache's type. */
+void mllm_store(mllm_type type, const float *row, uint32_t head_size, bool value, void *chunk, uint32_t at);
+void mllm_attend(mllm_type type, const mllm_attention *a, const void *keys, const void *values, uint32_t first, uint32_t end, void *scratch);
+
+/* Products in floats on expanded weights (kernel_float.c), for matrices that a kernel has no better way for: x holds rows of floats. */
+void mllm_float_product(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m, float *y, size_t ldy,
+                        bool add, void *scratch);
+size_t mllm_float_scratch(size_t cols);
 
 #endif

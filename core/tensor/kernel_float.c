@@ -75,6 +75,10 @@ const mllm_kernel mllm_kernel_reference = {
     .product = reference_product,
     .scratch_bytes = reference_scratch,
     .product_rows = product_rows,
+    .store = mllm_store,
+    .attend = mllm_attend,
+    .rms_norm = mllm_rms_norm,
+    .swiglu = mllm_swiglu,
 };
 
 #if MLLM_BLAS
@@ -87,13 +91,13 @@ static bool blas_available(void) {
 }
 #endif
 
-static size_t blas_scratch(size_t cols) {
+size_t mllm_float_scratch(size_t cols) {
     return PANEL * prepared_bytes(cols);
 }
 
 /* sgemm chooses its inner kernel by m, so a result may depend on m in its last bits; single rows keep the reference's order. */
-static void blas_product(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m, float *y,
-                         size_t ldy, bool add, void *scratch) {
+void mllm_float_product(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m, float *y,
+                        size_t ldy, bool add, void *scratch) {
     enum { BATCH = 8 };
     if (m < BATCH) {
         reference_product(w, from, to, x, x_stride, m, y, ldy, add, scratch);
@@ -115,7 +119,11 @@ const mllm_kernel mllm_kernel_blas = {
     .pack_bytes = pack_nothing,
     .prepared_bytes = prepared_bytes,
     .prepare = prepare,
-    .product = blas_product,
-    .scratch_bytes = blas_scratch,
+    .product = mllm_float_product,
+    .scratch_bytes = mllm_float_scratch,
     .product_rows = product_rows,
+    .store = mllm_store,
+    .attend = mllm_attend,
+    .rms_norm = mllm_rms_norm,
+    .swiglu = mllm_swiglu,
 };

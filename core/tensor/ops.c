@@ -29,10 +29,43 @@ void mllm_rope(float *head, const float *cosine, const float *sine, size_t rope_
     }
 }
 
-void mllm_softmax(float *x, size_t n) {
-    float max = x[0], sum = 0;
-    for (size_t i = 1; i < n; i++) max = x[i] > max ? x[i] : max;
-    for (size_t i = 0; i < n; i++) sum += x[i] = expf(x[i] - max);
-    float scale = 1.0f / sum;
-    for (size_t i = 0; i < n; i++) x[i] *= scale;
+size_t mllm_attention_scratch(uint32_t head_size) {
+    return (head_size + 2 * MLLM_KV_CHUNK) * 4 * sizeof(float) + 64;
+}
+
+void mllm_store(mllm_type type, const float *row, uint32_t head_size, bool value, void *chunk, uint32_t at) {
+    (void)value;
+    mllm_quantize_row(type, row, (char *)chunk + at * mllm_row_bytes(type, head_size), head_size);
+}
+
+/* One pass with a running maximum (Milakov & Gimelshein 2018, arXiv 1805.02867), a chunk of the cache at a time. */
+void mllm_attend(mllm_type type, const mllm_attention *a, const void *keys, const void *values, uint32_t first, uint32_t end,
+                 void *scratch) {
+    size_t hs = a->head_size, row_bytes = mllm_row_bytes(type, hs);
+    float *row = scratch, *score = row + hs;
+    for (uint32_t h = 0; h < a->heads; h++) {
+        const float *q = a->q + h * hs;
+        float *out = a->out + h * hs, highest = a->max[h];
+        for (uint32_t j = first; j < end; j++) {
+            mllm_dequantize_row(type, (const char *)keys + j * row_bytes, row, hs);
+            float part[8] = {0};
+            size_t d = 0;
+            for (; d + 8 <= hs; d += 8)
+                for (int e = 0; e < 8; e++) part[e] += q[d + e] * row[d + e];
+            for (; d < hs; d++) part[d % 8] += q[d] * row[d];
+            float dot = ((part[0] + part[4]) + (part[1] + part[5])) + ((part[2] + part[6]) + (part[3] + part[7]));
+            score[j] = dot * a->scale;
+            if (score[j] > highest) highest = score[j];
+        }
+        float keep = a->max[h] == -INFINITY ? 0 : expf(a->max[h] - highest);
+        a->sum[h] *= keep;
+        for (size_t d = 0; d < hs; d++) out[d] *= keep;
+        a->max[h] = highest;
+        for (uint32_t j = first; j < end; j++) {
+            float weight = expf(score[j] - highest);
+            a->sum[h] += weight;
+            mllm_dequantize_row(type, (const char *)values + j * row_bytes, row, hs);
+            for (size_t d = 0; d < hs; d++) out[d] += weight * row[d];
+        }
+    }
 }
