@@ -7,7 +7,7 @@
 /* Best first. */
 static const mllm_kernel *const kernels[] = {
 #if defined(__x86_64__)
-    &mllm_kernel_avx512,
+    &mllm_kernel_avx512, &mllm_kernel_avx2,
 #endif
     &mllm_kernel_blas, &mllm_kernel_reference};
 /* Names of the interface, whether or not this build has them: asking for one elsewhere is not a spelling mistake. */

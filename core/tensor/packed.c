@@ -1,0 +1,108 @@
+#include "packed.h"
+
+#include <string.h>
+
+static bool is_float(mllm_type type) {
+    return type == MLLM_F32 || type == MLLM_F16 || type == MLLM_BF16;
+}
+
+size_t mllm_packed_bytes(const mllm_tensor *w) {
+    if (is_float(w->type) || w->cols % MLLM_GROUP) return 0;
+    return (w->rows + MLLM_PANEL - 1) / MLLM_PANEL * mllm_packed_panel_bytes(w);
+}
+
+/* One row of Q4_0 blocks (half scale, then bytes: low nibble column j, high nibble column j + 16) into its lane of a panel. */
+static void fill_p4(const unsigned char *block, size_t groups, unsigned char *panel, size_t lane) {
+    for (size_t g = 0; g < groups; g++, block += 18, panel += MLLM_P4_BYTES) {
+        for (size_t s = 0; s < 4; s++) memcpy(panel + s * 64 + lane * 4, block + 2 + s * 4, 4);
+        memcpy(panel + MLLM_P4_SCALES + 2 * lane, block, 2);
+    }
+}
+
+/* One row of Q8_0 blocks (half scale, then 32 signed bytes). */
+static void fill_p8(const unsigned char *block, size_t groups, unsigned char *panel, size_t lane) {
+    for (size_t g = 0; g < groups; g++, block += 34, panel += MLLM_P8_BYTES) {
+        for (size_t s = 0; s < 8; s++) {
+            uint32_t four;
+            memcpy(&four, block + 2 + s * 4, 4);
+            four ^= 0x80808080u; /* + 128 */
+            memcpy(panel + s * 64 + lane * 4, &four, 4);
+        }
+        memcpy(panel + MLLM_P8_SCALES + 2 * lane, block, 2);
+    }
+}
+
+void mllm_packed_fill(const mllm_tensor *w, void *packed, size_t from, size_t to) {
+    size_t groups = w->cols / MLLM_GROUP, bytes = mllm_packed_panel_bytes(w);
+    unsigned block = mllm_type_facts(w->type)->block, block_bytes = mllm_type_facts(w->type)->block_bytes;
+    for (size_t r = from; r < to; r += MLLM_PANEL) {
+        unsigned char *panel = (unsigned char *)packed + r / MLLM_PANEL * bytes;
+        size_t n = w->rows - r < MLLM_PANEL ? w->rows - r : MLLM_PANEL;
+        if (n < MLLM_PANEL) memset(panel, 0, bytes); /* scale 0: rows that do not exist */
+        for (size_t lane = 0; lane < n; lane++) {
+            const unsigned char *row = (const unsigned char *)w->data + (r + lane) * w->row_bytes;
+            if (w->type == MLLM_Q4_0)
+                fill_p4(row, groups, panel, lane);
+            else if (w->type == MLLM_Q8_0)
+                fill_p8(row, groups, panel, lane);
+            else
+                for (size_t c = 0; c < w->cols; c += block) {
+                    float x[256];
+                    unsigned char q[256 / MLLM_GROUP * 34];
+                    mllm_dequantize_row(w->type, row + c / block * block_bytes, x, block);
+                    mllm_quantize_row(MLLM_Q8_0, x, q, block);
+                    fill_p8(q, block / MLLM_GROUP, panel + c / MLLM_GROUP * MLLM_P8_BYTES, lane);
+                }
+        }
+    }
+}
+
+static const unsigned char *panel_at(const mllm_matrix *w, size_t row) {
+    return (const unsigned char *)w->packed + row / MLLM_PANEL * mllm_packed_panel_bytes(&w->stored);
+}
+
+void mllm_packed_product(const mllm_matrix *w, mllm_panel_fn p8, mllm_panel_fn p4, size_t from, size_t to, const void *x, size_t x_stride,
+                         size_t m, float *y, size_t ldy, bool add, void *scratch) {
+    if (!w->packed) {
+        mllm_float_product(w, from, to, x, x_stride, m, y, ldy, add, scratch);
+        return;
+    }
+    mllm_panel_fn fn = mllm_packed_is_p4(&w->stored) ? p4 : p8;
+    mllm_operand o = {.stride = x_stride, .p = mllm_prepared_layout(w->stored.cols), .groups = w->stored.cols / MLLM_GROUP};
+    for (size_t r = from; r < to; r += MLLM_PANEL) {
+        const unsigned char *panel = panel_at(w, r);
+        size_t rows = to - r < MLLM_PANEL ? to - r : MLLM_PANEL;
+        for (size_t i = 0; i < m; i += MLLM_TILE) {
+            float v[MLLM_TILE][MLLM_PANEL];
+            size_t n = m - i < MLLM_TILE ? m - i : MLLM_TILE;
+            o.x = (const char *)x + i * x_stride;
+            fn(panel, &o, (int)n, v);
+            for (size_t t = 0; t < n; t++) {
+                float *to_row = y + (i + t) * ldy + r;
+                if (add)
+                    for (size_t j = 0; j < rows; j++) to_row[j] += v[t][j];
+                else
+                    memcpy(to_row, v[t], rows * sizeof(float));
+            }
+        }
+    }
+}
+
+/* A chosen row comes with its whole panel: sixteen times the work of one row, still far from the whole vocabulary. */
+void mllm_packed_product_rows(const mllm_matrix *w, mllm_panel_fn p8, mllm_panel_fn p4, const mllm_token *ids, size_t count,
+                              const void *x, float *y, void *scratch) {
+    if (!w->packed) {
+        mllm_kernel_blas.product_rows(w, ids, count, x, y, scratch);
+        return;
+    }
+    mllm_panel_fn fn = mllm_packed_is_p4(&w->stored) ? p4 : p8;
+    mllm_operand o = {.x = x, .p = mllm_prepared_layout(w->stored.cols), .groups = w->stored.cols / MLLM_GROUP};
+    size_t held = (size_t)-1;
+    float lanes[1][MLLM_PANEL] = {{0}};
+    for (size_t k = 0; k < count; k++) {
+        size_t id = (size_t)ids[k];
+        if (id / MLLM_PANEL != held) fn(panel_at(w, id), &o, 1, lanes);
+        held = id / MLLM_PANEL;
+        y[k] = lanes[0][id % MLLM_PANEL];
+    }
+}

@@ -1,0 +1,152 @@
+/* vector_ops.h - norm, SwiGLU and attention on vectors of floats. A kernel file includes it once, after it has defined
+ *
+ *   vf                 the vector, LANES floats; HELD of them hold a block of scores per head in attention, beside HELD keys
+ *   TARGET             the function attribute that turns its instructions on
+ *   v_load v_store v_set1 v_add v_mul v_fma(a, b, c) = a * b + c, v_sub v_div v_max v_min v_sum(v) v_most(v)
+ *   v_half(p)          LANES floats from LANES halves
+ *   v_round(v)         to the nearest integer;  v_scale(v, n) = v * 2^n for integral n of -126 .. 127
+ *
+ * What it gives is static: rms_norm, swiglu, store, attend, for the kernel's table. */
+#include <math.h>
+#include <string.h>
+
+#include "../base/half.h"
+#include "kernel.h"
+
+#define INLINE static inline __attribute__((always_inline)) TARGET
+
+/* exp(x) for x <= 88, relative error below 3e-7; below -87 it is about 1e-38. 2^n p(r), r = x - n ln 2, |r| <= ln 2 / 2, p the series to
+ * degree 7; ln 2 in two parts (Cody and Waite). */
+INLINE vf v_exp(vf x) {
+    x = v_max(x, v_set1(-87.0f));
+    vf n = v_round(v_mul(x, v_set1(1.44269504f)));
+    vf r = v_fma(n, v_set1(-0.693359375f), x);
+    r = v_fma(n, v_set1(2.12194440e-4f), r);
+    vf p = v_set1(1.98412698e-4f);
+    p = v_fma(p, r, v_set1(1.38888889e-3f));
+    p = v_fma(p, r, v_set1(8.33333333e-3f));
+    p = v_fma(p, r, v_set1(4.16666667e-2f));
+    p = v_fma(p, r, v_set1(1.66666667e-1f));
+    p = v_fma(p, r, v_set1(0.5f));
+    p = v_fma(p, r, v_set1(1.0f));
+    p = v_fma(p, r, v_set1(1.0f));
+    return v_scale(p, n);
+}
+
+TARGET static void rms_norm(const float *x, const float *weight, float epsilon, size_t n, float *out) {
+    vf sums = v_set1(0);
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) sums = v_fma(v_load(x + i), v_load(x + i), sums);
+    float sum = v_sum(sums);
+    for (size_t j = i; j < n; j++) sum += x[j] * x[j];
+    float scale = 1.0f / sqrtf(sum / (float)n + epsilon);
+    for (i = 0; i + LANES <= n; i += LANES) v_store(out + i, v_mul(v_mul(v_load(x + i), v_set1(scale)), v_load(weight + i)));
+    for (; i < n; i++) out[i] = x[i] * scale * weight[i];
+}
+
+INLINE vf v_swiglu(vf gate, vf up) {
+    vf below = v_min(v_sub(v_set1(0), gate), v_set1(87.0f));
+    return v_mul(v_div(gate, v_add(v_set1(1.0f), v_exp(below))), up);
+}
+
+TARGET static void swiglu(float *gate, const float *up, size_t n) {
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) v_store(gate + i, v_swiglu(v_load(gate + i), v_load(up + i)));
+    if (i == n) return;
+    float g[LANES] = {0}, u[LANES] = {0};
+    memcpy(g, gate + i, (n - i) * sizeof(float));
+    memcpy(u, up + i, (n - i) * sizeof(float));
+    v_store(g, v_swiglu(v_load(g), v_load(u)));
+    memcpy(gate + i, g, (n - i) * sizeof(float));
+}
+
+/* Half precision keys lie transposed, [head_size][64 positions]: a lane is a position, and no score needs a sum across lanes. Values lie
+ * [64 positions][head_size]. Other types, and head sizes that do not fill vectors, keep the plain order. */
+enum { BLOCK = LANES * HELD };
+
+static bool is_transposed(mllm_type type, uint32_t head_size) {
+    return type == MLLM_F16 && head_size % BLOCK == 0;
+}
+
+static void store(mllm_type type, const float *row, uint32_t head_size, bool value, void *chunk, uint32_t at) {
+    if (value || !is_transposed(type, head_size)) {
+        mllm_store(type, row, head_size, value, chunk, at);
+        return;
+    }
+    uint16_t *keys = chunk;
+    for (uint32_t d = 0; d < head_size; d++) keys[d * MLLM_KV_CHUNK + at] = mllm_f32_to_f16(row[d]);
+}
+
+/* Up to four query heads share what is read of keys and values. `heads` is a constant where this is inlined. */
+INLINE void attend_heads(const mllm_attention *a, uint32_t h, int heads, const uint16_t *keys, const uint16_t *values, uint32_t first,
+                         uint32_t end, float *weights) {
+    size_t hs = a->head_size;
+    const float *q = a->q + h * hs;
+    for (uint32_t at = first - first % BLOCK; at < end; at += BLOCK) {
+        vf score[4][HELD];
+        for (int k = 0; k < heads; k++)
+            for (int j = 0; j < HELD; j++) score[k][j] = v_set1(0);
+        for (size_t d = 0; d < hs; d++) {
+            vf key[HELD];
+            for (int j = 0; j < HELD; j++) key[j] = v_half(keys + d * MLLM_KV_CHUNK + at + LANES * (unsigned)j);
+            for (int k = 0; k < heads; k++) {
+                vf x = v_set1(q[(size_t)k * hs + d]);
+                for (int j = 0; j < HELD; j++) score[k][j] = v_fma(x, key[j], score[k][j]);
+            }
+        }
+        for (int k = 0; k < heads; k++)
+            for (int j = 0; j < HELD; j++)
+                v_store(weights + k * MLLM_KV_CHUNK + at + LANES * (unsigned)j, v_mul(score[k][j], v_set1(a->scale)));
+    }
+    uint32_t low = first - first % LANES, high = (end + LANES - 1) / LANES * LANES;
+    for (int k = 0; k < heads; k++) {
+        float *w = weights + k * MLLM_KV_CHUNK;
+        for (uint32_t p = low; p < first; p++) w[p] = -INFINITY; /* not seen, whatever was computed there */
+        for (uint32_t p = end; p < high; p++) w[p] = -INFINITY;
+        vf top = v_set1(-INFINITY);
+        for (uint32_t p = low; p < high; p += LANES) top = v_max(top, v_load(w + p));
+        float before = a->max[h + (uint32_t)k], highest = v_most(top);
+        if (before > highest) highest = before;
+        float keep = before == -INFINITY ? 0 : expf(before - highest);
+        vf sums = v_set1(0);
+        for (uint32_t p = low; p < high; p += LANES) {
+            vf e = v_exp(v_sub(v_load(w + p), v_set1(highest)));
+            v_store(w + p, e);
+        }
+        for (uint32_t p = low; p < first; p++) w[p] = 0;
+        for (uint32_t p = end; p < high; p++) w[p] = 0;
+        for (uint32_t p = low; p < high; p += LANES) sums = v_add(sums, v_load(w + p));
+        a->max[h + (uint32_t)k] = highest;
+        a->sum[h + (uint32_t)k] = a->sum[h + (uint32_t)k] * keep + v_sum(sums);
+        float *out = a->out + (h + (size_t)k) * hs;
+        for (size_t d = 0; d < hs; d += LANES) v_store(out + d, v_mul(v_load(out + d), v_set1(keep)));
+    }
+    for (size_t d = 0; d < hs; d += BLOCK) {
+        vf out[4][HELD];
+        for (int k = 0; k < heads; k++)
+            for (int j = 0; j < HELD; j++) out[k][j] = v_load(a->out + (h + (size_t)k) * hs + d + LANES * (unsigned)j);
+        for (uint32_t p = first; p < end; p++) {
+            vf value[HELD];
+            for (int j = 0; j < HELD; j++) value[j] = v_half(values + p * hs + d + LANES * (unsigned)j);
+            for (int k = 0; k < heads; k++) {
+                vf x = v_set1(weights[k * MLLM_KV_CHUNK + (int)p]);
+                for (int j = 0; j < HELD; j++) out[k][j] = v_fma(x, value[j], out[k][j]);
+            }
+        }
+        for (int k = 0; k < heads; k++)
+            for (int j = 0; j < HELD; j++) v_store(a->out + (h + (size_t)k) * hs + d + LANES * (unsigned)j, out[k][j]);
+    }
+}
+
+TARGET static void attend(mllm_type type, const mllm_attention *a, const void *keys, const void *values, uint32_t first, uint32_t end,
+                          void *scratch) {
+    if (!is_transposed(type, a->head_size)) {
+        mllm_attend(type, a, keys, values, first, end, scratch);
+        return;
+    }
+    uint32_t h = 0;
+    for (; h + 4 <= a->heads; h += 4) attend_heads(a, h, 4, keys, values, first, end, scratch);
+    if (a->heads - h == 3) attend_heads(a, h, 3, keys, values, first, end, scratch);
+    if (a->heads - h == 2) attend_heads(a, h, 2, keys, values, first, end, scratch);
+    if (a->heads - h == 1) attend_heads(a, h, 1, keys, values, first, end, scratch);
+}
