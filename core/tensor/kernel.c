@@ -8,6 +8,8 @@
 static const mllm_kernel *const kernels[] = {
 #if defined(__x86_64__)
     &mllm_kernel_avx512, &mllm_kernel_avx2,
+#elif defined(__aarch64__)
+    &mllm_kernel_neon,
 #endif
     &mllm_kernel_blas, &mllm_kernel_reference};
 /* Names of the interface, whether or not this build has them: asking for one elsewhere is not a spelling mistake. */
