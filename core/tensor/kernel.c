@@ -7,7 +7,7 @@
 /* Best first. */
 static const mllm_kernel *const kernels[] = {
 #if defined(__x86_64__)
-    &mllm_kernel_avx512, &mllm_kernel_avx2,
+    &mllm_kernel_amx, &mllm_kernel_avx512, &mllm_kernel_avx2,
 #elif defined(__aarch64__)
     &mllm_kernel_neon,
 #endif
