@@ -1,7 +1,9 @@
 /* The forward pass against the reference logits of other engines' making: every model in shared/golden with the reference kernel within
  * the tolerance its README names, and every other kernel of this processor within its own.
  *
- * Largest relative errors of a logit vector seen: reference 3e-6, blas 3e-6, avx512 2e-2 (activations rounded to 8 bits). */
+ * Largest relative errors of a logit vector seen: reference and blas 5e-6 (F32 cache); the integer kernels, whose activations are 8-bit
+ * groups, 0.007 on float weights (the F16 cache), 0.07 on Q8_0, 0.08 on Q4_0, 0.16 on types that are rounded to eight bits at load. Random
+ * weights amplify rounding: llama.cpp v0.5.0 itself is 0.07 away from the reference on these files. */
 #include <dirent.h>
 #include <math.h>
 #include <sys/stat.h>
@@ -9,7 +11,7 @@
 #include "base/json.h"
 #include "test.h"
 
-static const double tolerance_reference = 5e-4, tolerance_fast = 0.04;
+static const double tolerance_exact = 5e-4, tolerance_float = 0.02, tolerance_fast = 0.25;
 
 static char *read_file(const char *path, size_t *size) {
     FILE *f = fopen(path, "rb");
@@ -57,7 +59,7 @@ static void check_model(const char *path, const char *logits_path, const char *k
     enum { MOST = 4096 };
     static double tokens[MOST], argmax[MOST], first[MOST], last[MOST], greedy[MOST];
     size_t size;
-    char *text = read_file(logits_path, &size), label[600];
+    char *text = read_file(logits_path, &size), label[1200];
     mllm_error err = {0};
     mllm_json doc;
     if (!text || mllm_json_parse(&doc, text, size, 0, &err) != MLLM_OK) {
@@ -71,13 +73,15 @@ static void check_model(const char *path, const char *logits_path, const char *k
     size_t more = list(&doc, "greedy", greedy, MOST);
     CHECK(n == 32 && vocabulary == 512 && more > 0, " %s: %zu tokens, %zu logits, %zu greedy", logits_path, n, vocabulary, more);
     bool exact = strcmp(kernel, "reference") == 0 || strcmp(kernel, "blas") == 0;
-    double tolerance = exact ? tolerance_reference : tolerance_fast;
+    bool quantized = strstr(path, "-q") != NULL;
+    double tolerance = exact ? tolerance_exact : quantized ? tolerance_fast : tolerance_float;
 
     for (int threads = 1; threads <= 2; threads++) {
         mllm_load_options o = {.kernel = kernel, .threads = threads};
         mllm_model *model = mllm_model_load(path, &o, &err);
         CHECK(model, " %s: %s", path, err.message);
-        mllm_session *s = model ? mllm_session_new(model, NULL, &err) : NULL;
+        mllm_session_options so = {.kv_type = exact ? "f32" : "auto"};
+        mllm_session *s = model ? mllm_session_new(model, &so, &err) : NULL;
         CHECK(s, " %s: %s", path, err.message);
         for (size_t i = 0; s && i < n; i++) {
             mllm_token id = (mllm_token)tokens[i];
