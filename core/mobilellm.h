@@ -155,6 +155,7 @@ MLLM_API mllm_code mllm_session_restore(mllm_session *session, const char *path,
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/bpe_train.h"
 #include "sample/sample.h"
+#include "generate/generation.h"
 
 #ifdef __cplusplus
 }

@@ -1,6 +1,7 @@
 -- mobilellm: small language models inside a Lua program. This file only gathers: the engine is mobilellm.core (C), the
 -- rest are Lua files beside this one, loaded when first used.
 local core = require "mobilellm.core"
+require "mobilellm.generate"(core)
 
 local mobilellm = {}
 for _, name in ipairs{"version", "load", "logits", "sampler", "grammar", "json", "null"} do mobilellm[name] = core[name] end

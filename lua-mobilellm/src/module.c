@@ -16,12 +16,17 @@ static const luaL_Reg functions[] = {{"clock", module_clock}, {NULL, NULL}};
 
 /* In the order of their floors. Each leaves the stack as it found it: the module table on top. */
 static void (*const openers[])(lua_State *L) = {
+    /* clang-format off */
     mllm_lua_open_json,
+    mllm_lua_open_model,
+    mllm_lua_open_session,
     mllm_lua_open_logits,
     mllm_lua_open_sampler,
+    mllm_lua_open_generation,
     mllm_lua_open_train_data,
     mllm_lua_open_trainer,
     NULL,
+    /* clang-format on */
 };
 
 MLLM_API int luaopen_mobilellm_core(lua_State *L);

@@ -1,0 +1,265 @@
+-- model:generate, stream, choose, score and session:start, generate, stream: Lua over the jobs and sessions of mobilellm.core.
+-- Returns a function that adds them to the classes of the core.
+
+-- Options of generate, stream and start. `true`: handed to the core as it is; a string: the sampler stage it belongs to.
+local OPTIONS = {
+  max_tokens = true, stop = true, special = true, ignore_end = true, sampler = true, grammar = true, tools = true,
+  on_token = true, context = true, seed = true,
+  temperature = "temperature", top_k = "top_k", top_p = "top_p", min_p = "min_p", typical = "typical",
+  logit_bias = "logit_bias",
+  repeat_penalty = "penalties", frequency_penalty = "penalties", presence_penalty = "penalties", penalty_last_n = "penalties",
+}
+local MAX_TOKENS = 256 -- unless the caller says otherwise
+
+local function check(options, where)
+  if options == nil then return {} end
+  if type(options) ~= "table" then error(where .. ": options must be a table, got " .. type(options), 3) end
+  for key in pairs(options) do
+    if not OPTIONS[key] then error(("%s: unknown option '%s'"):format(where, tostring(key)), 3) end
+  end
+  if options.on_token ~= nil and type(options.on_token) ~= "function" then
+    error(("%s: option 'on_token': function expected, got %s"):format(where, type(options.on_token)), 3)
+  end
+  return options
+end
+
+-- The sampler that the options describe; nil stands for the best token each time.
+local function make_sampler(core, options, where)
+  local sampler = options.sampler
+  if sampler ~= nil then
+    for key, stage in pairs(OPTIONS) do
+      if options[key] ~= nil and (type(stage) == "string" or key == "seed") then
+        error(("%s: option '%s' and a sampler: say it in the sampler"):format(where, key), 3)
+      end
+    end
+    if type(sampler) == "table" then return core.sampler(sampler) end
+    if type(sampler) ~= "userdata" then
+      error(("%s: option 'sampler': sampler or list of stages expected, got %s"):format(where, type(sampler)), 3)
+    end
+    return sampler:fork() -- its own history and draws: the caller's stay as they are
+  end
+  local stages = {seed = options.seed}
+  local function add(stage, ...) stages[#stages + 1] = {stage, ...} end
+  if options.logit_bias ~= nil then add("logit_bias", options.logit_bias) end
+  if options.repeat_penalty or options.frequency_penalty or options.presence_penalty or options.penalty_last_n then
+    stages[#stages + 1] = {"penalties", repeat_penalty = options.repeat_penalty,
+      frequency_penalty = options.frequency_penalty, presence_penalty = options.presence_penalty,
+      last_n = options.penalty_last_n}
+  end
+  local temperature = options.temperature or 0
+  if type(temperature) ~= "number" or not (temperature >= 0) then
+    error(("%s: option 'temperature': number of at least 0 expected, got %s"):format(where, tostring(temperature)), 3)
+  end
+  if temperature > 0 then
+    for _, name in ipairs{"top_k", "typical", "top_p", "min_p"} do
+      if options[name] ~= nil then add(name, options[name]) end
+    end
+    add("temperature", temperature)
+  else
+    if #stages == 0 then return nil end
+    add "greedy"
+  end
+  return core.sampler(stages)
+end
+
+local function start(core, session, prompt, options, where, feed_last)
+  return core.start(session, prompt, {
+    max_tokens = options.max_tokens or MAX_TOKENS,
+    stop = options.stop,
+    special = options.special,
+    ignore_end = options.ignore_end,
+    sampler = make_sampler(core, options, where),
+    feed_last = feed_last,
+  })
+end
+
+-- Steps the job to its end on this thread. on_token(id, text) sees each token with the text that became certain by it; when it
+-- returns false, that was the last one.
+local function run(job, on_token)
+  local pieces = {}
+  local function take()
+    local text = job:read()
+    if text and text ~= "" then pieces[#pieces + 1] = text end
+    return text or ""
+  end
+  if on_token then
+    local over, message, code
+    repeat
+      over, message, code = job:advance()
+      if over == nil then return nil, message, code end
+      local ids, text = job:tokens(), take()
+      for i, id in ipairs(ids) do
+        if on_token(id, i == #ids and text or "") == false then
+          job:cancel()
+          over = true
+        end
+      end
+    until over
+    if take() ~= "" then take() end
+  else
+    local over, message, code = job:step()
+    if over == nil then return nil, message, code end
+    take()
+  end
+  local stats = job:stats()
+  job:close()
+  return table.concat(pieces), stats
+end
+
+local function iterator(job, options)
+  local on_token = options.on_token
+  return function()
+    while true do
+      local over, message, code = job:advance()
+      if over == nil then return nil, message, code end
+      local text = job:read()
+      if on_token then
+        local ids = job:tokens()
+        for i, id in ipairs(ids) do
+          if on_token(id, i == #ids and text or "") == false then job:cancel() end
+        end
+      end
+      if text ~= "" then return text end
+    end
+  end, job, nil, job -- Lua 5.4 closes the fourth when the loop is left
+end
+
+-- A session just long enough, with the prompt as ids.
+local function session_for(model, prompt, options, where)
+  local ids = prompt
+  if type(prompt) == "string" then
+    ids = model:tokenize(prompt, {bos = model:info().adds_bos, special = options.special})
+  elseif type(prompt) ~= "table" then
+    error(("%s: a prompt is a text or a list of token ids, got %s"):format(where, type(prompt)), 3)
+  end
+  local context = options.context
+  if context == nil then
+    local most = options.max_tokens or MAX_TOKENS
+    if type(most) ~= "number" then most = MAX_TOKENS end -- the core says what is wrong with it
+    context = math.max(1, math.min(model:info().context, #ids + most))
+  end
+  local session, message, code = model:session{context = context}
+  return session, ids, message, code
+end
+
+return function(core)
+  local model_methods, session_methods = core.classes.model, core.classes.session
+
+  -- session:start(prompt, options) -> job | nil, message, code
+  function session_methods.start(session, prompt, options)
+    options = check(options, "start")
+    for _, name in ipairs{"on_token", "context"} do
+      if options[name] ~= nil then error(("start: unknown option '%s'"):format(name), 2) end
+    end
+    return start(core, session, prompt, options, "start", true)
+  end
+
+  -- session:generate(prompt, options) -> text, stats | nil, message, code: continues the session.
+  function session_methods.generate(session, prompt, options)
+    options = check(options, "generate")
+    local job, message, code = start(core, session, prompt, options, "generate", true)
+    if not job then return nil, message, code end
+    return run(job, options.on_token)
+  end
+
+  -- session:stream(prompt, options) -> iterator of pieces, job | nil, message, code
+  function session_methods.stream(session, prompt, options)
+    options = check(options, "stream")
+    local job, message, code = start(core, session, prompt, options, "stream", true)
+    if not job then return nil, message, code end
+    return iterator(job, options)
+  end
+
+  -- model:generate(prompt, options) -> text, stats | nil, message, code
+  function model_methods.generate(model, prompt, options)
+    options = check(options, "generate")
+    local session, ids, message, code = session_for(model, prompt, options, "generate")
+    if not session then return nil, message, code end
+    local job
+    job, message, code = start(core, session, ids, options, "generate", false)
+    session:close() -- the job holds it as long as it needs it
+    if not job then return nil, message, code end
+    return run(job, options.on_token)
+  end
+
+  -- model:stream(prompt, options) -> iterator of pieces, job | nil, message, code
+  function model_methods.stream(model, prompt, options)
+    options = check(options, "stream")
+    local session, ids, message, code = session_for(model, prompt, options, "stream")
+    if not session then return nil, message, code end
+    local job
+    job, message, code = start(core, session, ids, options, "stream", false)
+    session:close()
+    if not job then return nil, message, code end
+    return iterator(job, options)
+  end
+
+  local SCORE_OPTIONS = {special = true}
+  local function check_score(options, where)
+    for key in pairs(options or {}) do
+      if not SCORE_OPTIONS[key] then error(("%s: unknown option '%s'"):format(where, tostring(key)), 3) end
+    end
+    return options or {}
+  end
+
+  local function ids_of(model, text, special, where)
+    if type(text) == "table" then return text end
+    if type(text) ~= "string" then
+      error(("%s: a text or a list of token ids expected, got %s"):format(where, type(text)), 3)
+    end
+    return model:tokenize(text, {special = special, continuation = true})
+  end
+
+  -- Log-probabilities of several continuations of one prompt, which is fed once.
+  local function score_all(model, prompt, continuations, options, where)
+    local lists, longest = {}, 0
+    for i, c in ipairs(continuations) do
+      lists[i] = ids_of(model, c, options.special, where)
+      longest = math.max(longest, #lists[i])
+    end
+    local ids = prompt
+    if type(prompt) == "string" then
+      ids = model:tokenize(prompt, {bos = model:info().adds_bos, special = options.special})
+    end
+    if type(ids) ~= "table" then
+      error(("%s: a prompt is a text or a list of token ids, got %s"):format(where, type(prompt)), 3)
+    end
+    if #ids == 0 then error(where .. ": the prompt has no token and the vocabulary no begin token", 3) end
+    local session, message, code = model:session{context = math.max(1, math.min(model:info().context, #ids + longest))}
+    if not session then return nil, message, code end
+    local done
+    done, message, code = session:feed(ids)
+    local sums = {}
+    for i, list in ipairs(lists) do
+      if not done then break end
+      if i > 1 then session:rewind(#ids) end
+      done, message, code = session:score(list)
+      local sum = 0
+      for _, p in ipairs(done or {}) do sum = sum + p end
+      sums[i] = sum
+    end
+    session:close()
+    if not done then return nil, message, code end
+    return sums, lists
+  end
+
+  -- model:score(prompt, continuation, {special}) -> sum of natural log-probabilities, token count | nil, message, code
+  function model_methods.score(model, prompt, continuation, options)
+    local sums, lists, code = score_all(model, prompt, {continuation}, check_score(options, "score"), "score")
+    if not sums then return nil, lists, code end
+    return sums[1], #lists[1]
+  end
+
+  -- model:choose(prompt, {text, ...}, {special}) -> the likeliest, {log-probabilities} | nil, message, code
+  function model_methods.choose(model, prompt, choices, options)
+    if type(choices) ~= "table" or #choices == 0 then error("choose: a list of at least one text expected", 2) end
+    local sums, lists, code = score_all(model, prompt, choices, check_score(options, "choose"), "choose")
+    if not sums then return nil, lists, code end
+    local best = 1
+    for i = 2, #sums do
+      if sums[i] > sums[best] then best = i end
+    end
+    return choices[best], sums
+  end
+
+end
