@@ -48,7 +48,7 @@ MODULES := $(BUILD)/lua5.4/mobilellm/core.so $(BUILD)/lua5.1/mobilellm/core.so
 TEST_SRC := $(sort $(wildcard tests/core/test_*.c))
 TEST_BIN := $(TEST_SRC:tests/core/%.c=$(BUILD)/tests/%)
 
-.PHONY: all module demo test check asan lint deps env install clean
+.PHONY: all module demo test check asan lint deps env install rock rock-install clean
 
 all: $(LIB) $(MODULES)
 
@@ -110,6 +110,17 @@ install: all
 	install -m 755 lua-mobilellm/bin/mobilellm $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib/
 	cd core && find . -name '*.h' -exec install -D -m 644 {} $(DESTDIR)$(PREFIX)/include/mobilellm/{} \;
+
+# For rockspec/: luarocks says which Lua it builds for and where things go.
+ROCK_VERSION = $(shell $(ROCK_LUA) -e 'io.write((_VERSION:match "%d%.%d"))')
+rock:
+	@$(MAKE) --no-print-directory $(BUILD)/lua$(ROCK_VERSION)/mobilellm/core.so
+
+rock-install:
+	install -d $(ROCK_LUADIR) $(ROCK_LIBDIR)/mobilellm $(ROCK_BINDIR)
+	cd lua-mobilellm && find mobilellm -name '*.lua' -exec install -D -m 644 {} $(ROCK_LUADIR)/{} \;
+	install -m 755 $(BUILD)/lua$(ROCK_VERSION)/mobilellm/core.so $(ROCK_LIBDIR)/mobilellm/
+	install -m 755 lua-mobilellm/bin/mobilellm $(ROCK_BINDIR)/
 
 clean:
 	rm -rf build build-asan
