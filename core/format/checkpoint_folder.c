@@ -19,6 +19,12 @@ __attribute__((weak)) mllm_vocab *mllm_vocab_from_folder(const char *dir, mllm_e
     return NULL;
 }
 
+__attribute__((weak)) mllm_vocab *mllm_vocab_from_json(const char *text, size_t length, const char *path, mllm_error *err) {
+    (void)text, (void)length;
+    mllm_fail(err, MLLM_E_UNSUPPORTED, "%s: tokenizer.json cannot be read", path);
+    return NULL;
+}
+
 enum { MAX_TEXT = 256 << 20, MAX_SHARDS = 1024 };
 
 /* "folder/file", NULL when out of memory. */

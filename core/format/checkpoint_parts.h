@@ -49,4 +49,7 @@ void mllm_gguf_tensor_name(mllm_role role, uint32_t index, char name[128]);
 /* The divisors of Llama 3's rotary frequencies, [rope_size / 2], as rope_freqs.weight holds them. */
 void mllm_llama3_rope_factors(const mllm_blueprint *b, float *out);
 
+/* A type that weights can be rounded to, by its name. */
+mllm_code mllm_writable_type(const char *name, mllm_type *type, mllm_error *err);
+
 #endif
