@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "../base/cpu.h"
+
 /* A vector wider than the default instruction set only lives inside static functions. */
 #pragma GCC diagnostic ignored "-Wpsabi"
 
@@ -62,10 +64,17 @@
 #define X86 0
 #endif
 
-const mllm_kernels *MLLM_REAL(mllm_train_kernels)(void) {
+const mllm_kernels *MLLM_REAL(mllm_train_kernels_at)(size_t i) {
+    const mllm_kernels *list[4] = {NULL};
+    size_t n = 0;
 #if X86
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")) return &kernels_avx512;
-    if (__builtin_cpu_supports("avx2")) return &kernels_avx2;
+    if (mllm_cpu_features()->avx512) list[n++] = &kernels_avx512;
+    if (mllm_cpu_features()->avx2) list[n++] = &kernels_avx2;
 #endif
-    return &kernels_plain;
+    list[n] = &kernels_plain;
+    return i <= n ? list[i] : NULL;
+}
+
+const mllm_kernels *MLLM_REAL(mllm_train_kernels)(void) {
+    return MLLM_REAL(mllm_train_kernels_at)(0);
 }

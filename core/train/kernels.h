@@ -45,5 +45,7 @@ typedef struct {
 } mllm_kernels;
 
 const mllm_kernels *MLLM_REAL(mllm_train_kernels)(void);
+/* All that this CPU can run, the best first; NULL behind the last. */
+const mllm_kernels *MLLM_REAL(mllm_train_kernels_at)(size_t i);
 
 #endif
