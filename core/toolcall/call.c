@@ -1,0 +1,376 @@
+/* call.c - from the beginning of a call to its end: gaps between calls, names, arguments, the rest of broken calls. */
+#include <string.h>
+
+#include "../base/alloc.h"
+#include "parser.h"
+
+const mllm_declared_tool *mllm_tc_tool(const mllm_toolcall_parser *p, const char *name, size_t length) {
+    for (uint32_t i = 0; i < p->tool_count; i++)
+        if (p->tools[i].length == length && memcmp(p->tools[i].name, name, length) == 0) return &p->tools[i];
+    return NULL;
+}
+
+unsigned mllm_tc_types(const mllm_toolcall_parser *p, const mllm_declared_tool *tool, const char *name, size_t length) {
+    for (uint32_t i = tool ? tool->arguments : 0; i; i = p->arguments[i - 1].next) {
+        const mllm_declared_argument *a = &p->arguments[i - 1];
+        if (a->length == length && memcmp(a->name, name, length) == 0) return a->types;
+    }
+    return 0;
+}
+
+static bool letter(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (unsigned char)c >= 0x80;
+}
+
+static bool has(const mllm_toolcall_parser *p, mllm_toolcall_field field) {
+    return p->f->fields[field].count > 0;
+}
+
+/* ----------------------------------------------------------------------------- gaps */
+
+/* A call begins at `pos`. */
+void mllm_tc_body(mllm_toolcall_parser *p) {
+    p->announced = p->have_name = p->have_id = p->have_arguments = p->text_arguments = false;
+    p->name.length = p->id.length = 0;
+    p->tool = NULL;
+    p->mark = p->pos;
+    if (p->f->body == BODY_JSON) { /* white space may come first */
+        p->in_call = true;
+        p->phase = PHASE_GAP;
+    } else
+        p->phase = PHASE_NAME;
+}
+
+static void section_over(mllm_toolcall_parser *p) {
+    mllm_tc_certain(p);
+    p->start = p->pos;
+    p->list_open = p->section_open = false;
+    p->phase = PHASE_TEXT;
+    p->line = false;
+    p->hold_space = p->after_call = true;
+}
+
+mllm_step mllm_tc_gap(mllm_toolcall_parser *p) {
+    static const mllm_toolcall_field marks[] = {F_CALL_BEGIN, F_CALL_END, F_SECTION_END, F_SECTION_BEGIN};
+    const mllm_toolcall_format *f = p->f;
+    for (;;) {
+        if (!mllm_tc_left(p)) return STEP_WAIT;
+        char c = *mllm_tc_at(p, p->pos);
+        if (mllm_tc_space(c) && !(has(p, F_CALL_END) && f->fields[F_CALL_END].items[0].text[0] == c)) {
+            p->pos++;
+            continue;
+        }
+        size_t length;
+        int found = mllm_tc_match(p, marks, 4, &length);
+        if (found == -2) return STEP_WAIT;
+        if (found == 0) {
+            if (!p->trial) p->start = p->call_start = p->pos;
+            p->pos += length;
+            mllm_tc_body(p);
+            return STEP_ON;
+        }
+        if (found == 1 && !p->trial) {
+            p->pos += length;
+            p->start = p->pos;
+            p->in_call = false;
+            continue;
+        }
+        if (found == 2 && (!p->trial || p->list_open || p->reading_count == 1)) {
+            p->pos += length;
+            section_over(p);
+            return STEP_ON;
+        }
+        if (found == 3 && !p->trial) { /* another section */
+            p->start = p->call_start = p->pos;
+            p->pos += length;
+            p->section_open = true;
+            p->in_call = p->list_open = false;
+            continue;
+        }
+        if (c == '[' && !p->list_open && (f->list || f->body == BODY_JSON) && (p->trial || p->section_open)) {
+            p->list_open = true;
+            p->pos++;
+            continue;
+        }
+        if (c == ']' && p->list_open) {
+            p->pos++;
+            p->list_open = false;
+            if (!p->trial) p->start = p->pos;
+            if (has(p, F_SECTION_END) || has(p, F_CALL_END)) continue;
+            if (p->trial) break; /* a list of nothing */
+            section_over(p);
+            return STEP_ON;
+        }
+        if ((c == ',' || c == ';') && !p->trial) {
+            p->pos++;
+            continue;
+        }
+        bool direct = !has(p, F_CALL_BEGIN) || p->in_call;
+        if (direct && (f->body == BODY_JSON ? c == '{' : letter(c))) {
+            if (p->trial || p->section_open || p->list_open || p->in_call) {
+                if (!p->trial) p->start = p->call_start = p->pos;
+            } else { /* without any marker: it may be text */
+                if (!f->bare) break;
+                p->origin = p->start;
+                p->readings[0] =
+                    (mllm_reading){MARK_BARE, p->text_format, (uint32_t)(p->pos - p->start)};
+                for (int i = 0; i < p->format_count; i++)
+                    if (p->formats[i] == f) p->readings[0].format = i;
+                p->reading_count = 1;
+                p->reading = 0;
+                p->furthest = -1;
+                p->trial = true;
+                p->forced = false;
+                p->hold_space = p->after_call = true;
+                p->call_start = p->pos;
+            }
+            p->kind = p->trial ? p->readings[p->reading].kind : p->kind;
+            mllm_tc_body(p);
+            p->in_call = true;
+            p->body_seen |= f->body == BODY_JSON;
+            if (f->body == BODY_JSON) mllm_tc_object_begin(p);
+            return STEP_ON;
+        }
+        break;
+    }
+    if (p->trial) {
+        mllm_tc_broken(p, MLLM_TOOLCALL_BROKEN, "no call follows the marker");
+        return STEP_ON;
+    }
+    p->pos = p->start;
+    p->phase = PHASE_TEXT;
+    p->line = false;
+    p->hold_space = p->after_call = true;
+    return STEP_ON;
+}
+
+/* ---------------------------------------------------------------------------- names */
+
+/* Takes the name out of [mark, pos): prefix off, "functions.f:0" split into name and id. */
+static bool take_name(mllm_toolcall_parser *p) {
+    const char *s = mllm_tc_at(p, p->mark);
+    size_t n = (size_t)(p->pos - p->mark);
+    while (n && mllm_tc_space(s[n - 1])) n--;
+    const mllm_spellings *prefixes = &p->f->fields[F_NAME_PREFIX], *suffixes = &p->f->fields[F_NAME_SUFFIX];
+    size_t whole = n;
+    const char *all = s;
+    for (int i = 0; i < prefixes->count; i++) {
+        const mllm_spelling *x = &prefixes->items[i];
+        if (n <= x->length || memcmp(s, x->text, x->length) != 0) continue;
+        s += x->length;
+        n -= x->length;
+        break;
+    }
+    for (int i = 0; i < suffixes->count && !p->have_id; i++) {
+        char c = suffixes->items[i].text[0];
+        size_t at = n;
+        while (at && s[at - 1] >= '0' && s[at - 1] <= '9') at--;
+        if (at < 2 || at == n || s[at - 1] != c) continue;
+        n = at - 1;
+        p->id.length = 0;
+        mllm_buffer_put(&p->id, all, whole);
+        p->have_id = true;
+    }
+    if (!n) return false;
+    p->name.length = 0;
+    mllm_buffer_put(&p->name, s, n);
+    p->have_name = true;
+    return true;
+}
+
+static bool name_byte(const mllm_toolcall_parser *p, char c) {
+    if (letter(c) || (c >= '0' && c <= '9') || c == '.' || c == '-') return true;
+    return p->f->body != BODY_PYTHON && (c == ':' || c == '/' || c == '$' || c == '@' || c == '+');
+}
+
+mllm_step mllm_tc_name(mllm_toolcall_parser *p) {
+    static const mllm_toolcall_field ends[] = {F_NAME_END, F_ID_BEGIN, F_KEY_BEGIN, F_CALL_END, F_SECTION_END};
+    bool python = p->f->body == BODY_PYTHON;
+    int fields = python ? 0 : p->f->body == BODY_TAGGED ? 5 : 2;
+    for (;;) {
+        if (!mllm_tc_left(p)) return STEP_WAIT;
+        char c = *mllm_tc_at(p, p->pos);
+        if (p->mark == p->pos && mllm_tc_space(c)) {
+            p->mark = ++p->pos;
+            continue;
+        }
+        size_t length;
+        int found = fields ? mllm_tc_match(p, ends, fields, &length) : -1;
+        if (found == -2) return STEP_WAIT;
+        bool open = python ? c == '(' : p->f->body == BODY_NAMED && !has(p, F_NAME_END) && c == '{';
+        if (found < 0 && !open) {
+            if (name_byte(p, c) && p->pos - p->mark < MLLM_TOOLCALL_MAX_NAME) {
+                p->pos++;
+                continue;
+            }
+            bool long_name = p->pos - p->mark >= MLLM_TOOLCALL_MAX_NAME;
+            mllm_tc_broken(p, long_name ? MLLM_TOOLCALL_LIMIT : MLLM_TOOLCALL_BROKEN,
+                           long_name ? "the name of the tool is too long" : "no name of a tool");
+            return STEP_ON;
+        }
+        if (!take_name(p)) {
+            mllm_tc_broken(p, MLLM_TOOLCALL_BROKEN, "the name of the tool is missing");
+            return STEP_ON;
+        }
+        if (found == 1) { /* an id follows */
+            p->pos += length;
+            p->mark = p->pos;
+            p->phase = PHASE_ID;
+            return STEP_ON;
+        }
+        if (found == 0) p->pos += length;
+        if (p->f->body == BODY_TAGGED) {
+            p->phase = PHASE_TAGS;
+            mllm_tc_tags_begin(p);
+            return STEP_ON;
+        }
+        bool known = mllm_tc_tool(p, p->name.data, p->name.length) != NULL;
+        if (p->kind == MARK_BARE && p->trial && p->tool_count && !known) {
+            mllm_tc_broken(p, MLLM_TOOLCALL_BROKEN, "no such tool");
+            return STEP_ON;
+        }
+        p->phase = PHASE_ARGUMENTS;
+        p->mark = p->pos;
+        if (python) {
+            p->pos++;
+            p->value.dialect = MLLM_VALUE_PYTHON;
+            mllm_value_start_inside(&p->value, '(');
+            p->have_arguments = true;
+            if (p->kind != MARK_BARE || known || !p->trial) mllm_tc_announce(p);
+        }
+        return STEP_ON;
+    }
+}
+
+mllm_step mllm_tc_id(mllm_toolcall_parser *p) {
+    static const mllm_toolcall_field ends[] = {F_NAME_END};
+    for (;;) {
+        if (!mllm_tc_left(p)) return STEP_WAIT;
+        size_t length;
+        int found = mllm_tc_match(p, ends, 1, &length);
+        if (found == -2) return STEP_WAIT;
+        if (found == 0) {
+            p->id.length = 0;
+            mllm_buffer_put(&p->id, mllm_tc_at(p, p->mark), (size_t)(p->pos - p->mark));
+            p->have_id = true;
+            p->pos += length;
+            p->phase = PHASE_ARGUMENTS;
+            p->mark = p->pos;
+            return STEP_ON;
+        }
+        char c = *mllm_tc_at(p, p->pos);
+        if ((unsigned char)c < ' ' || p->pos - p->mark >= MLLM_TOOLCALL_MAX_NAME) {
+            mllm_tc_broken(p, MLLM_TOOLCALL_BROKEN, "the id of the call does not end");
+            return STEP_ON;
+        }
+        p->pos++;
+    }
+}
+
+/* ------------------------------------------------------------------------ arguments */
+
+void mllm_tc_call_done(mllm_toolcall_parser *p) {
+    if (!p->announced) mllm_tc_announce(p);
+    mllm_tc_end(p, p->have_arguments ? p->value.repairs : 0);
+    p->start = p->pos;
+    p->in_call = false;
+    p->announced = false;
+    p->phase = PHASE_GAP;
+}
+
+int mllm_tc_feed_arguments(mllm_toolcall_parser *p) {
+    mllm_value_status status = MLLM_VALUE_MORE;
+    while (mllm_tc_left(p) && status == MLLM_VALUE_MORE) {
+        /* Not announced: only as far as the name of the first argument, which makes a call of it. */
+        size_t n = p->announced ? mllm_tc_left(p) : 1;
+        p->pos += mllm_value_feed(&p->value, mllm_tc_at(p, p->pos), n, &status);
+        if (!p->announced && p->f->body == BODY_PYTHON && p->value.json.length &&
+            p->value.json.data[p->value.json.length - 1] == ':' && p->value.depth == 1 && !p->value.is_key)
+            mllm_tc_announce(p);
+    }
+    if (status == MLLM_VALUE_DONE) return 1;
+    if (status == MLLM_VALUE_BROKEN) {
+        mllm_tc_broken(p, p->value.over_limit ? MLLM_TOOLCALL_LIMIT : MLLM_TOOLCALL_BROKEN, p->value.reason);
+        return -1;
+    }
+    return 0;
+}
+
+mllm_step mllm_tc_arguments(mllm_toolcall_parser *p) {
+    static const mllm_toolcall_field ends[] = {F_CALL_END, F_SECTION_END, F_CALL_BEGIN};
+    while (!p->have_arguments) { /* named: an object, or nothing */
+        if (!mllm_tc_left(p)) return STEP_WAIT;
+        char c = *mllm_tc_at(p, p->pos);
+        size_t length;
+        int found = mllm_tc_match(p, ends, 3, &length);
+        if (found == -2) return STEP_WAIT;
+        if (found >= 0) {
+            mllm_tc_call_done(p);
+            return STEP_ON;
+        }
+        if (mllm_tc_space(c)) {
+            p->pos++;
+            continue;
+        }
+        if (c != '{') {
+            mllm_tc_broken(p, MLLM_TOOLCALL_BROKEN, "the arguments are no object");
+            return STEP_ON;
+        }
+        const mllm_spellings *d = &p->f->fields[F_DELIMITER];
+        p->value.dialect = d->count ? MLLM_VALUE_ESCAPED : MLLM_VALUE_JSON;
+        p->value.delimiter = d->count ? d->items[0].text : NULL;
+        p->value.delimiter_length = d->count ? d->items[0].length : 0;
+        mllm_value_start(&p->value);
+        p->have_arguments = true;
+        mllm_tc_announce(p);
+    }
+    int done = mllm_tc_feed_arguments(p);
+    if (done == 0) return STEP_WAIT;
+    if (done == 1) mllm_tc_call_done(p);
+    return STEP_ON;
+}
+
+/* ----------------------------------------------------------------------------- skips */
+
+/* The rest of a broken call: up to a marker, or to the bracket that closes the call. */
+mllm_step mllm_tc_skip(mllm_toolcall_parser *p) {
+    static const mllm_toolcall_field ends[] = {F_CALL_END, F_SECTION_END, F_CALL_BEGIN};
+    bool brackets = p->skip_depth > 0;
+    for (;;) {
+        if (!mllm_tc_left(p)) return STEP_WAIT;
+        char c = *mllm_tc_at(p, p->pos);
+        size_t length;
+        int found = mllm_tc_match(p, ends, 3, &length);
+        if (found == -2) return STEP_WAIT;
+        bool over = found >= 0 || (p->f->line && c == '\n');
+        if (!over && brackets) {
+            if (p->skip_quote) {
+                if (p->skip_escape)
+                    p->skip_escape = false;
+                else if (c == '\\')
+                    p->skip_escape = true;
+                else if (c == p->skip_quote)
+                    p->skip_quote = 0;
+            } else if (c == '"' || (c == '\'' && p->f->body == BODY_PYTHON))
+                p->skip_quote = c;
+            else if (c == '{' || c == '[' || c == '(')
+                p->skip_depth++;
+            else if (c == '}' || c == ']' || c == ')') {
+                if (--p->skip_depth == 0) {
+                    p->pos++;
+                    over = true;
+                }
+            }
+        }
+        if (!over) {
+            p->pos++;
+            continue;
+        }
+        mllm_tc_skipped(p, p->start, p->pos);
+        p->start = p->pos;
+        p->announced = p->in_call = false;
+        p->phase = PHASE_GAP;
+        if (p->f->body == BODY_JSON && found < 0) mllm_tc_object_resume(p);
+        return STEP_ON;
+    }
+}
