@@ -112,8 +112,7 @@ mllm_step mllm_tc_gap(mllm_toolcall_parser *p) {
             } else { /* without any marker: it may be text */
                 if (!f->bare) break;
                 p->origin = p->start;
-                p->readings[0] =
-                    (mllm_reading){MARK_BARE, p->text_format, (uint32_t)(p->pos - p->start)};
+                p->readings[0] = (mllm_reading){MARK_BARE, p->text_format, (uint32_t)(p->pos - p->start)};
                 for (int i = 0; i < p->format_count; i++)
                     if (p->formats[i] == f) p->readings[0].format = i;
                 p->reading_count = 1;

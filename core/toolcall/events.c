@@ -157,7 +157,8 @@ static void leaf_event(mllm_toolcall_parser *p, unsigned phase, const char *raw,
     }
 }
 
-void mllm_tc_leaf(void *owner, unsigned phase, const char *raw, size_t raw_length, const char *text, size_t text_length) {
+void mllm_tc_leaf(void *owner, unsigned phase, const char *raw, size_t raw_length, const char *text,
+                  size_t text_length) {
     mllm_toolcall_parser *p = owner;
     leaf_event(p, phase, raw, raw_length, text, text_length, (phase & MLLM_LEAF_STRING) != 0);
 }

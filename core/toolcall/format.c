@@ -8,12 +8,12 @@
 #include "value.h"
 
 static const char *const field_names[F_COUNT] = {
-    "section.begin",     "section.end",   "call.begin",         "call.end",      "name.end",
-    "name.prefix",       "name.suffix",   "id.begin",           "name.key",      "arguments.key",
-    "id.key",            "nest.key",      "text.key",           "extra.key",     "key.begin",
-    "key.end",           "value.begin",   "value.text",         "value.json",    "value.end",
-    "delimiter",         "reasoning.begin", "reasoning.end",    "reasoning.stray", "drop",
-    "channels.begin",    "channels.message", "channels.end",    "channels.reasoning", "recipient",
+    "section.begin",  "section.end",      "call.begin",    "call.end",           "name.end",
+    "name.prefix",    "name.suffix",      "id.begin",      "name.key",           "arguments.key",
+    "id.key",         "nest.key",         "text.key",      "extra.key",          "key.begin",
+    "key.end",        "value.begin",      "value.text",    "value.json",         "value.end",
+    "delimiter",      "reasoning.begin",  "reasoning.end", "reasoning.stray",    "drop",
+    "channels.begin", "channels.message", "channels.end",  "channels.reasoning", "recipient",
     "text.name",
 };
 
@@ -50,9 +50,10 @@ static bool *flag_of(mllm_toolcall_format *f, const char *field) {
     struct {
         const char *name;
         bool *flag;
-    } flags[] = {{"list", &f->list}, {"name.is_key", &f->name_is_key}, {"bare", &f->bare},
-                 {"line", &f->line}, {"start", &f->start},             {"trim", &f->trim},
-                 {"weak", &f->weak}, {"reasoning.calls", &f->reasoning_calls}};
+    } flags[] = {{"list", &f->list},   {"name.is_key", &f->name_is_key},
+                 {"bare", &f->bare},   {"line", &f->line},
+                 {"start", &f->start}, {"trim", &f->trim},
+                 {"weak", &f->weak},   {"reasoning.calls", &f->reasoning_calls}};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         if (strcmp(field, flags[i].name) == 0) return flags[i].flag;
     return NULL;
@@ -84,8 +85,7 @@ mllm_code mllm_toolcall_format_add(mllm_toolcall_format *f, const char *field, c
             return mllm_fail(err, MLLM_E_LIMIT, "format '%s': %s has more than %d spellings", f->name, field,
                              MLLM_TOOLCALL_MAX_SPELLINGS);
         char *text = mllm_strndup(value, length);
-        mllm_spelling *items =
-            text ? mllm_realloc_array(list->items, (size_t)list->count + 1, sizeof *items) : NULL;
+        mllm_spelling *items = text ? mllm_realloc_array(list->items, (size_t)list->count + 1, sizeof *items) : NULL;
         if (!items) {
             mllm_free(text);
             return mllm_fail_memory(err, length, field);
@@ -127,8 +127,9 @@ mllm_code mllm_toolcall_format_check(const mllm_toolcall_format *f, mllm_error *
             return mllm_fail(err, MLLM_E_LIMIT, "format '%s': a delimiter of more than %d bytes", f->name,
                              MLLM_VALUE_MAX_DELIMITER);
         if (memchr(d->items[i].text + 1, d->items[i].text[0], d->items[i].length - 1))
-            return mllm_fail(err, MLLM_E_UNSUPPORTED, "format '%s': the first byte of delimiter '%s' stands in it twice",
-                             f->name, d->items[i].text);
+            return mllm_fail(err, MLLM_E_UNSUPPORTED,
+                             "format '%s': the first byte of delimiter '%s' stands in it twice", f->name,
+                             d->items[i].text);
     }
     return MLLM_OK;
 }

@@ -14,8 +14,8 @@ static mllm_code collect_marks(mllm_toolcall_parser *p, mllm_error *err) {
     static const struct {
         mllm_toolcall_field field;
         mllm_mark_kind kind;
-    } sources[] = {{F_SECTION_BEGIN, MARK_SECTION},     {F_CALL_BEGIN, MARK_CALL}, {F_REASONING_BEGIN, MARK_REASONING},
-                   {F_REASONING_STRAY, MARK_STRAY},     {F_DROP, MARK_DROP},       {F_CHANNELS_BEGIN, MARK_CHANNEL}};
+    } sources[] = {{F_SECTION_BEGIN, MARK_SECTION}, {F_CALL_BEGIN, MARK_CALL}, {F_REASONING_BEGIN, MARK_REASONING},
+                   {F_REASONING_STRAY, MARK_STRAY}, {F_DROP, MARK_DROP},       {F_CHANNELS_BEGIN, MARK_CHANNEL}};
     enum { SOURCES = sizeof sources / sizeof *sources };
     size_t total = 0;
     for (int f = 0; f < p->format_count; f++)
@@ -294,8 +294,7 @@ static void refuse_reading(mllm_toolcall_parser *p) {
 
 void mllm_tc_certain(mllm_toolcall_parser *p) {
     if (!p->trial) return;
-    if (!(p->hold_space && blank(p, p->start, p->origin)))
-        mllm_tc_text(p, MLLM_TOOLCALL_TEXT, p->start, p->origin);
+    if (!(p->hold_space && blank(p, p->start, p->origin))) mllm_tc_text(p, MLLM_TOOLCALL_TEXT, p->start, p->origin);
     p->start = p->origin;
     p->trial = p->forced = false;
     p->hold_space = p->after_call = false;
@@ -517,7 +516,8 @@ static void compact(mllm_toolcall_parser *p) {
 }
 
 mllm_code mllm_toolcall_feed(mllm_toolcall_parser *p, const char *bytes, size_t length, mllm_error *err) {
-    if (p->eof) return mllm_fail(err, MLLM_E_ARGUMENT, "the tool call parser is finished: reset it before feeding more");
+    if (p->eof)
+        return mllm_fail(err, MLLM_E_ARGUMENT, "the tool call parser is finished: reset it before feeding more");
     clear_queue(p);
     mllm_code code = MLLM_OK;
     /* In slices, so that a long text needs no second copy. */
@@ -551,6 +551,7 @@ static bool wind_up(mllm_toolcall_parser *p) {
         if (!p->trial && !p->in_call) { /* between calls */
             p->pos = p->start;
             p->phase = PHASE_TEXT;
+            p->hold_space = p->after_call = true;
             return true;
         }
         break;

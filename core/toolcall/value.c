@@ -8,15 +8,15 @@
 enum {
     AT_VALUE,
     AT_KEY,
-    IN_KEY,       /* a key without quotes */
+    IN_KEY, /* a key without quotes */
     AT_COLON,
-    AT_NEXT,      /* after a value, inside a container */
-    QUOTE_ONE,    /* Python: one quote seen, a second may follow */
-    QUOTE_TWO,    /* Python: two quotes seen: empty, or three of them open a long string */
+    AT_NEXT, /* after a value, inside a container */
+    QUOTE_ONE, /* Python: one quote seen, a second may follow */
+    QUOTE_TWO, /* Python: two quotes seen: empty, or three of them open a long string */
     IN_STRING,
     IN_ESCAPE,
     IN_UNICODE,
-    AFTER_QUOTE,  /* repair: a quote that closes only if the next byte says so */
+    AFTER_QUOTE, /* repair: a quote that closes only if the next byte says so */
     IN_DELIMITER, /* escaped: the opening delimiter, partly matched */
     IN_NUMBER,
     IN_LITERAL,
@@ -166,7 +166,8 @@ static void seal_text(mllm_value *v) {
     v->high = 0;
 }
 
-static void leaf(mllm_value *v, unsigned phase, const char *raw, size_t raw_length, const char *text, size_t text_length) {
+static void leaf(mllm_value *v, unsigned phase, const char *raw, size_t raw_length, const char *text,
+                 size_t text_length) {
     if (v->is_key || !v->leaf_seen) return;
     if (!(phase & (MLLM_LEAF_BEGIN | MLLM_LEAF_END)) && !raw_length && !text_length) return;
     v->leaf_seen(v->owner, phase, raw, raw_length, text, text_length);
@@ -374,9 +375,10 @@ static bool lenient_number(const char *word, char *out, size_t size) {
         uint64_t value = 0;
         for (s += 2; *s; s++) {
             if (*s == '_') continue;
-            int digit = is_digit(*s) ? *s - '0' : *s >= 'a' && *s <= 'f' ? *s - 'a' + 10
-                                              : *s >= 'A' && *s <= 'F' ? *s - 'A' + 10
-                                                                       : -1;
+            int digit = is_digit(*s)             ? *s - '0'
+                        : *s >= 'a' && *s <= 'f' ? *s - 'a' + 10
+                        : *s >= 'A' && *s <= 'F' ? *s - 'A' + 10
+                                                 : -1;
             if (digit < 0 || value >> 59) return false;
             value = value << 4 | (unsigned)digit;
         }
@@ -445,7 +447,8 @@ static bool end_literal(mllm_value *v, char next) {
     }
     size_t shown = (size_t)v->word_length; /* cut before a character, not inside one */
     if (shown > 40)
-        for (shown = 40; shown && ((unsigned char)v->word[shown] & 0xC0) == 0x80; shown--) {}
+        for (shown = 40; shown && ((unsigned char)v->word[shown] & 0xC0) == 0x80; shown--) {
+        }
     broken(v, "'%.*s' is not a value", (int)shown, v->word);
     return false;
 }
@@ -469,7 +472,8 @@ static bool at_value(mllm_value *v, const char *at) {
     char c = *at;
     if (is_space(c)) return true;
     bool python = v->dialect == MLLM_VALUE_PYTHON;
-    if (c == ']' && v->depth && v->frames[v->depth - 1].kind == '[' && (v->may_close || (v->after_comma && v->repair))) {
+    if (c == ']' && v->depth && v->frames[v->depth - 1].kind == '[' &&
+        (v->may_close || (v->after_comma && v->repair))) {
         if (v->after_comma && !python) v->repairs |= MLLM_REPAIR_COMMA;
         pop(v);
         return true;

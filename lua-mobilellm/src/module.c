@@ -20,6 +20,7 @@ static void (*const openers[])(lua_State *L) = {
     mllm_lua_open_json,
     mllm_lua_open_model,
     mllm_lua_open_session,
+    mllm_lua_open_toolcall,
     mllm_lua_open_logits,
     mllm_lua_open_sampler,
     mllm_lua_open_generation,

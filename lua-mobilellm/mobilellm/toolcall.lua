@@ -1,0 +1,190 @@
+-- Tool calls in the text of a model: formats as data, parsing whole or as it comes.
+local core = require "mobilellm.core"
+local tools = require "mobilellm.tools"
+local records = require "mobilellm.toolcall.formats"
+
+local toolcall = {}
+
+-- ---------------------------------------------------------------- formats
+
+local by_name, in_order = {}, {}
+
+-- fields of a record that are pairs of markers: record field -> begin, end
+local pairs_of = {"section", "call", "key", "value", "reasoning"}
+-- fields that are spelled as they are handed over; record field -> field of the core
+local plain = {
+  body = "body", name_end = "name.end", name_prefix = "name.prefix", name_suffix = "name.suffix", id_begin = "id.begin",
+  name_key = "name.key", arguments_key = "arguments.key", id_key = "id.key", nest_key = "nest.key", text_key = "text.key",
+  extra_key = "extra.key", name_is_key = "name.is_key", value_text = "value.text", value_json = "value.json",
+  delimiter = "delimiter", reasoning_stray = "reasoning.stray", drop = "drop", list = "list", bare = "bare", line = "line",
+  start = "start", trim = "trim", weak = "weak", reasoning_calls = "reasoning.calls", channels_begin = "channels.begin",
+  channels_message = "channels.message", channels_end = "channels.end", channels_reasoning = "channels.reasoning",
+  recipient = "recipient", text_name = "text.name",
+}
+-- fields that only the prompt, the grammar or a reader needs
+local other = {
+  name = true, aliases = true, models = true, separator = true, assign = true, hidden = true, note = true, result = true,
+}
+
+-- The record as the core takes it.
+local function fields_of(record)
+  local fields = {}
+  for key, value in pairs(record) do
+    if plain[key] then
+      fields[plain[key]] = value
+    elseif not other[key] then
+      local known = false
+      for _, pair in ipairs(pairs_of) do known = known or key == pair end
+      if not known then error(("format '%s': unknown field '%s'"):format(tostring(record.name), tostring(key)), 4) end
+    end
+  end
+  for _, pair in ipairs(pairs_of) do
+    local value = record[pair]
+    if value ~= nil then
+      if type(value) ~= "table" then
+        error(("format '%s': %s must be a table {begin, end}"):format(tostring(record.name), pair), 4)
+      end
+      fields[pair .. ".begin"], fields[pair .. ".end"] = value[1], value[2]
+      if value[1] == "" or value[1] == false then fields[pair .. ".begin"] = nil end
+      if value[2] == "" or value[2] == false then fields[pair .. ".end"] = nil end
+    end
+  end
+  if record.reasoning == nil and not record.channels_begin then
+    fields["reasoning.begin"], fields["reasoning.end"] = "<think>", "</think>"
+  end
+  return fields
+end
+
+-- toolcall.format(record) -> the format's name. Adds a format (or puts it in the place of the one with the same name), so that
+-- it is found by name and by "auto". Raises for a record that makes no format.
+function toolcall.format(record)
+  if type(record) ~= "table" or type(record.name) ~= "string" then
+    error("toolcall.format: a table with a name expected", 2)
+  end
+  local entry = {record = record, fields = fields_of(record)}
+  entry.compiled = assert(core.toolcall_format(record.name, entry.fields))
+  local old = by_name[record.name]
+  if old and old.record.name == record.name then
+    for i = 1, #in_order do
+      if in_order[i] == old then in_order[i] = entry end
+    end
+  else
+    in_order[#in_order + 1] = entry
+  end
+  by_name[record.name] = entry
+  for _, alias in ipairs(record.aliases or {}) do
+    if not by_name[alias] or by_name[alias] == old then by_name[alias] = entry end
+  end
+  return record.name
+end
+
+for _, record in ipairs(records) do toolcall.format(record) end
+
+-- toolcall.formats() -> names in the order in which "auto" tries them.
+function toolcall.formats()
+  local names = {}
+  for i, entry in ipairs(in_order) do names[i] = entry.record.name end
+  return names
+end
+
+-- toolcall.record(name) -> the record of a format (do not change it), or nil.
+function toolcall.record(name)
+  local entry = by_name[name]
+  return entry and entry.record
+end
+
+local function formats_for(format, level)
+  if format == nil or format == "auto" then
+    local list = {}
+    for _, entry in ipairs(in_order) do
+      if not entry.record.hidden then list[#list + 1] = entry.compiled end
+    end
+    return list
+  elseif type(format) == "string" then
+    local entry = by_name[format]
+    if not entry then error(("unknown tool call format '%s'"):format(format), level + 1) end
+    return {entry.compiled}
+  elseif type(format) == "table" and format.name then
+    return {(assert(core.toolcall_format(format.name, fields_of(format))))}
+  elseif type(format) == "table" then
+    local list = {}
+    for i, one in ipairs(format) do list[i] = formats_for(one, level + 1)[1] end
+    return list
+  end
+  error(("format: name, record or list of them expected, got %s"):format(type(format)), level + 1)
+end
+
+-- ----------------------------------------------------------------- parser
+
+local option_names = {format = true, tools = true, repair = true, limit = true, reasoning = true}
+
+local function new_parser(name, opts, level)
+  opts = opts or {}
+  if type(opts) ~= "table" then
+    error(("%s: table of options expected, got %s"):format(name, type(opts)), level + 1)
+  end
+  for key in pairs(opts) do
+    if not option_names[key] then error(("%s: unknown option '%s'"):format(name, tostring(key)), level + 1) end
+  end
+  local reasoning = opts.reasoning
+  if reasoning ~= nil and type(reasoning) ~= "boolean" and reasoning ~= "open" then
+    error(("%s: option 'reasoning': true, false or \"open\" expected"):format(name), level + 1)
+  end
+  return core.toolcall_parser(formats_for(opts.format, level + 1), tools.declared(opts.tools), {
+    limit = opts.limit, repair = opts.repair, keep_reasoning = reasoning == false, reasoning_open = reasoning == "open",
+  })
+end
+
+-- toolcall.parser{format =, tools =, repair =, limit =, reasoning =} -> parser with feed(chunk) and finish(), both giving a
+-- list of events; reset() for the next message.
+--   format     "auto" (default), a name, a record, or a list of these tried in order
+--   tools      a registry, or a list of {name, description, parameters}, also in OpenAI's form: values without a type of their
+--              own get that of the schema; where calls need no marker, what names no tool stays text
+--   repair     mend what is unambiguous; call_end then has `repairs`
+--   limit      most bytes of one call (default 1 MiB)
+--   reasoning  true (default): thoughts are events of their own; false: they are text; "open": the prompt has opened them
+-- Events (kind):
+--   text {text}  reasoning {text}  call_begin {name, id, call, format}
+--   argument {path, delta, text, value, complete, call}: a piece of one leaf; delta is the bytes as written, text what they mean
+--     when the leaf is a string, value the leaf when complete
+--   call_end {name, arguments, id, call, raw, format, repairs}
+--   error {code = "broken" | "unfinished" | "limit" | "skipped", message, position, name, arguments (what could be saved), raw};
+--     "skipped" holds the bytes of a broken call that come after the fault
+-- Text and argument pieces are cut where chunks are; joined, events are the same for every chunking.
+function toolcall.parser(opts)
+  return new_parser("toolcall.parser", opts, 2)
+end
+
+-- toolcall.parse(text, {...the options of parser}) -> {calls = {{name, arguments, id}}, text =, reasoning =, errors = {}}
+function toolcall.parse(text, opts)
+  if type(text) ~= "string" then error(("toolcall.parse: string expected, got %s"):format(type(text)), 2) end
+  local parser, message, code = new_parser("toolcall.parse", opts, 2)
+  if not parser then return nil, message, code end
+  local out = {calls = {}, errors = {}}
+  local pieces, thoughts = {}, {}
+  for step = 1, 2 do
+    local events, why, kind
+    if step == 1 then events, why, kind = parser:feed(text) else events, why, kind = parser:finish() end
+    if not events then return nil, why, kind end
+    for _, event in ipairs(events) do
+      if event.kind == "text" then
+        pieces[#pieces + 1] = event.text
+      elseif event.kind == "reasoning" then
+        thoughts[#thoughts + 1] = event.text
+      elseif event.kind == "call_end" then
+        out.calls[#out.calls + 1] = {
+          name = event.name, arguments = event.arguments, id = event.id, raw = event.raw, repairs = event.repairs,
+        }
+        out.format = out.format or event.format
+      elseif event.kind == "error" then
+        out.errors[#out.errors + 1] = event
+      end
+    end
+  end
+  parser:close()
+  out.text = table.concat(pieces)
+  out.reasoning = table.concat(thoughts)
+  return out
+end
+
+return toolcall

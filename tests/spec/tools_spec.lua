@@ -1,0 +1,87 @@
+local mobilellm = require "mobilellm"
+local tools, null = mobilellm.tools, mobilellm.null
+
+local function light()
+  return {
+    name = "light", description = "Switch a light",
+    parameters = {
+      type = "object", required = {"room"},
+      properties = {
+        room = {type = "string", minLength = 2, maxLength = 10}, on = {type = "boolean", default = true},
+        level = {type = "integer", minimum = 0, maximum = 100}, mode = {enum = {"warm", "cold"}},
+        tags = {type = "array", items = {type = "string"}},
+        place = {type = "object", properties = {x = {type = "number"}}, required = {"x"}, additionalProperties = false},
+      },
+    },
+    call = function(args, more) return args.room, more end,
+  }
+end
+
+local function refused(arguments, code, pattern)
+  local value, message, got = tools{light()}:check{name = "light", arguments = arguments}
+  assert.is_nil(value)
+  assert.equal(code, got)
+  assert.matches(pattern, message)
+end
+
+describe("tools", function()
+  it("takes declarations in its own and in OpenAI's form", function()
+    local other = {type = "function", ["function"] = {name = "other", parameters = {type = "object"}}}
+    local r = tools{light(), other, {name = "bare"}}
+    assert.same({"light", "other", "bare"}, r:names())
+    assert.equal("Switch a light", r:get("light").description)
+    assert.equal(r, tools(r))
+    assert.equal("light", r:openai()[1]["function"].name)
+  end)
+
+  it("names a bad declaration and keeps the others", function()
+    local r, problems = tools{
+      light(), {name = ""}, {name = "t", parameters = {properties = {x = {type = "strnig"}}}}, light(),
+      {name = "u", parameters = {properties = {}, required = {"gone"}}}, {name = "v", call = 3}, "no", {name = "ok"},
+    }
+    assert.same({"light", "ok"}, r:names())
+    assert.equal(6, #problems)
+    assert.matches("tool 't': parameters.x.type: unknown type \"strnig\"", problems[2])
+    assert.matches("there is a tool 'light' already", problems[3])
+    assert.matches("tool 'u': parameters.required: no property 'gone'", problems[4])
+    assert.error_matches(function() tools(3) end, "list of declarations expected, got number")
+  end)
+
+  it("checks arguments and fills in defaults", function()
+    local r = tools{light()}
+    assert.same({room = "hall", on = true}, r:check{name = "light", arguments = {room = "hall"}})
+    local text = '{"room":"hall","on":false,"level":3}'
+    assert.same({room = "hall", on = false, level = 3}, r:check{name = "light", arguments = text})
+    local kind = rawget(math, "type")
+    if kind then assert.equal("integer", kind(r:check{name = "light", arguments = {room = "hall", level = 4.0}}.level)) end
+  end)
+
+  it("names what is wrong", function()
+    refused({}, "missing_argument", "^light: missing argument 'room'$")
+    refused({room = "hall", colour = 1, size = 2}, "unknown_argument", "unknown arguments 'colour', 'size'")
+    refused({room = 3}, "invalid_argument", "'room': string expected, got 3")
+    refused({room = null}, "invalid_argument", "'room': string expected, got null")
+    refused({room = "h"}, "invalid_argument", "'room': 2 characters or more")
+    refused({room = "hall", level = 101}, "invalid_argument", "'level': at most 100 expected, got 101")
+    refused({room = "hall", level = 1.5}, "invalid_argument", "'level': integer expected, got 1.5")
+    refused({room = "hall", mode = "hot"}, "invalid_argument", "'mode': one of \"warm\", \"cold\" expected, got \"hot\"")
+    refused({room = "hall", tags = {"a", 2}}, "invalid_argument", "'tags%[2%]': string expected, got 2")
+    refused({room = "hall", place = {}}, "missing_argument", "missing argument 'x' in 'place'")
+    refused({room = "hall", place = {x = 1, y = 2}}, "unknown_argument", "unknown argument 'y' in 'place'")
+    refused("{", "invalid_argument", "the arguments are no JSON")
+    local value, message, code = tools{light()}:check{name = "lihgt", arguments = {}}
+    assert.is_nil(value)
+    assert.equal("unknown_tool", code)
+    assert.matches("no tool 'lihgt'; there are: light", message)
+  end)
+
+  it("calls the function, whose error comes back word for word", function()
+    local r = tools{light(), {name = "boom", call = function() error("it broke", 0) end}, {name = "none"}}
+    local a, b = r:call({name = "light", arguments = {room = "hall"}}, "more")
+    assert.equal("hall", a)
+    assert.equal("more", b)
+    assert.same({nil, "it broke", "tool_error", "it broke"}, {r:call{name = "boom", arguments = {}}})
+    assert.equal("no_function", (select(3, r:call{name = "none"})))
+    assert.equal("missing_argument", (select(3, r:call{name = "light"})))
+  end)
+end)
