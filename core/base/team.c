@@ -69,7 +69,7 @@ typedef struct {
 } member;
 
 struct mllm_team {
-    int size;    /* wanted, then what could be started */
+    int size; /* wanted, then what could be started */
     bool started;
     bool ending;
     pthread_mutex_t turn; /* one host thread at a time */

@@ -18,7 +18,7 @@
 typedef struct {
     mllm_session *s;
     const mllm_token *tokens;
-    size_t count;    /* rows */
+    size_t count; /* rows */
     size_t position; /* of the first row */
 } slice;
 
@@ -100,8 +100,8 @@ static const void *prepare(const thread *t, const float *x, size_t ldx, size_t c
 }
 
 /* y[i, r] (+)= W x + bias for this thread's rows of W; returns them in *from, *to. */
-static void product(const thread *t, const mllm_matrix *m, const float *bias, const void *x, float *y, size_t ldy, bool add,
-                    size_t *from, size_t *to) {
+static void product(const thread *t, const mllm_matrix *m, const float *bias, const void *x, float *y, size_t ldy,
+                    bool add, size_t *from, size_t *to) {
     const mllm_kernel *k = t->model->kernel;
     size_t a, z, count = t->job->count;
     mllm_team_part(m->stored.rows, k->grain, t->rank, t->size, &a, &z);
@@ -113,7 +113,8 @@ static void product(const thread *t, const mllm_matrix *m, const float *bias, co
 }
 
 /* Norms and rotates the heads of row i and stores its keys and values. Heads are split when there is one row, rows otherwise. */
-static void place(const thread *t, const mllm_block *block, const mllm_step *step, size_t i, uint32_t from, uint32_t to) {
+static void place(const thread *t, const mllm_block *block, const mllm_step *step, size_t i, uint32_t from,
+                  uint32_t to) {
     const mllm_blueprint *b = t->b;
     size_t hs = b->head_size, kv = b->kv_heads, ld = (b->heads + 2 * kv) * hs;
     float *row = t->w->qkv + i * ld;
@@ -131,7 +132,8 @@ static void place(const thread *t, const mllm_block *block, const mllm_step *ste
         if (q) continue;
         uint32_t g = h - b->heads - (k ? 0 : b->kv_heads);
         size_t at = t->job->position + i;
-        t->model->kernel->store(c->type, head, b->head_size, !k, mllm_kv_head(c, step->kv_slot, !k, g, at), at % MLLM_KV_CHUNK);
+        t->model->kernel->store(c->type, head, b->head_size, !k, mllm_kv_head(c, step->kv_slot, !k, g, at),
+                                at % MLLM_KV_CHUNK);
     }
 }
 
@@ -145,7 +147,8 @@ static void attend(const thread *t, const mllm_step *step, size_t i, uint32_t g,
     for (uint32_t h = from; h < to; h += GROUP) {
         float max[GROUP], sum[GROUP] = {0};
         uint32_t heads = to - h < GROUP ? to - h : GROUP;
-        mllm_attention a = {.q = t->w->qkv + i * ld + h * hs, .out = t->w->attended + (i * b->heads + h) * hs, .max = max, .sum = sum};
+        mllm_attention a = {
+            .q = t->w->qkv + i * ld + h * hs, .out = t->w->attended + (i * b->heads + h) * hs, .max = max, .sum = sum};
         a.heads = heads;
         a.head_size = b->head_size;
         a.scale = 1.0f / sqrtf((float)hs);
@@ -154,7 +157,8 @@ static void attend(const thread *t, const mllm_step *step, size_t i, uint32_t g,
         for (size_t at = first; at < seen;) {
             size_t chunk = at - at % MLLM_KV_CHUNK, end = seen - chunk < MLLM_KV_CHUNK ? seen - chunk : MLLM_KV_CHUNK;
             t->model->kernel->attend(c->type, &a, mllm_kv_head(c, step->kv_slot, false, g, at),
-                                     mllm_kv_head(c, step->kv_slot, true, g, at), (uint32_t)(at - chunk), (uint32_t)end, t->scratch);
+                                     mllm_kv_head(c, step->kv_slot, true, g, at), (uint32_t)(at - chunk), (uint32_t)end,
+                                     t->scratch);
             at = chunk + end;
         }
         for (uint32_t k = 0; k < heads; k++)
@@ -192,7 +196,8 @@ static void run_step(const thread *t, const mllm_step *step) {
         meet(t);
         /* Later rows see more: dealing them out one by one shares the work evenly. */
         for (size_t i = (size_t)t->rank; i < count; i += (size_t)t->size)
-            for (uint32_t g = 0, group = b->heads / b->kv_heads; g < b->kv_heads; g++) attend(t, step, i, g, g * group, (g + 1) * group);
+            for (uint32_t g = 0, group = b->heads / b->kv_heads; g < b->kv_heads; g++)
+                attend(t, step, i, g, g * group, (g + 1) * group);
     }
     meet(t);
 
@@ -215,7 +220,8 @@ static void run_step(const thread *t, const mllm_step *step) {
 
 static thread thread_of(const slice *job, int rank, int size) {
     mllm_session *s = job->s;
-    thread t = {.job = job, .s = s, .model = s->model, .b = s->model->blueprint, .w = &s->work, .rank = rank, .size = size};
+    thread t = {
+        .job = job, .s = s, .model = s->model, .b = s->model->blueprint, .w = &s->work, .rank = rank, .size = size};
     t.scratch = s->work.scratch + (size_t)rank * s->work.scratch_stride;
     mllm_team_part(job->count, 1, rank, size, &t.from, &t.to);
     return t;
@@ -228,7 +234,8 @@ static void run_slice(void *ctx, int rank, int size) {
     const mllm_tensor *e = &t.model->embedding.stored;
     size_t half = b->rope_size / 2;
     for (size_t i = t.from; i < t.to; i++) {
-        mllm_dequantize_row(e->type, (const char *)e->data + (size_t)job->tokens[i] * e->row_bytes, t.w->x + i * b->width, b->width);
+        mllm_dequantize_row(e->type, (const char *)e->data + (size_t)job->tokens[i] * e->row_bytes,
+                            t.w->x + i * b->width, b->width);
         for (size_t d = 0; d < half; d++) {
             double angle = (double)(job->position + i) * (double)t.model->frequencies[d];
             t.w->cosine[i * half + d] = (float)cos(angle);
@@ -274,7 +281,8 @@ static void run_head(void *ctx, int rank, int size) {
     }
     size_t from, to;
     mllm_team_part(job->id_count, 16, rank, size, &from, &to);
-    if (to > from) t.model->kernel->product_rows(&t.model->head, job->ids + from, to - from, x, job->y + from, t.scratch);
+    if (to > from)
+        t.model->kernel->product_rows(&t.model->head, job->ids + from, to - from, x, job->y + from, t.scratch);
 }
 
 mllm_code mllm_forward_head(mllm_session *s, const float *normed, size_t count, float *y, mllm_error *err) {

@@ -11,11 +11,13 @@ struct mllm_kv_chunk {
     void *data; /* aligned, chunk_bytes: [slot][keys, values][head] head_bytes, inside as the kernel likes */
 };
 
-mllm_code mllm_kv_init(mllm_kv_cache *c, mllm_type type, uint32_t slots, uint32_t heads, uint32_t head_size, mllm_error *err) {
+mllm_code mllm_kv_init(mllm_kv_cache *c, mllm_type type, uint32_t slots, uint32_t heads, uint32_t head_size,
+                       mllm_error *err) {
     *c = (mllm_kv_cache){.type = type, .slots = slots, .heads = heads, .head_size = head_size};
     c->row_bytes = mllm_row_bytes(type, head_size);
     if (c->row_bytes == 0)
-        return mllm_fail(err, MLLM_E_UNSUPPORTED, "a KV cache of type %s needs a head size that is a multiple of %u, not %u",
+        return mllm_fail(err, MLLM_E_UNSUPPORTED,
+                         "a KV cache of type %s needs a head size that is a multiple of %u, not %u",
                          mllm_type_facts(type)->name, mllm_type_facts(type)->block, head_size);
     c->head_bytes = (c->row_bytes * MLLM_KV_CHUNK + 63) / 64 * 64;
     c->chunk_bytes = c->head_bytes * heads * 2 * slots; /* bounded by the blueprint's limits */

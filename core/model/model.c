@@ -100,9 +100,14 @@ static mllm_code take_weights(mllm_model *m, mllm_error *err) {
         const struct {
             mllm_role role;
             const float **vector;
-        } vectors[] = {{MLLM_W_ATTENTION_NORM, &k->attention_norm}, {MLLM_W_FFN_NORM, &k->ffn_norm}, {MLLM_W_Q_BIAS, &k->q_bias},
-                       {MLLM_W_K_BIAS, &k->k_bias}, {MLLM_W_V_BIAS, &k->v_bias}, {MLLM_W_O_BIAS, &k->o_bias},
-                       {MLLM_W_Q_NORM, &k->q_norm}, {MLLM_W_K_NORM, &k->k_norm}};
+        } vectors[] = {{MLLM_W_ATTENTION_NORM, &k->attention_norm},
+                       {MLLM_W_FFN_NORM, &k->ffn_norm},
+                       {MLLM_W_Q_BIAS, &k->q_bias},
+                       {MLLM_W_K_BIAS, &k->k_bias},
+                       {MLLM_W_V_BIAS, &k->v_bias},
+                       {MLLM_W_O_BIAS, &k->o_bias},
+                       {MLLM_W_Q_NORM, &k->q_norm},
+                       {MLLM_W_K_NORM, &k->k_norm}};
         for (size_t j = 0; code == MLLM_OK && j < sizeof matrices / sizeof *matrices; j++)
             code = take_matrix(m, matrices[j].role, i, matrices[j].matrix, err);
         for (size_t j = 0; code == MLLM_OK && j < sizeof vectors / sizeof *vectors; j++)
@@ -175,7 +180,8 @@ mllm_model *mllm_model_load(const char *path, const mllm_load_options *options, 
     mllm_code code = MLLM_OK;
     if (!(m->path = mllm_strndup(path, strlen(path)))) code = mllm_fail_memory(err, strlen(path), "a path");
     if (code == MLLM_OK && !(m->checkpoint = mllm_checkpoint_open(path, o.vocabulary_only, err))) code = MLLM_E_IO;
-    if (code == MLLM_OK && !(m->team = mllm_team_new(o.threads ? o.threads : mllm_cpu_cores(), err))) code = MLLM_E_MEMORY;
+    if (code == MLLM_OK && !(m->team = mllm_team_new(o.threads ? o.threads : mllm_cpu_cores(), err)))
+        code = MLLM_E_MEMORY;
     if (code == MLLM_OK) {
         m->blueprint = mllm_checkpoint_blueprint(m->checkpoint);
         m->has_weights = !o.vocabulary_only;

@@ -15,7 +15,7 @@ typedef struct {
     mllm_matrix q, k, v, o;
     const float *q_bias, *k_bias, *v_bias, *o_bias;
     const float *q_norm, *k_norm; /* [head_size] */
-    const float *ffn_norm;        /* [width] */
+    const float *ffn_norm; /* [width] */
 } mllm_block;
 
 typedef struct {
@@ -35,7 +35,7 @@ struct mllm_model {
     mllm_block *blocks;
     mllm_ffn *ffns;
     float *frequencies; /* [rope_size / 2] radians per position */
-    void **owned;       /* aligned allocations behind vectors and packed matrices */
+    void **owned; /* aligned allocations behind vectors and packed matrices */
     size_t owned_count, owned_capacity;
     uint64_t weight_bytes, packed_bytes, fingerprint;
     mllm_type main_type;

@@ -94,12 +94,13 @@ static mllm_code tokens_fit(mllm_session *s, size_t count, mllm_error *err) {
 /* All or nothing: everything that can fail happens before the first token is counted. */
 static mllm_code check(mllm_session *s, const mllm_token *tokens, size_t count, mllm_error *err) {
     if (count > (size_t)s->context - s->count)
-        return mllm_fail(err, MLLM_E_CONTEXT, "the context is full: %zu tokens are there and %zu more do not fit into %d", s->count,
-                         count, s->context);
+        return mllm_fail(err, MLLM_E_CONTEXT,
+                         "the context is full: %zu tokens are there and %zu more do not fit into %d", s->count, count,
+                         s->context);
     for (size_t i = 0; i < count; i++)
         if (tokens[i] < 0 || (uint32_t)tokens[i] >= s->model->blueprint->vocabulary)
-            return mllm_fail(err, MLLM_E_TOKEN, "token %d at place %zu is outside the vocabulary of %u", (int)tokens[i], i + 1,
-                             s->model->blueprint->vocabulary);
+            return mllm_fail(err, MLLM_E_TOKEN, "token %d at place %zu is outside the vocabulary of %u", (int)tokens[i],
+                             i + 1, s->model->blueprint->vocabulary);
     mllm_code code = tokens_fit(s, s->count + count, err);
     return code == MLLM_OK ? mllm_kv_reserve(&s->cache, s->count, s->count + count, err) : code;
 }
@@ -132,7 +133,8 @@ mllm_code mllm_session_feed(mllm_session *s, const mllm_token *tokens, size_t co
 
 /* The last position's row, computed again when a rewind has made another position the last. */
 static mllm_code need_last(mllm_session *s, mllm_error *err) {
-    if (s->count == 0) return mllm_fail(err, MLLM_E_ARGUMENT, "the session is empty: feed it a token before asking for logits");
+    if (s->count == 0)
+        return mllm_fail(err, MLLM_E_ARGUMENT, "the session is empty: feed it a token before asking for logits");
     if (s->has_last) return MLLM_OK;
     mllm_code code = mllm_kv_reserve(&s->cache, s->count - 1, s->count, err);
     if (code != MLLM_OK) return code;
@@ -160,8 +162,8 @@ float *mllm_session_logits(mllm_session *s, mllm_error *err) {
 mllm_code mllm_session_logits_of(mllm_session *s, const mllm_token *ids, size_t count, float *out, mllm_error *err) {
     for (size_t i = 0; i < count; i++)
         if (ids[i] < 0 || (uint32_t)ids[i] >= s->model->blueprint->vocabulary)
-            return mllm_fail(err, MLLM_E_TOKEN, "token %d at place %zu is outside the vocabulary of %u", (int)ids[i], i + 1,
-                             s->model->blueprint->vocabulary);
+            return mllm_fail(err, MLLM_E_TOKEN, "token %d at place %zu is outside the vocabulary of %u", (int)ids[i],
+                             i + 1, s->model->blueprint->vocabulary);
     mllm_code code = need_last(s, err);
     return code == MLLM_OK && count ? mllm_forward_head_rows(s, s->last, ids, count, out, err) : code;
 }
@@ -235,7 +237,8 @@ mllm_code mllm_session_score(mllm_session *s, const mllm_token *tokens, size_t c
             for (size_t j = 0; j < m; j++) mllm_forward_norm(s, i + j, rows + j * b->width);
             code = mllm_forward_head(s, rows, m, logits, err);
             for (size_t j = 0; j < m && code == MLLM_OK; j++)
-                out[done + i + j + 1] = log_probability(logits + j * b->vocabulary, b->vocabulary, tokens[done + i + j + 1]);
+                out[done + i + j + 1] =
+                    log_probability(logits + j * b->vocabulary, b->vocabulary, tokens[done + i + j + 1]);
         }
         mllm_forward_norm(s, n - 1, s->last);
         memmove(s->tokens + s->count, tokens + done, n * sizeof *tokens);

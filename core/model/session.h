@@ -8,14 +8,14 @@
 enum { MLLM_SLICE = 256 }; /* most rows that run through the blocks together; bounds the scratch memory */
 
 typedef struct {
-    size_t rows;       /* capacity of everything below, in rows */
-    float *x;          /* [rows, width] the residual stream */
-    float *qkv;        /* [rows, (heads + 2 kv_heads) * head_size]: q, then k, then v */
-    float *attended;   /* [rows, heads * head_size] */
-    float *hidden;     /* [rows, 2 * ffn_width]: gate, then up */
+    size_t rows; /* capacity of everything below, in rows */
+    float *x; /* [rows, width] the residual stream */
+    float *qkv; /* [rows, (heads + 2 kv_heads) * head_size]: q, then k, then v */
+    float *attended; /* [rows, heads * head_size] */
+    float *hidden; /* [rows, 2 * ffn_width]: gate, then up */
     float *cosine, *sine; /* [rows, rope_size / 2] */
-    char *prepared;    /* [max(rows, threads), prepared_stride] activations in the kernel's form */
-    char *scratch;     /* [threads, scratch_stride] */
+    char *prepared; /* [max(rows, threads), prepared_stride] activations in the kernel's form */
+    char *scratch; /* [threads, scratch_stride] */
     size_t prepared_stride, scratch_stride;
 } mllm_workspace;
 
@@ -26,9 +26,9 @@ struct mllm_session {
     size_t count, capacity;
     mllm_kv_cache cache;
     mllm_workspace work;
-    float *last;    /* [width] output-normed row of the last position */
-    bool has_last;  /* false after a rewind */
-    float *logits;  /* [vocabulary], allocated on first use */
+    float *last; /* [width] output-normed row of the last position */
+    bool has_last; /* false after a rewind */
+    float *logits; /* [vocabulary], allocated on first use */
     bool has_logits;
     uint64_t epoch;
 };

@@ -65,7 +65,8 @@ static uint64_t fingerprint(const mllm_session *s) {
 
 static header describe(const mllm_session *s) {
     const mllm_kv_cache *c = &s->cache;
-    header h = {.version = VERSION, .type = c->type, .fingerprint = fingerprint(s), .slots = c->slots, .heads = c->heads};
+    header h = {
+        .version = VERSION, .type = c->type, .fingerprint = fingerprint(s), .slots = c->slots, .heads = c->heads};
     memcpy(h.magic, magic, sizeof magic);
     h.head_size = c->head_size;
     h.width = s->model->blueprint->width;
@@ -104,19 +105,22 @@ mllm_code mllm_session_save(mllm_session *s, const char *path, mllm_error *err) 
 
 static mllm_code check_header(const mllm_session *s, const header *h, const char *path, mllm_error *err) {
     const mllm_kv_cache *c = &s->cache;
-    if (memcmp(h->magic, magic, sizeof magic) != 0) return mllm_fail(err, MLLM_E_FORMAT, "%s: not a saved session", path);
+    if (memcmp(h->magic, magic, sizeof magic) != 0)
+        return mllm_fail(err, MLLM_E_FORMAT, "%s: not a saved session", path);
     if (h->version != VERSION)
-        return mllm_fail(err, MLLM_E_UNSUPPORTED, "%s: saved session of version %u, this build reads %d", path, h->version, VERSION);
-    if (h->fingerprint != fingerprint(s) || h->slots != c->slots || h->heads != c->heads || h->head_size != c->head_size ||
-        h->width != s->model->blueprint->width)
+        return mllm_fail(err, MLLM_E_UNSUPPORTED, "%s: saved session of version %u, this build reads %d", path,
+                         h->version, VERSION);
+    if (h->fingerprint != fingerprint(s) || h->slots != c->slots || h->heads != c->heads ||
+        h->head_size != c->head_size || h->width != s->model->blueprint->width)
         return mllm_fail(err, MLLM_E_ARGUMENT, "%s: saved by another model or kernel than %s", path, s->model->path);
     if (h->type != (uint32_t)c->type) {
         const mllm_type_info *t = mllm_type_facts(h->type);
-        return mllm_fail(err, MLLM_E_ARGUMENT, "%s: its cache is of type %s, this session's of type %s", path, t ? t->name : "?",
-                         mllm_type_facts(c->type)->name);
+        return mllm_fail(err, MLLM_E_ARGUMENT, "%s: its cache is of type %s, this session's of type %s", path,
+                         t ? t->name : "?", mllm_type_facts(c->type)->name);
     }
     if (h->tokens > (uint32_t)s->context)
-        return mllm_fail(err, MLLM_E_CONTEXT, "%s: holds %u tokens, this session at most %d", path, h->tokens, s->context);
+        return mllm_fail(err, MLLM_E_CONTEXT, "%s: holds %u tokens, this session at most %d", path, h->tokens,
+                         s->context);
     return MLLM_OK;
 }
 
@@ -133,9 +137,10 @@ mllm_code mllm_session_restore(mllm_session *s, const char *path, mllm_error *er
                               : check_header(s, &h, path, err);
     if (code == MLLM_OK) {
         size_t chunks = (h.tokens + MLLM_KV_CHUNK - 1) / MLLM_KV_CHUNK;
-        long long want = (long long)(sizeof h + h.tokens * sizeof *tokens + h.width * sizeof *last + chunks * s->cache.chunk_bytes +
-                                     sizeof f.hash);
-        if (fseeko(f.file, 0, SEEK_END) != 0 || ftello(f.file) != want || fseeko(f.file, (off_t)sizeof h, SEEK_SET) != 0)
+        long long want = (long long)(sizeof h + h.tokens * sizeof *tokens + h.width * sizeof *last +
+                                     chunks * s->cache.chunk_bytes + sizeof f.hash);
+        if (fseeko(f.file, 0, SEEK_END) != 0 || ftello(f.file) != want ||
+            fseeko(f.file, (off_t)sizeof h, SEEK_SET) != 0)
             code = mllm_fail(err, MLLM_E_FORMAT, "%s: truncated or padded: %lld bytes expected", path, want);
     }
     if (code == MLLM_OK)

@@ -13,7 +13,7 @@
 /* A matrix as the kernels see it: the stored tensor, and for kernels that want another layout the repacked copy. */
 typedef struct {
     mllm_tensor stored;
-    void *packed;        /* NULL: used as stored. Owned by the model, 64-byte aligned */
+    void *packed; /* NULL: used as stored. Owned by the model, 64-byte aligned */
     size_t packed_bytes;
 } mllm_matrix;
 
@@ -21,16 +21,16 @@ enum { MLLM_KV_CHUNK = 64 }; /* positions of the KV cache that lie together; the
 
 /* Running state of attention over chunks: for each of `heads` query heads of one KV head. */
 typedef struct {
-    const float *q;    /* [heads, head_size], already rotated */
-    float *out;        /* [heads, head_size] sum of weight * value, not yet divided */
-    float *max, *sum;  /* [heads] highest score so far (-INFINITY at first), sum of weights */
+    const float *q; /* [heads, head_size], already rotated */
+    float *out; /* [heads, head_size] sum of weight * value, not yet divided */
+    float *max, *sum; /* [heads] highest score so far (-INFINITY at first), sum of weights */
     uint32_t heads, head_size;
-    float scale;       /* of the scores */
+    float scale; /* of the scores */
 } mllm_attention;
 
 typedef struct mllm_kernel {
     const char *name;
-    size_t grain;     /* rows: partitions start at multiples of it */
+    size_t grain; /* rows: partitions start at multiples of it */
     bool (*available)(void);
 
     /* Bytes of the repacked form of a matrix; 0: used as stored. pack() fills rows [from, to), from a multiple of grain. */
@@ -43,18 +43,19 @@ typedef struct mllm_kernel {
 
     /* Y[i, r] = sum_c W[r, c] X[i, c] for r in [from, to), i in [0, m): x holds m prepared rows, x_stride bytes apart; Y[i, r] is
      * y[i * ldy + r]. With `add`, adds to Y. scratch: scratch_bytes(cols) bytes, 64-byte aligned, one per thread. */
-    void (*product)(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m, float *y, size_t ldy,
-                    bool add, void *scratch);
+    void (*product)(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m, float *y,
+                    size_t ldy, bool add, void *scratch);
     size_t (*scratch_bytes)(size_t cols);
     /* The same for chosen rows: y[k] = W[ids[k]] . x, one prepared row x. Bits as product. */
-    void (*product_rows)(const mllm_matrix *w, const mllm_token *ids, size_t count, const void *x, float *y, void *scratch);
+    void (*product_rows)(const mllm_matrix *w, const mllm_token *ids, size_t count, const void *x, float *y,
+                         void *scratch);
 
     /* The KV cache holds, per head, MLLM_KV_CHUNK positions of keys and of values in `type`. How they lie in there is the kernel's:
      * store() writes position `at` of a chunk (key or value), attend() takes positions [first, end) of a chunk into the running state.
      * scratch: mllm_attention_scratch(head_size) bytes. */
     void (*store)(mllm_type type, const float *row, uint32_t head_size, bool value, void *chunk, uint32_t at);
-    void (*attend)(mllm_type type, const mllm_attention *a, const void *keys, const void *values, uint32_t first, uint32_t end,
-                   void *scratch);
+    void (*attend)(mllm_type type, const mllm_attention *a, const void *keys, const void *values, uint32_t first,
+                   uint32_t end, void *scratch);
 
     /* out = x / sqrt(mean(x^2) + epsilon) * weight */
     void (*rms_norm)(const float *x, const float *weight, float epsilon, size_t n, float *out);
@@ -68,7 +69,8 @@ size_t mllm_attention_scratch(uint32_t head_size);
  * it, MLLM_E_ARGUMENT for a name that is none. */
 const mllm_kernel *mllm_kernel_choose(const char *name, mllm_error *err);
 
-extern const mllm_kernel mllm_kernel_reference, mllm_kernel_blas, mllm_kernel_avx2, mllm_kernel_avx512, mllm_kernel_amx, mllm_kernel_neon;
+extern const mllm_kernel mllm_kernel_reference, mllm_kernel_blas, mllm_kernel_avx2, mllm_kernel_avx512, mllm_kernel_amx,
+    mllm_kernel_neon;
 
 /* Plain versions that several kernels share (ops.c). */
 void mllm_rms_norm(const float *x, const float *weight, float epsilon, size_t n, float *out);
@@ -77,11 +79,12 @@ void mllm_swiglu(float *gate, const float *up, size_t n);
 void mllm_rope(float *head, const float *cosine, const float *sine, size_t rope_size, bool interleaved);
 /* Rows of consecutive positions in the order of the cache's type. */
 void mllm_store(mllm_type type, const float *row, uint32_t head_size, bool value, void *chunk, uint32_t at);
-void mllm_attend(mllm_type type, const mllm_attention *a, const void *keys, const void *values, uint32_t first, uint32_t end, void *scratch);
+void mllm_attend(mllm_type type, const mllm_attention *a, const void *keys, const void *values, uint32_t first,
+                 uint32_t end, void *scratch);
 
 /* Products in floats on expanded weights (kernel_float.c), for matrices that a kernel has no better way for: x holds rows of floats. */
-void mllm_float_product(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m, float *y, size_t ldy,
-                        bool add, void *scratch);
+void mllm_float_product(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m,
+                        float *y, size_t ldy, bool add, void *scratch);
 size_t mllm_float_scratch(size_t cols);
 
 #endif

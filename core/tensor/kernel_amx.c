@@ -47,8 +47,8 @@ TARGET static void configure(void) {
  * are rounded and interleaved. */
 TARGET static void expand_group(const unsigned char *group, bool four, uint16_t *tile) {
     const __m512i byte = _mm512_set1_epi32(255), nibbles = _mm512_set1_epi8(15);
-    const __m512i interleave = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4,
-                                                19, 3, 18, 2, 17, 1, 16, 0);
+    const __m512i interleave = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22,
+                                                6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     const unsigned char *halves = group + (four ? MLLM_P4_SCALES : MLLM_P8_SCALES);
     __m512 scale = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)halves));
     __m512 offset = _mm512_mul_ps(scale, _mm512_set1_ps(four ? -8.0f : -128.0f));
@@ -98,12 +98,13 @@ TARGET static void prepare(const float *x, size_t cols, void *out) {
 
 /* Scratch: B tiles of two panels, two blocks of 16 tokens where fewer are left, four C tiles. */
 static size_t scratch_bytes(size_t cols) {
-    size_t tiles = (cols / MLLM_GROUP + 1) * TILE_BYTES, need = 4 * tiles + 4 * TILE_BYTES, floats = mllm_float_scratch(cols);
+    size_t tiles = (cols / MLLM_GROUP + 1) * TILE_BYTES, need = 4 * tiles + 4 * TILE_BYTES,
+           floats = mllm_float_scratch(cols);
     return need > floats ? need : floats;
 }
 
-TARGET static void product(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m, float *y, size_t ldy,
-                           bool add, void *scratch) {
+TARGET static void product(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m,
+                           float *y, size_t ldy, bool add, void *scratch) {
     if (m < FEW || !w->packed) {
         mllm_kernel_avx512.product(w, from, to, x, x_stride, m, y, ldy, add, scratch);
         return;
@@ -161,7 +162,8 @@ TARGET static void product(const mllm_matrix *w, size_t from, size_t to, const v
             for (size_t k = 0; k < 2; k++)
                 for (size_t p = 0; p < (size_t)panels; p++) {
                     size_t row = r + MLLM_PANEL * p;
-                    if (left[k]) put_tile(c + 512 * k + 256 * p, y + (i + 16 * k) * ldy + row, ldy, left[k], to - row, add);
+                    if (left[k])
+                        put_tile(c + 512 * k + 256 * p, y + (i + 16 * k) * ldy + row, ldy, left[k], to - row, add);
                 }
         }
     }
@@ -172,7 +174,8 @@ static size_t pack_bytes(const mllm_tensor *w) {
     return mllm_packed_bytes(w);
 }
 
-static void product_rows(const mllm_matrix *w, const mllm_token *ids, size_t count, const void *x, float *y, void *scratch) {
+static void product_rows(const mllm_matrix *w, const mllm_token *ids, size_t count, const void *x, float *y,
+                         void *scratch) {
     mllm_kernel_avx512.product_rows(w, ids, count, x, y, scratch);
 }
 
@@ -180,7 +183,8 @@ static void store(mllm_type type, const float *row, uint32_t head_size, bool val
     mllm_kernel_avx512.store(type, row, head_size, value, chunk, at);
 }
 
-static void attend(mllm_type type, const mllm_attention *a, const void *keys, const void *values, uint32_t first, uint32_t end, void *scratch) {
+static void attend(mllm_type type, const mllm_attention *a, const void *keys, const void *values, uint32_t first,
+                   uint32_t end, void *scratch) {
     mllm_kernel_avx512.attend(type, a, keys, values, first, end, scratch);
 }
 

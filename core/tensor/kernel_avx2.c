@@ -69,13 +69,15 @@ TARGET static void prepare(const float *x, size_t cols, void *out) {
     for (size_t g = 0; g < cols / MLLM_GROUP; g++) {
         const float *at = x + g * MLLM_GROUP;
         __m256 most = _mm256_setzero_ps();
-        for (int j = 0; j < MLLM_GROUP; j += 8) most = _mm256_max_ps(most, _mm256_andnot_ps(sign, _mm256_loadu_ps(at + j)));
+        for (int j = 0; j < MLLM_GROUP; j += 8)
+            most = _mm256_max_ps(most, _mm256_andnot_ps(sign, _mm256_loadu_ps(at + j)));
         float top = most_of_lanes(most);
         float inverse = top > 1e-35f ? 127.0f / top : 0; /* below, the reciprocal would overflow */
         int32_t q[MLLM_GROUP];
         int sum = 0;
         for (int j = 0; j < MLLM_GROUP; j += 8)
-            _mm256_storeu_si256((__m256i *)(void *)(q + j), _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(at + j), _mm256_set1_ps(inverse))));
+            _mm256_storeu_si256((__m256i *)(void *)(q + j),
+                                _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(at + j), _mm256_set1_ps(inverse))));
         signed char *bytes = (signed char *)to + p.q + g * MLLM_GROUP;
         for (int j = 0; j < MLLM_GROUP; j++) {
             int v = q[j] < -128 ? -128 : q[j] > 127 ? 127 : q[j]; /* only what was not a number is outside */
@@ -103,12 +105,14 @@ INLINE void half_panel8(const unsigned char *panel, const mllm_operand *o, int n
     for (size_t g = 0; g < o->groups; g++, panel += MLLM_P8_BYTES) {
         __m256i dot[4];
         for (int t = 0; t < n; t++)
-            dot[t] = _mm256_set1_epi32(*(const int32_t *)(const void *)(o->x + (size_t)t * o->stride + o->p.sum8 + 4 * g));
+            dot[t] =
+                _mm256_set1_epi32(*(const int32_t *)(const void *)(o->x + (size_t)t * o->stride + o->p.sum8 + 4 * g));
         for (int s = 0; s < 8; s++) {
             __m256i w = _mm256_loadu_si256((const __m256i *)(const void *)(panel + 64 * s + 32 * half));
             __m256i even = _mm256_and_si256(w, low), odd = _mm256_srli_epi16(w, 8);
             for (int t = 0; t < n; t++) {
-                const int32_t *pair = (const int32_t *)(const void *)(o->x + (size_t)t * o->stride + o->p.pairs + 2 * (g * MLLM_GROUP + 4 * (size_t)s));
+                const int32_t *pair = (const int32_t *)(const void *)(o->x + (size_t)t * o->stride + o->p.pairs +
+                                                                      2 * (g * MLLM_GROUP + 4 * (size_t)s));
                 dot[t] = _mm256_add_epi32(dot[t], _mm256_madd_epi16(even, _mm256_set1_epi32(pair[0])));
                 dot[t] = _mm256_add_epi32(dot[t], _mm256_madd_epi16(odd, _mm256_set1_epi32(pair[1])));
             }
@@ -133,7 +137,8 @@ INLINE void half_panel4(const unsigned char *panel, const mllm_operand *o, int n
             __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(panel + 64 * s + 32 * half));
             __m256i a = _mm256_and_si256(v, low), b = _mm256_and_si256(_mm256_srli_epi16(v, 4), low);
             for (int t = 0; t < n; t++) {
-                const int32_t *q = (const int32_t *)(const void *)(o->x + (size_t)t * o->stride + o->p.q + g * MLLM_GROUP);
+                const int32_t *q =
+                    (const int32_t *)(const void *)(o->x + (size_t)t * o->stride + o->p.q + g * MLLM_GROUP);
                 dot[t] = _mm256_add_epi16(dot[t], _mm256_maddubs_epi16(a, _mm256_set1_epi32(q[s])));
                 dot[t] = _mm256_add_epi16(dot[t], _mm256_maddubs_epi16(b, _mm256_set1_epi32(q[s + 4])));
             }
@@ -141,8 +146,9 @@ INLINE void half_panel4(const unsigned char *panel, const mllm_operand *o, int n
         __m256 scale = v_half(panel + MLLM_P4_SCALES + 16 * half);
         for (int t = 0; t < n; t++) {
             const char *row = o->x + (size_t)t * o->stride;
-            __m256i whole = _mm256_add_epi32(_mm256_madd_epi16(dot[t], ones),
-                                             _mm256_set1_epi32(*(const int32_t *)(const void *)(row + o->p.sum4 + 4 * g)));
+            __m256i whole =
+                _mm256_add_epi32(_mm256_madd_epi16(dot[t], ones),
+                                 _mm256_set1_epi32(*(const int32_t *)(const void *)(row + o->p.sum4 + 4 * g)));
             __m256 d = _mm256_set1_ps(*(const float *)(const void *)(row + o->p.d + 4 * g));
             sum[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(whole), _mm256_mul_ps(scale, d), sum[t]);
         }
@@ -169,12 +175,13 @@ TARGET static void panel4(const unsigned char *panel, const mllm_operand *o, int
     any_panel(panel, true, o, n, y);
 }
 
-static void product(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m, float *y, size_t ldy, bool add,
-                    void *scratch) {
+static void product(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m, float *y,
+                    size_t ldy, bool add, void *scratch) {
     mllm_packed_product(w, panel8, panel4, from, to, x, x_stride, m, y, ldy, add, scratch);
 }
 
-static void product_rows(const mllm_matrix *w, const mllm_token *ids, size_t count, const void *x, float *y, void *scratch) {
+static void product_rows(const mllm_matrix *w, const mllm_token *ids, size_t count, const void *x, float *y,
+                         void *scratch) {
     mllm_packed_product_rows(w, panel8, panel4, ids, count, x, y, scratch);
 }
 

@@ -46,8 +46,8 @@ static size_t reference_scratch(size_t cols) {
     return prepared_bytes(cols);
 }
 
-static void reference_product(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m, float *y,
-                              size_t ldy, bool add, void *scratch) {
+static void reference_product(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m,
+                              float *y, size_t ldy, bool add, void *scratch) {
     float *row = scratch;
     for (size_t r = from; r < to; r++) {
         mllm_dequantize_row(w->stored.type, row_at(w, r), row, w->stored.cols);
@@ -58,7 +58,8 @@ static void reference_product(const mllm_matrix *w, size_t from, size_t to, cons
     }
 }
 
-static void product_rows(const mllm_matrix *w, const mllm_token *ids, size_t count, const void *x, float *y, void *scratch) {
+static void product_rows(const mllm_matrix *w, const mllm_token *ids, size_t count, const void *x, float *y,
+                         void *scratch) {
     for (size_t k = 0; k < count; k++) {
         mllm_dequantize_row(w->stored.type, row_at(w, (size_t)ids[k]), scratch, w->stored.cols);
         y[k] = dot(scratch, x, w->stored.cols);
@@ -96,8 +97,8 @@ size_t mllm_float_scratch(size_t cols) {
 }
 
 /* sgemm chooses its inner kernel by m, so a result may depend on m in its last bits; single rows keep the reference's order. */
-void mllm_float_product(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m, float *y,
-                        size_t ldy, bool add, void *scratch) {
+void mllm_float_product(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m,
+                        float *y, size_t ldy, bool add, void *scratch) {
     enum { BATCH = 8 };
     if (m < BATCH) {
         reference_product(w, from, to, x, x_stride, m, y, ldy, add, scratch);

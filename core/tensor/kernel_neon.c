@@ -22,7 +22,8 @@ enum { LANES = 4, HELD = 4 };
 #define v_sum(v) vaddvq_f32(v)
 #define v_most(v) vmaxvq_f32(v)
 #define v_round(v) vrndnq_f32(v)
-#define v_scale(v, n) vmulq_f32(v, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127)), 23)))
+#define v_scale(v, n)                                                                                                  \
+    vmulq_f32(v, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127)), 23)))
 #define v_half(p) vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)))
 
 #include "packed.h"
@@ -76,7 +77,8 @@ INLINE void panel_product(const unsigned char *panel, bool four, const mllm_oper
                     w[s + 4] = vreinterpretq_s8_u8(vshrq_n_u8(v, 4));
                 }
             else
-                for (int s = 0; s < 8; s++) w[s] = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(panel + 64 * s + 16 * r), vdupq_n_u8(0x80)));
+                for (int s = 0; s < 8; s++)
+                    w[s] = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(panel + 64 * s + 16 * r), vdupq_n_u8(0x80)));
             float32x4_t scale = v_half(scales + 4 * r);
             for (int t = 0; t < n; t++) {
                 const char *row = o->x + (size_t)t * o->stride;
@@ -118,12 +120,13 @@ TARGET static void panel4(const unsigned char *panel, const mllm_operand *o, int
     any_panel(panel, true, o, n, y);
 }
 
-static void product(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m, float *y, size_t ldy, bool add,
-                    void *scratch) {
+static void product(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m, float *y,
+                    size_t ldy, bool add, void *scratch) {
     mllm_packed_product(w, panel8, panel4, from, to, x, x_stride, m, y, ldy, add, scratch);
 }
 
-static void product_rows(const mllm_matrix *w, const mllm_token *ids, size_t count, const void *x, float *y, void *scratch) {
+static void product_rows(const mllm_matrix *w, const mllm_token *ids, size_t count, const void *x, float *y,
+                         void *scratch) {
     mllm_packed_product_rows(w, panel8, panel4, ids, count, x, y, scratch);
 }
 

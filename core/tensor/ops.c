@@ -3,7 +3,8 @@
 
 #include "kernel.h"
 
-void mllm_rms_norm(const float *restrict x, const float *restrict weight, float epsilon, size_t n, float *restrict out) {
+void mllm_rms_norm(const float *restrict x, const float *restrict weight, float epsilon, size_t n,
+                   float *restrict out) {
     /* Eight partial sums: the order is fixed, and a compiler may keep them in one register. */
     float part[8] = {0};
     size_t i = 0;
@@ -39,8 +40,8 @@ void mllm_store(mllm_type type, const float *row, uint32_t head_size, bool value
 }
 
 /* One pass with a running maximum (Milakov & Gimelshein 2018, arXiv 1805.02867), a chunk of the cache at a time. */
-void mllm_attend(mllm_type type, const mllm_attention *a, const void *keys, const void *values, uint32_t first, uint32_t end,
-                 void *scratch) {
+void mllm_attend(mllm_type type, const mllm_attention *a, const void *keys, const void *values, uint32_t first,
+                 uint32_t end, void *scratch) {
     size_t hs = a->head_size, row_bytes = mllm_row_bytes(type, hs);
     float *row = scratch, *score = row + hs;
     for (uint32_t h = 0; h < a->heads; h++) {

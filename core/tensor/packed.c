@@ -61,14 +61,15 @@ static const unsigned char *panel_at(const mllm_matrix *w, size_t row) {
     return (const unsigned char *)w->packed + row / MLLM_PANEL * mllm_packed_panel_bytes(&w->stored);
 }
 
-void mllm_packed_product(const mllm_matrix *w, mllm_panel_fn p8, mllm_panel_fn p4, size_t from, size_t to, const void *x, size_t x_stride,
-                         size_t m, float *y, size_t ldy, bool add, void *scratch) {
+void mllm_packed_product(const mllm_matrix *w, mllm_panel_fn p8, mllm_panel_fn p4, size_t from, size_t to,
+                         const void *x, size_t x_stride, size_t m, float *y, size_t ldy, bool add, void *scratch) {
     if (!w->packed) {
         mllm_float_product(w, from, to, x, x_stride, m, y, ldy, add, scratch);
         return;
     }
     mllm_panel_fn fn = mllm_packed_is_p4(&w->stored) ? p4 : p8;
-    mllm_operand o = {.stride = x_stride, .p = mllm_prepared_layout(w->stored.cols), .groups = w->stored.cols / MLLM_GROUP};
+    mllm_operand o = {
+        .stride = x_stride, .p = mllm_prepared_layout(w->stored.cols), .groups = w->stored.cols / MLLM_GROUP};
     for (size_t r = from; r < to; r += MLLM_PANEL) {
         const unsigned char *panel = panel_at(w, r);
         size_t rows = to - r < MLLM_PANEL ? to - r : MLLM_PANEL;
@@ -89,8 +90,8 @@ void mllm_packed_product(const mllm_matrix *w, mllm_panel_fn p8, mllm_panel_fn p
 }
 
 /* A chosen row comes with its whole panel: sixteen times the work of one row, still far from the whole vocabulary. */
-void mllm_packed_product_rows(const mllm_matrix *w, mllm_panel_fn p8, mllm_panel_fn p4, const mllm_token *ids, size_t count,
-                              const void *x, float *y, void *scratch) {
+void mllm_packed_product_rows(const mllm_matrix *w, mllm_panel_fn p8, mllm_panel_fn p4, const mllm_token *ids,
+                              size_t count, const void *x, float *y, void *scratch) {
     if (!w->packed) {
         mllm_kernel_blas.product_rows(w, ids, count, x, y, scratch);
         return;

@@ -40,7 +40,8 @@ TARGET static void rms_norm(const float *x, const float *weight, float epsilon, 
     float sum = v_sum(sums);
     for (size_t j = i; j < n; j++) sum += x[j] * x[j];
     float scale = 1.0f / sqrtf(sum / (float)n + epsilon);
-    for (i = 0; i + LANES <= n; i += LANES) v_store(out + i, v_mul(v_mul(v_load(x + i), v_set1(scale)), v_load(weight + i)));
+    for (i = 0; i + LANES <= n; i += LANES)
+        v_store(out + i, v_mul(v_mul(v_load(x + i), v_set1(scale)), v_load(weight + i)));
     for (; i < n; i++) out[i] = x[i] * scale * weight[i];
 }
 
@@ -78,8 +79,8 @@ static void store(mllm_type type, const float *row, uint32_t head_size, bool val
 }
 
 /* Up to four query heads share what is read of keys and values. `heads` is a constant where this is inlined. */
-INLINE void attend_heads(const mllm_attention *a, uint32_t h, int heads, const uint16_t *keys, const uint16_t *values, uint32_t first,
-                         uint32_t end, float *weights) {
+INLINE void attend_heads(const mllm_attention *a, uint32_t h, int heads, const uint16_t *keys, const uint16_t *values,
+                         uint32_t first, uint32_t end, float *weights) {
     size_t hs = a->head_size;
     const float *q = a->q + h * hs;
     for (uint32_t at = first - first % BLOCK; at < end; at += BLOCK) {
@@ -138,8 +139,8 @@ INLINE void attend_heads(const mllm_attention *a, uint32_t h, int heads, const u
     }
 }
 
-TARGET static void attend(mllm_type type, const mllm_attention *a, const void *keys, const void *values, uint32_t first, uint32_t end,
-                          void *scratch) {
+TARGET static void attend(mllm_type type, const mllm_attention *a, const void *keys, const void *values, uint32_t first,
+                          uint32_t end, void *scratch) {
     if (!is_transposed(type, a->head_size)) {
         mllm_attend(type, a, keys, values, first, end, scratch);
         return;

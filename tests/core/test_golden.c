@@ -71,7 +71,8 @@ static void check_model(const char *path, const char *logits_path, const char *k
     list(&doc, "argmax", argmax, MOST);
     list(&doc, "logits_last", last, MOST);
     size_t more = list(&doc, "greedy", greedy, MOST);
-    CHECK(n == 32 && vocabulary == 512 && more > 0, " %s: %zu tokens, %zu logits, %zu greedy", logits_path, n, vocabulary, more);
+    CHECK(n == 32 && vocabulary == 512 && more > 0, " %s: %zu tokens, %zu logits, %zu greedy", logits_path, n,
+          vocabulary, more);
     bool exact = strcmp(kernel, "reference") == 0 || strcmp(kernel, "blas") == 0;
     bool quantized = strstr(path, "-q") != NULL;
     double tolerance = exact ? tolerance_exact : quantized ? tolerance_fast : tolerance_float;
@@ -94,8 +95,8 @@ static void check_model(const char *path, const char *logits_path, const char *k
             /* Where the two best are closer than the tolerance, either may win. */
             double span = 0;
             for (size_t j = 0; j < vocabulary; j++) span += (double)logits[j] * (double)logits[j];
-            CHECK(best == expected || (double)(logits[best] - logits[expected]) < 2 * tolerance * sqrt(span), " %s: %d instead of %d", label,
-                  (int)best, (int)expected);
+            CHECK(best == expected || (double)(logits[best] - logits[expected]) < 2 * tolerance * sqrt(span),
+                  " %s: %d instead of %d", label, (int)best, (int)expected);
         }
         /* The whole prompt at once, then greedy decoding. */
         if (s) CHECK(mllm_session_rewind(s, 0, &err) == MLLM_OK);
@@ -105,7 +106,8 @@ static void check_model(const char *path, const char *logits_path, const char *k
         if (s) compare(label, mllm_session_logits(s, &err), last, vocabulary, tolerance);
         for (size_t i = 0; s && exact && i < more; i++) {
             mllm_token id = highest(mllm_session_logits(s, &err), vocabulary);
-            CHECK(id == (mllm_token)greedy[i], " %s, %s: greedy token %zu is %d instead of %d", path, kernel, i, (int)id, (int)greedy[i]);
+            CHECK(id == (mllm_token)greedy[i], " %s, %s: greedy token %zu is %d instead of %d", path, kernel, i,
+                  (int)id, (int)greedy[i]);
             if (id != (mllm_token)greedy[i]) break;
             mllm_session_feed(s, &id, 1, &err);
         }

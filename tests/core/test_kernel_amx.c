@@ -33,7 +33,8 @@ static void emulated_dot(int c, int a, int b) {
             float sum;
             memcpy(&sum, &registers[c][m][4 * n], 4);
             for (int k = 0; k < 16; k++)
-                for (int h = 0; h < 2; h++) sum += of_bf16(&registers[a][m][4 * k + 2 * h]) * of_bf16(&registers[b][k][4 * n + 2 * h]);
+                for (int h = 0; h < 2; h++)
+                    sum += of_bf16(&registers[a][m][4 * k + 2 * h]) * of_bf16(&registers[b][k][4 * n + 2 * h]);
             memcpy(&registers[c][m][4 * n], &sum, 4);
         }
 }
@@ -78,7 +79,8 @@ static float uniform(void) {
 static void check(mllm_type type, size_t rows, size_t cols, size_t tokens, bool adding) {
     mllm_matrix w = {.stored = {.type = type, .rows = rows, .cols = cols, .row_bytes = mllm_row_bytes(type, cols)}};
     unsigned char *stored = malloc(rows * w.stored.row_bytes);
-    float *dense = malloc(rows * cols * sizeof(float)), *x = malloc(tokens * cols * sizeof(float)), *y = malloc(tokens * rows * sizeof(float));
+    float *dense = malloc(rows * cols * sizeof(float)), *x = malloc(tokens * cols * sizeof(float)),
+          *y = malloc(tokens * rows * sizeof(float));
     w.stored.data = stored;
     for (size_t r = 0; r < rows; r++) {
         for (size_t c = 0; c < cols; c++) dense[r * cols + c] = uniform();
@@ -107,7 +109,8 @@ static void check(mllm_type type, size_t rows, size_t cols, size_t tokens, bool 
             error += (exact - (double)y[i * rows + r]) * (exact - (double)y[i * rows + r]);
             norm += ww * xx;
         }
-    CHECK(sqrt(error / norm) < 0.005, " %s [%zu x %zu] x %zu: %g", mllm_type_facts(type)->name, rows, cols, tokens, sqrt(error / norm));
+    CHECK(sqrt(error / norm) < 0.005, " %s [%zu x %zu] x %zu: %g", mllm_type_facts(type)->name, rows, cols, tokens,
+          sqrt(error / norm));
     free(stored);
     free(dense);
     free(x);
@@ -119,7 +122,8 @@ static void check(mllm_type type, size_t rows, size_t cols, size_t tokens, bool 
 
 static void products(void) {
     if (!emulated_amx.available()) SKIP("this processor has no AVX-512 BF16");
-    static const size_t shapes[][3] = {{32, 32, 32}, {64, 64, 64}, {16, 96, 33}, {50, 160, 47}, {33, 64, 48}, {100, 288, 70}, {7, 32, 40}};
+    static const size_t shapes[][3] = {{32, 32, 32}, {64, 64, 64},   {16, 96, 33}, {50, 160, 47},
+                                       {33, 64, 48}, {100, 288, 70}, {7, 32, 40}};
     static const mllm_type types[] = {MLLM_Q8_0, MLLM_Q4_0};
     for (int t = 0; t < 2; t++)
         for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)

@@ -41,7 +41,8 @@ static matrix make(const mllm_kernel *k, mllm_type type, size_t rows, size_t col
         for (size_t c = 0; c < cols; c++) m.expanded[r * cols + c] = uniform() * size;
         bool ok = mllm_quantize_row(type, m.expanded + r * cols, m.stored + r * m.w.stored.row_bytes, cols);
         if (!ok) { /* a type that is only read: any bytes are weights, but let the scales be of ordinary size */
-            for (size_t b = 0; b < m.w.stored.row_bytes; b++) m.stored[r * m.w.stored.row_bytes + b] = (unsigned char)(uniform() * 60 + 60);
+            for (size_t b = 0; b < m.w.stored.row_bytes; b++)
+                m.stored[r * m.w.stored.row_bytes + b] = (unsigned char)(uniform() * 60 + 60);
         }
         mllm_dequantize_row(type, m.stored + r * m.w.stored.row_bytes, m.expanded + r * cols, cols);
     }
@@ -65,7 +66,8 @@ static void drop(matrix *m) {
 static void check_product(const mllm_kernel *k, mllm_type type, size_t rows, size_t cols, size_t tokens, float size) {
     matrix w = make(k, type, rows, cols, 0.1f);
     size_t stride = k->prepared_bytes(cols), ldy = rows + 3;
-    float *x = malloc(tokens * cols * sizeof(float)), *y = malloc(tokens * ldy * sizeof(float)), *z = malloc(tokens * ldy * sizeof(float));
+    float *x = malloc(tokens * cols * sizeof(float)), *y = malloc(tokens * ldy * sizeof(float)),
+          *z = malloc(tokens * ldy * sizeof(float));
     char *prepared = mllm_alloc_aligned(tokens * stride);
     void *scratch = mllm_alloc_aligned(k->scratch_bytes(cols) + 64);
     for (size_t i = 0; i < tokens * cols; i++) x[i] = uniform() * size;
@@ -86,7 +88,8 @@ static void check_product(const mllm_kernel *k, mllm_type type, size_t rows, siz
             error += (exact - (double)y[i * ldy + r]) * (exact - (double)y[i * ldy + r]);
             norm += ww * xx; /* not exact^2: a sum may cancel */
         }
-    bool rounds = k != &mllm_kernel_reference && k != &mllm_kernel_blas && type != MLLM_F32 && type != MLLM_F16 && type != MLLM_BF16;
+    bool rounds = k != &mllm_kernel_reference && k != &mllm_kernel_blas && type != MLLM_F32 && type != MLLM_F16 &&
+                  type != MLLM_BF16;
     double relative = norm > 0 ? sqrt(error / norm) : sqrt(error);
     CHECK(relative <= (rounds ? 0.005 : 1e-5), " %s %s [%zu x %zu] x %zu of size %g: relative error %g", k->name,
           mllm_type_facts(type)->name, rows, cols, tokens, (double)size, relative);
@@ -100,9 +103,10 @@ static void check_product(const mllm_kernel *k, mllm_type type, size_t rows, siz
     if (cut < rows) k->product(&w.w, cut, rows, prepared, stride, tokens, z, ldy, true, scratch);
     int differ = 0;
     for (size_t i = 0; i < tokens; i++)
-        for (size_t r = 0; r < rows; r++) differ += y[i * ldy + r] != z[i * ldy + r] && y[i * ldy + r] == y[i * ldy + r];
-    CHECK(differ == 0, " %s %s [%zu x %zu] x %zu: %d results depend on the cut", k->name, mllm_type_facts(type)->name, rows, cols, tokens,
-          differ);
+        for (size_t r = 0; r < rows; r++)
+            differ += y[i * ldy + r] != z[i * ldy + r] && y[i * ldy + r] == y[i * ldy + r];
+    CHECK(differ == 0, " %s %s [%zu x %zu] x %zu: %d results depend on the cut", k->name, mllm_type_facts(type)->name,
+          rows, cols, tokens, differ);
 
     /* One token alone, and chosen rows of it. */
     if (w.w.packed || k == &mllm_kernel_reference) {
@@ -110,8 +114,8 @@ static void check_product(const mllm_kernel *k, mllm_type type, size_t rows, siz
         k->product(&w.w, 0, rows, prepared + last * stride, stride, 1, z, ldy, false, scratch);
         differ = 0;
         for (size_t r = 0; r < rows; r++) differ += y[last * ldy + r] != z[r];
-        CHECK(differ == 0, " %s %s [%zu x %zu] x %zu: %d results depend on the number of tokens", k->name, mllm_type_facts(type)->name, rows,
-              cols, tokens, differ);
+        CHECK(differ == 0, " %s %s [%zu x %zu] x %zu: %d results depend on the number of tokens", k->name,
+              mllm_type_facts(type)->name, rows, cols, tokens, differ);
         mllm_token ids[3] = {(mllm_token)(rows - 1), 0, (mllm_token)(rows / 2)};
         float some[3];
         k->product_rows(&w.w, ids, 3, prepared + last * stride, some, scratch);
@@ -127,7 +131,7 @@ static void check_product(const mllm_kernel *k, mllm_type type, size_t rows, siz
 
 static void products(void) {
     static const mllm_type types[] = {MLLM_F32, MLLM_F16, MLLM_BF16, MLLM_Q8_0, MLLM_Q4_0};
-    static const size_t shapes[][3] = {{1, 32, 1},  {7, 64, 2},   {16, 96, 3},   {33, 160, 9}, {50, 288, 17},
+    static const size_t shapes[][3] = {{1, 32, 1},  {7, 64, 2},    {16, 96, 3},    {33, 160, 9}, {50, 288, 17},
                                        {64, 32, 8}, {100, 576, 5}, {129, 224, 31}, {17, 32, 64}};
     const mllm_kernel *list[MOST];
     int n = kernels_here(list);
@@ -156,7 +160,8 @@ static void extreme_sizes(void) {
         matrix w = make(list[k], MLLM_Q8_0, 16, 32, 0.1f);
         float x[32], y[16];
         for (int i = 0; i < 32; i++) x[i] = 1e-40f;
-        void *prepared = mllm_alloc_aligned(list[k]->prepared_bytes(32)), *scratch = mllm_alloc_aligned(list[k]->scratch_bytes(32) + 64);
+        void *prepared = mllm_alloc_aligned(list[k]->prepared_bytes(32)),
+             *scratch = mllm_alloc_aligned(list[k]->scratch_bytes(32) + 64);
         list[k]->prepare(x, 32, prepared);
         list[k]->product(&w.w, 0, 16, prepared, 64, 1, y, 16, false, scratch);
         for (int i = 0; i < 16; i++) CHECK(fabsf(y[i]) < 1e-30f, " %s on denormals: %g", list[k]->name, (double)y[i]);
@@ -198,8 +203,8 @@ static void elementwise(void) {
             list[k]->swiglu(g, w, size);
             for (size_t i = 0; i < size; i++) {
                 double exact = (double)y[i] / (1 + exp(-(double)y[i])) * (double)w[i];
-                CHECK(fabs(exact - (double)g[i]) <= 1e-6 + 1e-6 * fabs(exact), " %s swiglu(%g) = %g for %g", list[k]->name, (double)y[i],
-                      (double)g[i], exact);
+                CHECK(fabs(exact - (double)g[i]) <= 1e-6 + 1e-6 * fabs(exact), " %s swiglu(%g) = %g for %g",
+                      list[k]->name, (double)y[i], (double)g[i], exact);
             }
         }
 }
@@ -216,42 +221,53 @@ static void attention(void) {
                 for (uint32_t heads = 1; heads < 8; heads += 2) {
                     uint32_t hs = sizes[z];
                     size_t chunk_bytes = mllm_row_bytes(types[t], hs) * MLLM_KV_CHUNK, chunks = (POSITIONS + 63) / 64;
-                    char *keys = mllm_alloc_aligned(chunk_bytes * chunks), *values = mllm_alloc_aligned(chunk_bytes * chunks);
-                    memset(keys, 0xFF, chunk_bytes * chunks); /* what was not written is not a number: it must never count */
+                    char *keys = mllm_alloc_aligned(chunk_bytes * chunks),
+                         *values = mllm_alloc_aligned(chunk_bytes * chunks);
+                    memset(keys, 0xFF,
+                           chunk_bytes * chunks); /* what was not written is not a number: it must never count */
                     memset(values, 0xFF, chunk_bytes * chunks);
-                    float *rows = malloc(2 * POSITIONS * hs * sizeof(float)), q[8 * 128], out[8 * 128] = {0}, max[8], sum[8] = {0};
+                    float *rows = malloc(2 * POSITIONS * hs * sizeof(float)), q[8 * 128], out[8 * 128] = {0}, max[8],
+                          sum[8] = {0};
                     for (size_t p = 0; p < POSITIONS; p++)
                         for (int v = 0; v < 2; v++) {
                             float *row = rows + ((size_t)v * POSITIONS + p) * hs;
                             for (uint32_t d = 0; d < hs; d++) row[d] = uniform() * 2;
-                            list[k]->store(types[t], row, hs, v == 1, (v ? values : keys) + p / 64 * chunk_bytes, p % 64);
+                            list[k]->store(types[t], row, hs, v == 1, (v ? values : keys) + p / 64 * chunk_bytes,
+                                           p % 64);
                         }
                     for (uint32_t d = 0; d < heads * hs; d++) q[d] = uniform() * 2;
                     for (uint32_t h = 0; h < heads; h++) max[h] = -INFINITY;
-                    mllm_attention a = {.q = q, .out = out, .max = max, .sum = sum, .heads = heads, .head_size = hs, .scale = 0.125f};
+                    mllm_attention a = {
+                        .q = q, .out = out, .max = max, .sum = sum, .heads = heads, .head_size = hs, .scale = 0.125f};
                     void *scratch = mllm_alloc_aligned(mllm_attention_scratch(hs));
                     for (uint32_t c = 0; c < chunks; c++) {
                         uint32_t end = POSITIONS - c * 64 < 64 ? POSITIONS - c * 64 : 64;
-                        list[k]->attend(types[t], &a, keys + c * chunk_bytes, values + c * chunk_bytes, c == 0 ? FIRST : 0, end, scratch);
+                        list[k]->attend(types[t], &a, keys + c * chunk_bytes, values + c * chunk_bytes,
+                                        c == 0 ? FIRST : 0, end, scratch);
                     }
                     double worst = 0;
                     for (uint32_t h = 0; h < heads; h++) {
                         double w[POSITIONS], total = 0, top = -1e300;
                         for (int p = FIRST; p < POSITIONS; p++) {
                             w[p] = 0;
-                            for (uint32_t d = 0; d < hs; d++) w[p] += (double)q[h * hs + d] * (double)rows[(size_t)p * hs + d] * 0.125;
+                            for (uint32_t d = 0; d < hs; d++)
+                                w[p] += (double)q[h * hs + d] * (double)rows[(size_t)p * hs + d] * 0.125;
                             top = w[p] > top ? w[p] : top;
                         }
                         for (int p = FIRST; p < POSITIONS; p++) total += w[p] = exp(w[p] - top);
                         for (uint32_t d = 0; d < hs; d++) {
                             double exact = 0;
-                            for (int p = FIRST; p < POSITIONS; p++) exact += w[p] / total * (double)rows[(POSITIONS + (size_t)p) * hs + d];
+                            for (int p = FIRST; p < POSITIONS; p++)
+                                exact += w[p] / total * (double)rows[(POSITIONS + (size_t)p) * hs + d];
                             double e = fabs(exact - (double)(out[h * hs + d] / sum[h]));
                             worst = e > worst || e != e ? e : worst;
                         }
                     }
-                    CHECK(worst < (types[t] == MLLM_F32 ? 1e-5 : types[t] == MLLM_F16 ? 3e-3 : 5e-2), " %s %s heads %u size %u: %g",
-                          list[k]->name, mllm_type_facts(types[t])->name, heads, hs, worst);
+                    CHECK(worst < (types[t] == MLLM_F32   ? 1e-5
+                                   : types[t] == MLLM_F16 ? 3e-3
+                                                          : 5e-2),
+                          " %s %s heads %u size %u: %g", list[k]->name, mllm_type_facts(types[t])->name, heads, hs,
+                          worst);
                     mllm_free_aligned(keys);
                     mllm_free_aligned(values);
                     mllm_free_aligned(scratch);
@@ -270,7 +286,11 @@ static void choice(void) {
 #endif
 }
 
-static const test_case tests[] = {{"products", products},       {"odd_columns", odd_columns}, {"extreme_sizes", extreme_sizes},
-                                  {"converted_types", converted_types}, {"elementwise", elementwise}, {"attention", attention},
+static const test_case tests[] = {{"products", products},
+                                  {"odd_columns", odd_columns},
+                                  {"extreme_sizes", extreme_sizes},
+                                  {"converted_types", converted_types},
+                                  {"elementwise", elementwise},
+                                  {"attention", attention},
                                   {"choice", choice}};
 TEST_MAIN(tests)
