@@ -13,6 +13,8 @@
  * or opened alone is the caller's. */
 MLLM_API mllm_vocab *mllm_vocab_retain(mllm_vocab *vocab);
 MLLM_API void mllm_vocab_free(mllm_vocab *vocab); /* drops one reference; NULL is harmless */
+/* A vocabulary alone: a GGUF file, a tokenizer.json, a tokenizer.model, or a folder that holds one of the latter two. */
+MLLM_API mllm_vocab *mllm_vocab_open(const char *path, mllm_error *err);
 
 enum {
     MLLM_TOKENIZE_BOS = 1, /* put the begin token first, if the vocabulary has one */

@@ -69,10 +69,14 @@ unsigned mllm_byte_spelling(unsigned byte, char *out) {
 }
 
 bool mllm_is_end_spelling(const char *s, size_t length) {
-    static const char *const names[] = {
-        "<|im_end|>", "<|eot_id|>",   "<|eom_id|>",    "<|end_of_text|>", "<|endoftext|>", "<|end|>",
-        "<|eot|>",    "<|end_turn|>", "<end_of_turn>", "<|return|>",      "<|call|>",      "</s>",
-        "<eos>",      "<EOT>",        "<|eos|>",       "<|end_of_turn|>", "<turn|>",       "<|END_OF_TURN_TOKEN|>"};
+    static const char *const names[] = {"<|im_end|>",    "<|eot_id|>",
+                                        "<|eom_id|>",    "<|end_of_text|>",
+                                        "<|endoftext|>", "<|end|>",
+                                        "<|eot|>",       "<|end_turn|>",
+                                        "<end_of_turn>", "</s>",
+                                        "<eos>",         "<EOT>",
+                                        "<|eos|>",       "<|end_of_turn|>",
+                                        "<turn|>",       "<|END_OF_TURN_TOKEN|>"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strlen(names[i]) == length && memcmp(names[i], s, length) == 0) return true;
     return false;
@@ -202,7 +206,8 @@ static int compare_entries(const void *a, const void *b) {
 
 static bool is_matched(const mllm_vocab *v, uint32_t id) {
     mllm_token_kind k = mllm_vocab_kind_of(v, id);
-    return (k == MLLM_TOKEN_USER || k == MLLM_TOKEN_CONTROL) && v->spelling_at[id + 1] > v->spelling_at[id];
+    return (k == MLLM_TOKEN_USER || k == MLLM_TOKEN_CONTROL || k == MLLM_TOKEN_UNKNOWN) &&
+           v->spelling_at[id + 1] > v->spelling_at[id];
 }
 
 static mllm_code build_matches(mllm_vocab *v, mllm_error *err) {

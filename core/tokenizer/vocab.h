@@ -56,7 +56,7 @@ struct mllm_vocab {
     uint32_t *match_parent;
     char *match_bytes;
     uint32_t *match_at; /* [match_count + 1] */
-    uint8_t match_first[256]; /* 1: a user token begins so, 2: a control token */
+    uint8_t match_first[256]; /* 1: a user token begins so, 2: a control or the unknown token */
 };
 
 static inline const char *mllm_vocab_spelling(const mllm_vocab *v, uint32_t id, uint32_t *length) {

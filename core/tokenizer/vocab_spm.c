@@ -7,6 +7,7 @@
 #include "../base/error.h"
 #include "../model/blueprint.h"
 #include "vocab.h"
+#include "vocab_json.h"
 
 typedef struct {
     const uint8_t *at, *end;
@@ -180,7 +181,42 @@ static mllm_code read_model(reading *r, wire all) {
     return MLLM_OK;
 }
 
-mllm_vocab *mllm_vocab_from_spm(const char *data, size_t length, const char *path, mllm_error *err) {
+/* Tokens that other files add behind the model's own, as Hugging Face folders do. The gaps between are unused tokens. */
+static mllm_code add_tokens(reading *r, const mllm_vocab_extras *x) {
+    size_t n = r->s.count;
+    for (size_t i = 0; i < x->added_count; i++)
+        if (x->added[i].id >= 0 && (size_t)x->added[i].id >= n) n = (size_t)x->added[i].id + 1;
+    if (n > MLLM_MAX_VOCABULARY) return mllm_fail(r->err, MLLM_E_LIMIT, "%s: a vocabulary of %zu tokens", r->path, n);
+    if (n == r->s.count) return MLLM_OK;
+    void *p;
+    bool ok = (p = mllm_realloc_array(r->pieces, n, sizeof *r->pieces)) != NULL;
+    if (ok) r->s.pieces = r->pieces = p;
+    ok = ok && (p = mllm_realloc_array(r->lengths, n, sizeof *r->lengths));
+    if (ok) r->s.lengths = r->lengths = p;
+    ok = ok && (p = mllm_realloc_array(r->scores, n, sizeof *r->scores));
+    if (ok) r->s.scores = r->scores = p;
+    ok = ok && (p = mllm_realloc_array(r->kinds, n, 1));
+    if (ok) r->s.kinds = r->kinds = p;
+    if (!ok) return mllm_fail_memory(r->err, n * 24, "the added tokens");
+    for (size_t i = r->s.count; i < n; i++) {
+        r->pieces[i] = "";
+        r->lengths[i] = 0;
+        r->scores[i] = 0;
+        r->kinds[i] = MLLM_TOKEN_UNUSED;
+    }
+    for (size_t i = 0; i < x->added_count; i++) {
+        const mllm_added_token *a = &x->added[i];
+        if (a->id < 0 || (size_t)a->id < r->s.count) continue;
+        r->pieces[a->id] = a->content;
+        r->lengths[a->id] = a->length;
+        r->kinds[a->id] = a->special ? MLLM_TOKEN_CONTROL : MLLM_TOKEN_USER;
+    }
+    r->s.count = n;
+    return MLLM_OK;
+}
+
+mllm_vocab *mllm_vocab_from_spm_with(const char *data, size_t length, const char *path, const mllm_vocab_extras *x,
+                                     mllm_error *err) {
     /* What is not in the message has the defaults of the .proto file: a unigram model with nmt_nfkc, ids 0, 1, 2. */
     reading r = {.path = path, .err = err, .model_type = 1, .escape = true};
     r.s = (mllm_vocab_source){.where = path,
@@ -194,10 +230,26 @@ mllm_vocab *mllm_vocab_from_spm(const char *data, size_t length, const char *pat
                               .add_bos = true};
     const uint8_t *bytes = (const uint8_t *)data;
     mllm_vocab *v = NULL;
-    if (read_model(&r, (wire){bytes, bytes + length}) == MLLM_OK) v = mllm_vocab_new(&r.s, err);
+    mllm_code code = read_model(&r, (wire){bytes, bytes + length});
+    if (code == MLLM_OK) code = add_tokens(&r, x);
+    if (code == MLLM_OK) {
+        mllm_token id;
+        if ((id = mllm_vocab_source_find(&r.s, x->bos, x->bos_length)) >= 0) r.s.bos = id;
+        if ((id = mllm_vocab_source_find(&r.s, x->eos, x->eos_length)) >= 0) r.s.eos = id;
+        if (x->add_bos >= 0) r.s.add_bos = x->add_bos;
+        if (x->add_eos >= 0) r.s.add_eos = x->add_eos;
+        r.s.ends = x->ends;
+        r.s.end_count = x->end_count;
+        v = mllm_vocab_new(&r.s, err);
+    }
     mllm_free(r.pieces);
     mllm_free(r.lengths);
     mllm_free(r.scores);
     mllm_free(r.kinds);
     return v;
+}
+
+mllm_vocab *mllm_vocab_from_spm(const char *data, size_t length, const char *path, mllm_error *err) {
+    const mllm_vocab_extras none = MLLM_NO_EXTRAS;
+    return mllm_vocab_from_spm_with(data, length, path, &none, err);
 }

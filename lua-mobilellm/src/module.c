@@ -1,6 +1,7 @@
 /* module.c - mobilellm.core: one table that every file of this directory adds its functions to. */
 #include "binding.h"
 #include "train.h"
+#include "vocab.h"
 
 #include <time.h>
 
@@ -24,6 +25,7 @@ static void (*const openers[])(lua_State *L) = {
     mllm_lua_open_logits,
     mllm_lua_open_sampler,
     mllm_lua_open_generation,
+    mllm_lua_open_vocab,
     mllm_lua_open_train_data,
     mllm_lua_open_trainer,
     NULL,

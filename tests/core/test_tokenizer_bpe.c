@@ -1,5 +1,44 @@
-/* Byte-level vocabularies: GPT-2's cases from GGUF. */
+/* Byte-level vocabularies: GPT-2's cases from GGUF; the pre-tokenizers against rows of the `tokenizers` library. */
 #include "vocab_cases.h"
+
+static mllm_vocab *golden(const char *name, unsigned flags) {
+    char file[200];
+    mllm_error err = {0};
+    snprintf(file, sizeof file, "tests/golden/tokenizer-%s.json", name);
+    mllm_vocab *v = mllm_vocab_open(file, &err);
+    CHECK(v, "%s", err.message);
+    snprintf(file, sizeof file, "tests/golden/tokenizer-%s.rows.json", name);
+    if (v) CHECK(check_rows(v, file, MLLM_TOKENIZE_SPECIAL | flags) > 150);
+    return v;
+}
+
+static void pre_gpt2(void) {
+    mllm_vocab_free(golden("gpt2", 0));
+}
+
+static void pre_smollm(void) {
+    mllm_vocab_free(golden("smollm", 0));
+}
+
+static void pre_llama3(void) {
+    mllm_vocab *v = golden("llama3", MLLM_TOKENIZE_BOS);
+    if (v) CHECK(mllm_vocab_adds_bos(v) && mllm_vocab_bos(v) == 0);
+    mllm_vocab_free(v);
+}
+
+static void pre_qwen2(void) {
+    mllm_vocab *v = golden("qwen2", 0);
+    if (v)
+        CHECK(!mllm_vocab_adds_bos(v) && mllm_vocab_is_end(v, 2) && mllm_vocab_is_end(v, 0) &&
+              !mllm_vocab_is_end(v, 1));
+    mllm_vocab_free(v);
+}
+
+static void llama2_json(void) {
+    mllm_vocab *v = golden("llama2", 0);
+    if (v) CHECK(mllm_vocab_kind(v, 5) == MLLM_TOKEN_BYTE && mllm_vocab_kind(v, 0) == MLLM_TOKEN_UNKNOWN);
+    mllm_vocab_free(v);
+}
 
 static char path[1200];
 
@@ -68,5 +107,7 @@ static void streaming(void) {
     mllm_vocab_free(v);
 }
 
-static const test_case tests[] = {{"gpt2_cases", gpt2_cases}, {"any_bytes", any_bytes}, {"streaming", streaming}};
+static const test_case tests[] = {{"pre_gpt2", pre_gpt2},   {"pre_smollm", pre_smollm},   {"pre_llama3", pre_llama3},
+                                  {"pre_qwen2", pre_qwen2}, {"llama2_json", llama2_json}, {"gpt2_cases", gpt2_cases},
+                                  {"any_bytes", any_bytes}, {"streaming", streaming}};
 TEST_MAIN(tests)
