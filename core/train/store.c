@@ -7,11 +7,6 @@
 #include "record.h"
 #include "trainer.h"
 
-/* Until the linker finds them. */
-#pragma weak mllm_checkpoint_tensor
-#pragma weak mllm_checkpoint_blueprint
-#pragma weak mllm_checkpoint_write
-
 #define TRAINER_MAGIC "MLLMTRN1"
 
 /* ---------------------------------------------------------- checkpoints */

@@ -31,11 +31,6 @@
 #include "vocab.h"
 
 /* Until the linker finds them. */
-#pragma weak mllm_checkpoint_open
-#pragma weak mllm_checkpoint_close
-#pragma weak mllm_checkpoint_vocab
-#pragma weak mllm_checkpoint_chat_template
-#pragma weak mllm_vocab_size
 #pragma weak mllm_lua_check_vocab
 
 typedef struct {
@@ -47,7 +42,7 @@ typedef struct {
 static void close_trainer(void *object) {
     trainer_object *t = object;
     mllm_trainer_free(t->trainer);
-    if (t->base) mllm_checkpoint_close(t->base);
+    mllm_checkpoint_close(t->base);
     t->trainer = NULL;
     t->base = NULL;
 }
@@ -200,7 +195,7 @@ static int train_new(lua_State *L) {
         }
     }
     if (!t->trainer) {
-        if (t->base) mllm_checkpoint_close(t->base);
+        mllm_checkpoint_close(t->base);
         t->base = NULL;
         return mllm_lua_fail(L, &err);
     }
