@@ -1,6 +1,6 @@
 std = "min"
-max_line_length = 130
+max_line_length = 140
 ignore = {"212/self", "611", "612"}
-read_globals = {"unpack", table = {fields = {"unpack"}}}
+read_globals = {"unpack", table = {fields = {"unpack"}}, math = {fields = {"type"}}}
 files["tests/spec"] = {std = "min+busted"}
 files["tests/specs.lua"] = {globals = {"arg"}}
