@@ -3,5 +3,5 @@
 local names = {}
 for i = 2, #arg do names[#names + 1] = "tests/spec/" .. arg[i] .. "_spec.lua" end
 if #names == 0 then names[1] = "tests/spec" end
-arg = {[0] = arg[1], "--output=tests/reporter.lua", "--pattern=_spec", unpack and unpack(names) or table.unpack(names)}
+arg = {[0] = arg[1], "--output=tests/reporter.lua", "--pattern=_spec", (unpack or table.unpack)(names)}
 dofile(arg[0])

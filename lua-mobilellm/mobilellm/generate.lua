@@ -47,7 +47,7 @@ local function make_sampler(core, options, where)
       last_n = options.penalty_last_n}
   end
   local temperature = options.temperature or 0
-  if type(temperature) ~= "number" or not (temperature >= 0) then
+  if type(temperature) ~= "number" or temperature ~= temperature or temperature < 0 then
     error(("%s: option 'temperature': number of at least 0 expected, got %s"):format(where, tostring(temperature)), 3)
   end
   if temperature > 0 then

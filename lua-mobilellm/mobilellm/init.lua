@@ -4,7 +4,7 @@ local core = require "mobilellm.core"
 require "mobilellm.generate"(core)
 
 local mobilellm = {}
-for _, name in ipairs{"version", "load", "logits", "sampler", "grammar", "json", "null"} do mobilellm[name] = core[name] end
+for _, name in ipairs{"version", "load", "convert", "logits", "sampler", "grammar", "json", "null"} do mobilellm[name] = core[name] end
 
 -- field of the module -> Lua file that returns its value
 local files = {

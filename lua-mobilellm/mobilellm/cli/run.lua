@@ -51,6 +51,7 @@ function command.run(values, others)
     local piece, message = pieces()
     if not piece then
       io.stdout:write "\n"
+      io.stdout:flush()
       if message then cli.fail("%s", message) end
       break
     end

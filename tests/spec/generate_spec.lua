@@ -1,0 +1,294 @@
+local mobilellm = require "mobilellm"
+local TINY = "tests/golden/tiny.gguf"
+
+local function whole_characters(s)
+  return not s:find "^[\128-\191]" and not s:find "[\192-\255]$" and not s:find "[\224-\255][\128-\191]$"
+end
+
+describe("generating", function()
+  local model
+  setup(function() model = assert(mobilellm.load(TINY, {threads = 1, kernel = "reference"})) end)
+  teardown(function() model:close() end)
+
+  it("returns text and figures", function()
+    local text, stats = model:generate("Hello", {max_tokens = 20})
+    assert.is_string(text)
+    assert.is_true(#text > 0)
+    assert.equal(#model:tokenize("Hello", {bos = true}), stats.prompt_tokens)
+    assert.equal(20, stats.tokens)
+    assert.equal("length", stats.stop)
+    for _, key in ipairs{"prefill_seconds", "decode_seconds", "prefill_per_second", "tokens_per_second"} do
+      assert.is_true(stats[key] >= 0)
+    end
+  end)
+
+  it("takes the likeliest tokens unless told otherwise", function()
+    local session = assert(model:session{context = 64})
+    assert(session:feed "Hello")
+    local ids = {}
+    for i = 1, 12 do
+      ids[i] = session:logits():argmax()
+      assert(session:feed{ids[i]})
+    end
+    session:close()
+    local expected = assert(model:detokenize(ids, {continuation = true}))
+    assert.equal(expected, (model:generate("Hello", {max_tokens = 12})))
+    assert.equal(expected, (model:generate("Hello", {max_tokens = 12, temperature = 0})))
+    assert.equal(expected, (model:generate(model:tokenize("Hello", {bos = true}), {max_tokens = 12})))
+  end)
+
+  it("draws the same with the same seed, on any number of threads", function()
+    local function draw(m, seed)
+      return (assert(m:generate("Hello", {max_tokens = 30, temperature = 1, top_k = 50, top_p = 0.99, min_p = 0.001, seed = seed})))
+    end
+    assert.equal(draw(model, 7), draw(model, 7))
+    assert.not_equal(draw(model, 7), draw(model, 8))
+    local two = assert(mobilellm.load(TINY, {threads = 2, kernel = "reference"}))
+    assert.equal(draw(model, 7), draw(two, 7))
+    two:close()
+  end)
+
+  it("streams the same text in whole characters", function()
+    for _, options in ipairs{{max_tokens = 40}, {max_tokens = 60, temperature = 2, seed = 5}} do
+      local expected = assert(model:generate("Hello", options))
+      local pieces = {}
+      for piece in model:stream("Hello", options) do
+        assert.is_true(#piece > 0)
+        assert.is_true(whole_characters(piece))
+        pieces[#pieces + 1] = piece
+      end
+      assert.is_true(#pieces > 5)
+      assert.equal(expected, table.concat(pieces))
+    end
+  end)
+
+  it("hands out the job of a stream", function()
+    local pieces, job = model:stream("Hello", {max_tokens = 5})
+    while pieces() do end
+    assert.equal("length", job:state())
+    assert.equal(5, job:stats().tokens)
+    assert.is_nil(pieces())
+    job:close()
+  end)
+
+  it("ends before a stop string, wherever the tokens cut it", function()
+    local full = assert(model:generate("Hello", {max_tokens = 60}))
+    for from = 3, #full - 6, 4 do
+      for length = 1, 5, 2 do
+        local stop = full:sub(from, from + length - 1)
+        if not stop:find "[\128-\255]" then
+          local at = assert(full:find(stop, 1, true))
+          local text, stats = model:generate("Hello", {max_tokens = 60, stop = {"no such text", stop}})
+          assert.equal(full:sub(1, at - 1), text)
+          assert.equal("stop", stats.stop)
+          local streamed = {}
+          for piece in model:stream("Hello", {max_tokens = 60, stop = stop}) do streamed[#streamed + 1] = piece end
+          assert.equal(text, table.concat(streamed))
+        end
+      end
+    end
+  end)
+
+  it("gives back what looked like the beginning of a stop string", function()
+    local full = assert(model:generate("Hello", {max_tokens = 30}))
+    local text, stats = model:generate("Hello", {max_tokens = 30, stop = {full:sub(-1) .. "never", full .. "x"}})
+    assert.equal(full, text)
+    assert.equal("length", stats.stop)
+  end)
+
+  it("ends at an end token, unless it is told to go on", function()
+    local options = {max_tokens = 10, logit_bias = {[2] = 1000}}
+    local text, stats = model:generate("Hello", options)
+    assert.equal("", text)
+    assert.equal(0, stats.tokens)
+    assert.equal("end", stats.stop)
+    options.ignore_end = true
+    text, stats = model:generate("Hello", options)
+    assert.equal("", text)
+    assert.equal(10, stats.tokens)
+    assert.equal("length", stats.stop)
+  end)
+
+  it("ends when the context is full", function()
+    local text, stats = model:generate({1, 300, 301}, {max_tokens = 100, context = 10})
+    assert.is_string(text)
+    assert.equal("context", stats.stop)
+    assert.equal(8, stats.tokens)
+    local none, message, code = model:generate({1, 300, 301}, {context = 2})
+    assert.is_nil(none)
+    assert.is_string(message)
+    assert.equal("context", code)
+  end)
+
+  it("returns nil, message, code for a wrong id in the prompt", function()
+    local text, message, code = model:generate{1, 384}
+    assert.is_nil(text)
+    assert.matches("384", message)
+    assert.equal("token", code)
+    text, message, code = model:stream{1, -5}
+    assert.is_nil(text)
+    assert.matches("%-5", message)
+    assert.equal("token", code)
+  end)
+
+  it("feeds only the prompt when no token is wanted", function()
+    local text, stats = model:generate("Hello", {max_tokens = 0})
+    assert.equal("", text)
+    assert.equal(0, stats.tokens)
+    assert.equal("length", stats.stop)
+  end)
+
+  it("calls on_token with each token and its text", function()
+    local ids, texts = {}, {}
+    local text = model:generate("Hello", {max_tokens = 15, on_token = function(id, piece)
+      ids[#ids + 1] = id
+      texts[#texts + 1] = piece
+    end})
+    assert.equal(15, #ids)
+    assert.equal(text, table.concat(texts))
+    assert.equal(text, (model:detokenize(ids, {continuation = true})))
+    local count = 0
+    local _, stats = model:generate("Hello", {max_tokens = 15, on_token = function()
+      count = count + 1
+      return count < 4
+    end})
+    assert.equal(4, count)
+    assert.equal("cancelled", stats.stop)
+  end)
+
+  it("passes errors of callbacks on, the very same value", function()
+    local thing = {}
+    for _, value in ipairs{thing, "text", 7, true} do
+      local ok, err = pcall(model.generate, model, "Hello", {on_token = function() error(value, 0) end})
+      assert.is_false(ok)
+      assert.equal(value, err)
+      ok, err = pcall(model.generate, model, "Hello", {sampler = mobilellm.sampler{function() error(value, 0) end}})
+      assert.is_false(ok)
+      assert.equal(value, err)
+    end
+    assert.is_string((model:generate("Hello", {max_tokens = 3})))
+  end)
+
+  it("takes a sampler with functions of the script, and leaves it as it was", function()
+    local calls = 0
+    local id = model:find "a"
+    local sampler = mobilellm.sampler{function(logits)
+      calls = calls + 1
+      for other = 0, #logits - 1 do
+        if other ~= id then logits:set(other, -math.huge) end
+      end
+    end, seed = 3}
+    assert.equal(("a"):rep(8), (model:generate("Hello", {max_tokens = 8, sampler = sampler})))
+    assert.equal(8, calls)
+    local drawing = mobilellm.sampler{{"temperature", 1.5}, seed = 11}
+    local first = model:generate("Hello", {max_tokens = 20, sampler = drawing})
+    assert.equal(first, (model:generate("Hello", {max_tokens = 20, sampler = drawing})))
+    assert.equal(first, (model:generate("Hello", {max_tokens = 20, sampler = {{"temperature", 1.5}, seed = 11}})))
+  end)
+
+  it("applies penalties and biases", function()
+    local plain = model:generate("Hello", {max_tokens = 40})
+    local id = model:find "x"
+    assert.is_truthy(plain:find "x")
+    assert.is_nil((model:generate("Hello", {max_tokens = 40, logit_bias = {[id] = -math.huge}})):find "x")
+    assert.not_equal(plain, (model:generate("Hello", {max_tokens = 40, repeat_penalty = 3})))
+    assert.not_equal(plain, (model:generate("Hello", {max_tokens = 40, presence_penalty = 5, penalty_last_n = -1})))
+  end)
+
+  it("runs inside coroutines", function()
+    local co = coroutine.wrap(function()
+      for piece in model:stream("Hello", {max_tokens = 10}) do coroutine.yield(piece) end
+    end)
+    local text = {}
+    for piece in co do text[#text + 1] = piece end
+    assert.equal((model:generate("Hello", {max_tokens = 10})), table.concat(text))
+    local yielding = coroutine.wrap(function()
+      return (model:generate("Hello", {max_tokens = 3, on_token = function(id) coroutine.yield(id) end}))
+    end)
+    for _ = 1, 3 do assert.is_number(yielding()) end
+    assert.is_string(yielding())
+  end)
+
+  it("raises for misuse and names it", function()
+    assert.error_matches(function() model:generate("x", {temprature = 1}) end, "generate: unknown option 'temprature'")
+    assert.error_matches(function() model:stream("x", {foo = 1}) end, "stream: unknown option 'foo'")
+    assert.error_matches(function() model:generate("x", 5) end, "options must be a table")
+    assert.error_matches(function() model:generate(nil) end, "a prompt is a text or a list of token ids, got nil")
+    assert.error_matches(function() model:generate("x", {max_tokens = -1}) end, "option 'max_tokens'")
+    assert.error_matches(function() model:generate("x", {max_tokens = "3"}) end, "option 'max_tokens'")
+    assert.error_matches(function() model:generate("x", {temperature = -1}) end, "temperature")
+    assert.error_matches(function() model:generate("x", {stop = 5}) end, "option 'stop'")
+    assert.error_matches(function() model:generate("x", {stop = {""}}) end, "empty")
+    assert.error_matches(function() model:generate("x", {stop = {"a", 5}}) end, "option 'stop'")
+    assert.error_matches(function() model:generate("x", {on_token = 1}) end, "on_token")
+    assert.error_matches(function() model:generate("x", {sampler = mobilellm.sampler{}, top_k = 3}) end, "top_k")
+    assert.error_matches(function() model:generate("x", {sampler = 3}) end, "option 'sampler'")
+  end)
+end)
+
+describe("scoring", function()
+  local model
+  setup(function() model = assert(mobilellm.load(TINY, {threads = 1, kernel = "reference"})) end)
+  teardown(function() model:close() end)
+
+  it("sums the log-probabilities of a continuation", function()
+    local ids = model:tokenize(" bead", {continuation = true})
+    local session = assert(model:session{context = 64})
+    assert(session:feed "an")
+    local expected = 0
+    for _, id in ipairs(ids) do
+      expected = expected + session:logits():logprob(id)
+      assert(session:feed{id})
+    end
+    session:close()
+    local sum, count = model:score("an", " bead")
+    assert.equal(#ids, count)
+    assert.is_true(math.abs(sum - expected) < 1e-3)
+    assert.same({model:score("an", " bead")}, {model:score(model:tokenize("an", {bos = true}), ids)})
+    assert.same({0, 0}, {model:score("an", "")})
+  end)
+
+  it("chooses the likeliest", function()
+    local choices = {" be", "da", " un", "x y z"}
+    local best, logprobs = model:choose("an", choices)
+    assert.equal(4, #logprobs)
+    local top = 1
+    for i, choice in ipairs(choices) do
+      local sum = model:score("an", choice)
+      assert.is_true(math.abs(sum - logprobs[i]) < 1e-3)
+      if sum > logprobs[top] then top = i end
+    end
+    assert.equal(choices[top], best)
+  end)
+
+  it("returns nil, message, code when it does not fit", function()
+    local sum, message, code = model:score(("be "):rep(600), "x")
+    assert.is_nil(sum)
+    assert.is_string(message)
+    assert.equal("context", code)
+  end)
+
+  it("raises for misuse", function()
+    assert.error_matches(function() model:choose("x", {}) end, "at least one")
+    assert.error_matches(function() model:choose("x", {5}) end, "text or a list of token ids expected")
+    assert.error_matches(function() model:score("x", "y", {foo = 1}) end, "unknown option 'foo'")
+    assert.error_matches(function() model:score({}, "y") end, "no token")
+  end)
+end)
+
+describe("a session that generates", function()
+  it("continues what it holds and keeps what it made", function()
+    local model = assert(mobilellm.load(TINY, {threads = 1, kernel = "reference"}))
+    local session = assert(model:session{context = 128})
+    assert(session:feed "Hello")
+    local before = #session:tokens()
+    local text = assert(session:generate("", {max_tokens = 10}))
+    assert.equal(text, (model:generate("Hello", {max_tokens = 10})))
+    assert.equal(before + 10, #session:tokens())
+    local more = {}
+    for piece in session:stream({}, {max_tokens = 10}) do more[#more + 1] = piece end
+    assert.equal((model:generate("Hello", {max_tokens = 20})), text .. table.concat(more))
+    session:close()
+    model:close()
+  end)
+end)
