@@ -78,7 +78,8 @@ describe("a session", function()
     assert.same(before, logits_of(session))
     table.remove(long)
     assert.equal(62, session:feed(long))
-    count, _, code = session:feed{5}
+    count, message, code = session:feed{5}
+    assert.is_string(message)
     assert.is_nil(count)
     assert.equal("context", code)
   end)
@@ -145,8 +146,9 @@ describe("a session", function()
     assert.is_nil(ok)
     assert.matches(path, message, 1, true)
     assert.equal("io", code)
-    ok, _, code = other:save "no/such/folder/file"
+    ok, message, code = other:save "no/such/folder/file"
     assert.is_nil(ok)
+    assert.is_string(message)
     assert.equal("io", code)
     other:close()
   end)

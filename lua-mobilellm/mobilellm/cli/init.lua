@@ -1,7 +1,8 @@
 -- The command line: finds the command, reads its options, turns failures into "mobilellm: message" and an exit code.
 --
--- A command is a file beside this one: {summary, usage, about, options = {...}, run = function(values, others) ... end}. run returns nothing
--- or an exit code; what the world does wrong is raised by fail(). Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+-- A command is a file beside this one: {summary, usage, about, options = {...}, run = function(values, others) ... end}. run returns
+-- nothing or an exit code; what the world does wrong is raised by fail(). Exit codes: 0 done, 1 failed, 2 wrong usage, 130
+-- interrupted.
 local options = require "mobilellm.cli.options"
 
 local cli = {}
