@@ -1,8 +1,36 @@
 #include "select.h"
 
-enum { BITS = 11, BUCKETS = 1 << BITS };
+enum { BITS = 11, BUCKETS = 1 << BITS, SMALL = 512 };
+
+static void sink(uint64_t *heap, size_t at, size_t n) {
+    uint64_t moved = heap[at];
+    for (size_t child; (child = 2 * at + 1) < n; at = child) {
+        if (child + 1 < n && heap[child + 1] > heap[child]) child++;
+        if (moved >= heap[child]) break;
+        heap[at] = heap[child];
+    }
+    heap[at] = moved;
+}
+
+/* For few elements: a heap with the first of the order on top, taken off until the target is met. */
+static mllm_cut select_few(const uint32_t *keys, const float *weights, size_t n, double target) {
+    uint64_t heap[SMALL];
+    double mass = 0;
+    mllm_cut cut = {0, 0};
+    for (size_t i = 0; i < n; i++) heap[i] = (uint64_t)keys[i] << 32 | (uint32_t)~i;
+    for (size_t i = n / 2; i-- > 0;) sink(heap, i, n);
+    do {
+        uint32_t key = (uint32_t)(heap[0] >> 32), index = ~(uint32_t)heap[0];
+        cut = (mllm_cut){key, key == cut.key ? cut.ties + 1 : 1};
+        mass += weights ? (double)weights[index] : 1;
+        heap[0] = heap[--n];
+        sink(heap, 0, n);
+    } while (n > 0 && mass < target);
+    return cut;
+}
 
 mllm_cut mllm_select(uint32_t *keys, float *weights, size_t n, double target) {
+    if (n <= SMALL) return select_few(keys, weights, n, target);
     double mass[BUCKETS], above = 0;
     uint32_t prefix = 0;
     const int shifts[] = {21, 10, 0}, widths[] = {11, 11, 10};

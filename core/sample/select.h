@@ -21,7 +21,8 @@ typedef struct {
 } mllm_cut;
 
 /* The shortest prefix of keys[n] whose weights add up to at least `target`, everything when they do not; at least one element (n > 0). `weights` NULL: each
- * is 1, so that target is a count. Destroys both arrays. Three passes of a radix selection: work is linear in n for any input. */
+ * is 1, so that target is a count. May destroy both arrays. A heap for few elements, else three passes of a radix selection: work is
+ * linear in n for any input. */
 mllm_cut mllm_select(uint32_t *keys, float *weights, size_t n, double target);
 
 #endif
