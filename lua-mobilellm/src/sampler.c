@@ -6,12 +6,15 @@
 
 #include "base/alloc.h"
 #include "logits.h"
+#include "session.h"
 
 #include <string.h>
 #include <time.h>
 
 static void close_sampler(void *object) {
-    mllm_sampler_release(((mllm_lua_sampler *)object)->sampler);
+    mllm_lua_sampler *s = object;
+    mllm_sampler_release(s->sampler);
+    mllm_model_release(s->model);
 }
 
 const mllm_lua_class mllm_lua_sampler_class = {"mobilellm.sampler", "sampler", sizeof(mllm_lua_sampler), close_sampler};
@@ -245,6 +248,17 @@ static void add_function(lua_State *L, mllm_sampler *sampler, int kept, int plac
     lua_rawseti(L, kept, place);
 }
 
+/* Tells the chain the vocabulary of `model` (it may have none), once. */
+static mllm_code learn_vocab(mllm_lua_sampler *object, mllm_model *model, mllm_error *err) {
+    if (object->model == model) return MLLM_OK;
+    const mllm_vocab *vocab = mllm_model_vocab(model);
+    mllm_code code = vocab ? mllm_sampler_set_vocab(object->sampler, vocab, err) : MLLM_OK;
+    if (code != MLLM_OK) return code;
+    mllm_model_release(object->model);
+    object->model = mllm_model_retain(model);
+    return MLLM_OK;
+}
+
 /* A number that nobody chose: of the clock and of an address. */
 static uint64_t any_seed(const void *object) {
     struct timespec t;
@@ -269,7 +283,9 @@ mllm_sampler *mllm_lua_new_sampler(lua_State *L, int index) {
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
         int64_t i;
         if (mllm_lua_tointeger(L, -2, &i) && i >= 1 && (uint64_t)i <= stages) continue;
-        if (lua_type(L, -2) == LUA_TSTRING && strcmp(lua_tostring(L, -2), "seed") == 0) continue;
+        if (lua_type(L, -2) == LUA_TSTRING &&
+            (strcmp(lua_tostring(L, -2), "seed") == 0 || strcmp(lua_tostring(L, -2), "model") == 0))
+            continue;
         lua_pushvalue(L, -2);
         const char *text = lua_tostring(L, -1);
         luaL_error(L, "sampler: unknown option '%s'", text ? text : luaL_typename(L, -1));
@@ -294,6 +310,9 @@ mllm_sampler *mllm_lua_new_sampler(lua_State *L, int index) {
         add_stage(L, object->sampler, lua_gettop(L), (int)i);
         lua_settop(L, kept);
     }
+    lua_getfield(L, index, "model");
+    if (!lua_isnil(L, -1) && learn_vocab(object, mllm_lua_check_model(L, lua_gettop(L)), &err) != MLLM_OK)
+        luaL_error(L, "%s", err.message);
     lua_settop(L, self);
     enlist(L, self, object->sampler);
     return object->sampler;
@@ -301,7 +320,7 @@ mllm_sampler *mllm_lua_new_sampler(lua_State *L, int index) {
 
 /* --------------------------------------------------------------- methods */
 
-/* core.sampler{stage, ..., seed = integer} -> sampler. A stage is {name, first parameter, name = value, ...} or function(logits, tokens). */
+/* core.sampler{stage, ..., seed = integer, model = model} -> sampler. A stage is {name, first parameter, name = value, ...} or function(logits, tokens). */
 static int sampler_new(lua_State *L) {
     mllm_lua_new_sampler(L, 1);
     return 1;
@@ -311,18 +330,19 @@ static int sampler_new(lua_State *L) {
 static int sampler_sample(lua_State *L) {
     mllm_sampler *sampler = mllm_lua_check_sampler(L, 1);
     lua_settop(L, 2);
-    if (lua_isuserdata(L, 2) && !mllm_lua_test(L, 2, &mllm_lua_logits_class)) { /* a session */
-        if (luaL_getmetafield(L, 2, "__index")) {
-            lua_getfield(L, -1, "logits");
-            lua_pushvalue(L, 2);
-            lua_call(L, 1, 3);
-            if (lua_isnil(L, -3)) return 3;
-            lua_pop(L, 2);
-            lua_replace(L, 2);
-        }
+    mllm_error err = {MLLM_OK, ""};
+    if (mllm_lua_test(L, 2, &mllm_lua_session_class)) {
+        mllm_session *session = mllm_lua_check_session(L, 2);
+        if (learn_vocab(lua_touserdata(L, 1), mllm_session_model(session), &err) != MLLM_OK)
+            return mllm_lua_fail(L, &err);
+        lua_getfield(L, 2, "logits");
+        lua_pushvalue(L, 2);
+        lua_call(L, 1, 3);
+        if (lua_isnil(L, -3)) return 3;
+        lua_pop(L, 2);
+        lua_replace(L, 2);
     }
     const mllm_lua_logits *view = mllm_lua_check_logits(L, 2);
-    mllm_error err;
     mllm_lua_bridge *bridge = mllm_lua_bridge_get(L);
     lua_State *before = mllm_lua_enter(bridge, L);
     mllm_sampler_retain(sampler); /* a function may close it */
@@ -380,6 +400,8 @@ static int sampler_fork(lua_State *L) {
     mllm_error err;
     copy->sampler = mllm_sampler_fork(sampler, &err);
     if (!copy->sampler) return mllm_lua_fail(L, &err);
+    mllm_model *model = ((mllm_lua_sampler *)lua_touserdata(L, 1))->model;
+    if (model) copy->model = mllm_model_retain(model);
     copy->object.open = true;
     mllm_lua_pushkept(L, 1);
     mllm_lua_pushkept(L, self);

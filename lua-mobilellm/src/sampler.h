@@ -9,6 +9,7 @@ extern const mllm_lua_class mllm_lua_sampler_class;
 typedef struct {
     mllm_lua_object object;
     mllm_sampler *sampler;
+    mllm_model *model; /* whose vocabulary the chain knows; retained. NULL: none */
 } mllm_lua_sampler;
 
 /* The sampler at `index`, borrowed; raises for anything else. Who retains it for later must keep the userdata alive as well: it holds the Lua
