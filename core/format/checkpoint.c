@@ -53,36 +53,43 @@ static bool equal(const mllm_tensor *a, const mllm_tensor *b) {
     return memcmp(a->data, b->data, probe) == 0 && memcmp(a->data, b->data, bytes) == 0;
 }
 
-/* Where FFN tensors stand: in every block, or in one place for all of them. A model that repeats one FFN in every block is
- * recognized by its bytes: a page of the first two blocks shows for every other model that it is none. *place becomes the index
- * to look for, in all roles. */
-static mllm_code find_ffn(const opening *o, int64_t *place, bool *shared) {
-    uint32_t blocks = o->c->blueprint.blocks, seen = 0;
+/* Where the tensors of one FFN role stand, and whether they are all the same. */
+typedef struct {
+    int64_t place; /* the first */
+    uint32_t seen;
+    bool same;
+} occurrence;
+
+static mllm_code find_occurrences(const opening *o, mllm_role role, occurrence *found) {
     char name[128];
     mllm_tensor first = {0}, t;
-    bool same = true;
-    for (int64_t i = MLLM_FFN_OUTSIDE; i < (int64_t)blocks; i++) {
-        mllm_code code = find(o, MLLM_W_GATE, i, name, &t);
+    *found = (occurrence){.same = true};
+    for (int64_t i = MLLM_FFN_OUTSIDE; i < (int64_t)o->c->blueprint.blocks && found->same; i++) {
+        mllm_code code = find(o, role, i, name, &t);
         if (code) return code;
         if (!t.data) continue;
-        if (seen++ == 0) {
+        if (found->seen++ == 0) {
             first = t;
-            *place = i;
+            found->place = i;
         } else
-            same = same && equal(&first, &t);
-        if (!same) break; /* every block has its own; what is missing will be named later */
+            found->same = equal(&first, &t);
     }
-    *shared = blocks > 1 && seen > 0 && same;
-    if (seen > 1)
-        for (mllm_role role = MLLM_W_UP; *shared && role <= MLLM_W_DOWN; role++) {
-            mllm_code code = find(o, role, *place, name, &first);
-            for (int64_t i = *place + 1; code == MLLM_OK && *shared && i < (int64_t)blocks; i++) {
-                code = find(o, role, i, name, &t);
-                *shared = !t.data || (first.data && equal(&first, &t));
-            }
-            if (code) return code;
-        }
     return MLLM_OK;
+}
+
+/* Every block has an FFN, or there is one for all of them: in one place, or repeated in every block. The latter is recognized by
+ * its bytes; a page of the first two blocks shows for every other model that it is none. What is missing will be named later.
+ * *place becomes the index to look for, in all roles. */
+static mllm_code find_ffn(const opening *o, int64_t *place, bool *shared) {
+    occurrence gate, other;
+    mllm_code code = find_occurrences(o, MLLM_W_GATE, &gate);
+    *place = gate.place;
+    *shared = code == MLLM_OK && o->c->blueprint.blocks > 1 && gate.seen > 0 && gate.same;
+    for (mllm_role role = MLLM_W_UP; code == MLLM_OK && *shared && role <= MLLM_W_DOWN; role++) {
+        code = find_occurrences(o, role, &other);
+        *shared = other.same && other.place == gate.place && other.seen == gate.seen;
+    }
+    return code;
 }
 
 /* ------------------------------------------------------------------- tensors */

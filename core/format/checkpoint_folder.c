@@ -12,19 +12,6 @@
 #include "../tokenizer/vocab_source.h"
 #include "hf_config.h"
 
-/* Stands in until the reader of folders is linked; a build that has it uses that. */
-__attribute__((weak)) mllm_vocab *mllm_vocab_from_folder(const char *dir, mllm_error *err) {
-    (void)dir;
-    err->code = MLLM_OK;
-    return NULL;
-}
-
-__attribute__((weak)) mllm_vocab *mllm_vocab_from_json(const char *text, size_t length, const char *path, mllm_error *err) {
-    (void)text, (void)length;
-    mllm_fail(err, MLLM_E_UNSUPPORTED, "%s: tokenizer.json cannot be read", path);
-    return NULL;
-}
-
 enum { MAX_TEXT = 256 << 20, MAX_SHARDS = 1024 };
 
 /* "folder/file", NULL when out of memory. */

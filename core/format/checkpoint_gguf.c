@@ -167,7 +167,9 @@ static mllm_code read_steps(metadata *m, const family *f, mllm_blueprint *b, mll
             return mllm_fail(m->err, MLLM_E_FORMAT, "%s: key %s is no boolean", m->path, m->key);
     }
     if ((code = get_count(m, "attention.sliding_window", 0, &window)) != MLLM_OK) return code;
-    if ((code = mllm_blueprint_make_steps(b, passes, shared, m->err)) != MLLM_OK) return code;
+    mllm_error inner = {0};
+    if ((code = mllm_blueprint_make_steps(b, passes, shared, &inner)) != MLLM_OK)
+        return mllm_fail(m->err, code, "%s: %s", m->path, inner.message);
     const mllm_kv *windows = NULL, *ropes = NULL;
     if (own && ((code = get_per_step(m, b, "attention.step_windows", &windows)) != MLLM_OK ||
                 (code = get_per_step(m, b, "rope.steps", &ropes)) != MLLM_OK))

@@ -262,10 +262,6 @@ static bool write_all(mllm_gguf_writer *w, mllm_row_fn row, void *ctx) {
 
 mllm_code mllm_gguf_finish(mllm_gguf_writer *w, mllm_row_fn row, void *ctx, mllm_error *err) {
     bool ok = write_all(w, row, ctx);
-    if (ok && fsync(w->fd) != 0 && errno != EINVAL) {
-        ok = false;
-        fail(w, MLLM_E_IO, "cannot be written:", strerror(errno));
-    }
     if (ok && close(w->fd) != 0) {
         ok = false;
         fail(w, MLLM_E_IO, "cannot be written:", strerror(errno));

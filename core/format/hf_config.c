@@ -164,8 +164,9 @@ static mllm_code read_steps(const config *c, const family *f, mllm_blueprint *b)
         (code = get_per_block(c, b, "no_rope_layers", &ropes)) != MLLM_OK)
         return code;
     uint32_t passes = sharing ? 2 : 1;
-    code = mllm_blueprint_make_steps(b, passes, false, c->err);
-    if (code) return code;
+    mllm_error inner = {0};
+    code = mllm_blueprint_make_steps(b, passes, false, &inner);
+    if (code) return mllm_fail(c->err, code, "%s: %s", c->path, inner.message);
     for (uint32_t i = 0; i < b->blocks; i++) {
         bool windowed = window && i >= window_from, rope = true;
         if (types) {
