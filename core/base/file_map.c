@@ -55,3 +55,9 @@ bool mllm_file_exists(const char *path) {
     struct stat st;
     return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, R_OK) == 0;
 }
+
+void mllm_file_map_forget(const void *data, size_t size) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = ((uintptr_t)data + page - 1) / page * page;
+    uintptr_t to = ((uintptr_t)data + size) / page * page;
+    if (to > from) madvise((char *)(uintptr_t)data + (from - (uintptr_t)data), to - from, MADV_DONTNEED); /* advice: may fail */
+}

@@ -6,6 +6,7 @@
 
 #include "../base/alloc.h"
 #include "../base/error.h"
+#include "../base/file_map.h"
 
 /* --------------------------------------------------------------- weights */
 
@@ -78,6 +79,7 @@ static mllm_code take_matrix(mllm_model *m, mllm_role role, uint32_t index, mllm
     if (code != MLLM_OK) return code;
     packing p = {m->kernel, out};
     mllm_team_run(m->team, pack_part, &p);
+    mllm_file_map_forget(out->stored.data, out->stored.rows * out->stored.row_bytes);
     return MLLM_OK;
 }
 

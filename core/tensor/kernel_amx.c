@@ -174,6 +174,10 @@ static size_t pack_bytes(const mllm_tensor *w) {
     return mllm_packed_bytes(w);
 }
 
+static void pack(const mllm_tensor *w, void *packed, size_t from, size_t to) {
+    mllm_kernel_avx512.pack(w, packed, from, to);
+}
+
 static void product_rows(const mllm_matrix *w, const mllm_token *ids, size_t count, const void *x, float *y,
                          void *scratch) {
     mllm_kernel_avx512.product_rows(w, ids, count, x, y, scratch);
@@ -201,7 +205,7 @@ const mllm_kernel mllm_kernel_amx = {
     .grain = PAIR,
     .available = available,
     .pack_bytes = pack_bytes,
-    .pack = mllm_packed_fill,
+    .pack = pack,
     .prepared_bytes = prepared_bytes,
     .prepare = prepare,
     .product = product,

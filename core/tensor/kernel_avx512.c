@@ -31,6 +31,29 @@ static bool available(void) {
     return mllm_cpu_features()->avx512_vnni;
 }
 
+/* The same as mllm_packed_fill, sixteen rows gathered at a time: loading a model is mostly this. */
+TARGET static void pack(const mllm_tensor *w, void *packed, size_t from, size_t to) {
+    bool four = w->type == MLLM_Q4_0;
+    size_t whole = (four || w->type == MLLM_Q8_0) && w->row_bytes < (1u << 26) ? w->rows / MLLM_PANEL * MLLM_PANEL : 0,
+           r = from;
+    size_t groups = w->cols / MLLM_GROUP, bytes = mllm_packed_panel_bytes(w), block = four ? 18 : 34;
+    const __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    const __m512i rows = _mm512_mullo_epi32(lanes, _mm512_set1_epi32((int)w->row_bytes));
+    const __m512i flip = _mm512_set1_epi32(four ? 0 : (int)0x80808080u); /* + 128 */
+    for (; r < to && r < whole; r += MLLM_PANEL) {
+        unsigned char *out = (unsigned char *)packed + r / MLLM_PANEL * bytes;
+        const unsigned char *in = (const unsigned char *)w->data + r * w->row_bytes;
+        for (size_t g = 0; g < groups; g++, in += block) {
+            __m512i scale = _mm512_i32gather_epi32(rows, in, 1); /* a half, and two bytes that fall away */
+            for (size_t s = 0; s < (four ? 4u : 8u); s++, out += 64)
+                _mm512_storeu_si512(out, _mm512_xor_si512(_mm512_i32gather_epi32(rows, in + 2 + 4 * s, 1), flip));
+            _mm256_storeu_si256((__m256i *)(void *)out, _mm512_cvtepi32_epi16(scale));
+            out += 2 * MLLM_PANEL;
+        }
+    }
+    if (r < to) mllm_packed_fill(w, packed, r, to);
+}
+
 static size_t prepared_bytes(size_t cols) {
     return mllm_prepared_layout(cols).total;
 }
@@ -122,7 +145,7 @@ const mllm_kernel mllm_kernel_avx512 = {
     .grain = 2 * MLLM_PANEL, /* the panel of the float products, too */
     .available = available,
     .pack_bytes = mllm_packed_bytes,
-    .pack = mllm_packed_fill,
+    .pack = pack,
     .prepared_bytes = prepared_bytes,
     .prepare = prepare,
     .product = product,
