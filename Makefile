@@ -77,6 +77,11 @@ endef
 $(eval $(call LUA_RULES,5.4))
 $(eval $(call LUA_RULES,5.1))
 
+# examples/embed.c: a program on core/ alone.
+$(BUILD)/tests/embed: examples/embed.c $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Icore $< -o $@ $(LIB) $(LIBS)
+
 $(BUILD)/tests/%: tests/core/%.c tests/core/test.h $(LIB)
 	@mkdir -p $(@D)
 	@echo "CC $<"
@@ -89,7 +94,7 @@ test: deps
 	@$(MAKE) --no-print-directory check
 
 # The tests without the look for missing packages.
-check: all $(TEST_BIN)
+check: all $(TEST_BIN) $(BUILD)/tests/embed
 	@BUILD=$(BUILD) sh tests/run
 
 asan: deps

@@ -28,9 +28,10 @@ job = assert(session:start("A list of animals:", {max_tokens = 30}))
 local frames = 0
 repeat
   frames = frames + 1
-  local over = assert(job:step{budget_ms = 4} ~= nil) and job:state() ~= "running"
+  local over, message = job:step{budget_ms = 4}
+  if over == nil then error(message) end
   io.write(job:read() or "")
 until over
 print()
-print("frames", frames > 0)
+print(("%d frames"):format(frames))
 job:close()

@@ -1,0 +1,182 @@
+local mobilellm = require "mobilellm"
+local LUA = os.getenv "MLLM_TEST_LUA" or "lua5.4"
+local TINY = "tests/golden/tiny.gguf"
+
+-- Standard output, standard error, exit code.
+local function cli(arguments, input)
+  local out, err, from = os.tmpname(), os.tmpname(), nil
+  local redirect = "</dev/null"
+  if input then
+    from = os.tmpname()
+    local f = assert(io.open(from, "wb"))
+    f:write(input)
+    f:close()
+    redirect = "<" .. from
+  end
+  local pipe = io.popen(("%s lua-mobilellm/bin/mobilellm %s %s >%s 2>%s; echo $?"):format(LUA, arguments, redirect, out, err))
+  local code = tonumber(pipe:read "*a")
+  pipe:close()
+  local function slurp(path)
+    local f = assert(io.open(path, "rb"))
+    local text = f:read "*a"
+    f:close()
+    os.remove(path)
+    return text
+  end
+  if from then os.remove(from) end
+  return slurp(out), slurp(err), code
+end
+
+describe("mobilellm", function()
+  local model
+  setup(function() model = assert(mobilellm.load(TINY, {threads = 1})) end)
+  teardown(function() model:close() end)
+
+  it("tells its version and its commands", function()
+    local out, err, code = cli "--version"
+    assert.equal("mobilellm " .. mobilellm.version .. "\n", out)
+    assert.same({"", 0}, {err, code})
+    out, _, code = cli "--help"
+    assert.equal(0, code)
+    for _, name in ipairs(require "mobilellm.cli".commands) do assert.matches("\n  " .. name .. " ", out, 1, true) end
+    out, err, code = cli ""
+    assert.same({"", 2}, {out, code})
+    assert.matches("usage:", err)
+  end)
+
+  it("helps with every command", function()
+    for _, name in ipairs(require "mobilellm.cli".commands) do
+      local out, err, code = cli(name .. " --help")
+      assert.equal(0, code, name .. err)
+      assert.matches("^usage: mobilellm " .. name .. " ", out)
+      assert.matches("--help", out, 1, true)
+    end
+  end)
+
+  it("says what is wrong with its use: exit code 2", function()
+    for arguments, pattern in pairs{
+      ["frob"] = "mobilellm: unknown command 'frob'",
+      ["run --frob x"] = "unknown option --frob",
+      ["run"] = "a model file or folder is missing",
+      ["run --max-tokens"] = "--max-tokens: N is missing",
+      ["run --max-tokens=x " .. TINY] = "--max-tokens: integer expected, got 'x'",
+      ["run --special=1 " .. TINY] = "--special takes no value",
+      ["convert a b --type q9"] = "--type: one of f32, f16, bf16, q8_0, q4_0 expected, got 'q9'",
+      ["convert a"] = "FROM and TO",
+      ["score " .. TINY .. " x"] = "at least one CONTINUATION",
+      ["bench"] = "a MODEL or a --shape is needed",
+      ["bench --prompt 0 " .. TINY] = "--prompt: at least 1",
+      ["tokenize --decode " .. TINY .. " x"] = "token id expected, got 'x'",
+    } do
+      local out, err, code = cli(arguments)
+      assert.equal(2, code, arguments .. ": " .. err)
+      assert.equal("", out)
+      assert.matches("^mobilellm: ", err)
+      assert.matches(pattern, err, 1, true)
+    end
+  end)
+
+  it("says what went wrong: exit code 1", function()
+    for _, arguments in ipairs{"info no/such/file", "run no/such/file x", "tokenize no/such/file x",
+      "convert no/such/file /tmp/x.gguf", "info --chat-template " .. TINY} do
+      local out, err, code = cli(arguments)
+      assert.equal(1, code, arguments)
+      assert.equal("", out)
+      assert.matches("^mobilellm: [^\n]+\n$", err)
+      assert.is_nil(err:find("traceback", 1, true))
+    end
+  end)
+
+  it("run: continues a prompt from words or standard input", function()
+    local expected = model:generate("Hello be", {max_tokens = 12})
+    assert.equal(expected .. "\n", (cli("run " .. TINY .. " --threads 1 --max-tokens 12 Hello be")))
+    local out, err, code = cli("run " .. TINY .. " --threads=1 --max-tokens=12 --stats", "Hello be")
+    assert.equal(expected .. "\n", out)
+    assert.equal(0, code)
+    assert.matches("output 12 tokens at .* ended by: length", err)
+    local stop = expected:sub(5, 6)
+    out = cli(("run %s --threads 1 --max-tokens 12 --stop '%s' -- Hello be"):format(TINY, stop))
+    assert.equal(expected:sub(1, expected:find(stop, 1, true) - 1) .. "\n", out)
+    assert.equal(cli("run " .. TINY .. " --temperature 1 --top-k 20 --seed 5 --max-tokens 12 x"),
+      (cli("run " .. TINY .. " --temperature 1 --top-k 20 --seed 5 --max-tokens 12 x")))
+  end)
+
+  it("chat: answers line by line", function()
+    local out, err, code = cli("chat " .. TINY .. " --threads 1 --max-tokens 6 --temperature 0 --system 'Be kind.'", "hi\nhow are you\n\n")
+    assert.equal(0, code, err)
+    local _, lines = out:gsub("\n", "")
+    assert.is_true(lines >= 2)
+    out, err, code = cli("chat " .. TINY .. " --threads 1 --context 20", "hi there, this is far too long for so small a context\n")
+    assert.same({"", 1}, {out, code})
+    assert.matches("mobilellm: .*fit", err)
+  end)
+
+  it("info: prints what the file says, also as JSON", function()
+    local out = cli("info " .. TINY)
+    assert.matches("\nparameters +43168\n", out)
+    local info = assert(mobilellm.json.decode((cli("info --json --threads 1 " .. TINY))))
+    assert.same(model:info(), info)
+  end)
+
+  it("tokenize: there and back", function()
+    local ids = model:tokenize "be da"
+    assert.equal(table.concat(ids, " ") .. "\n", (cli("tokenize " .. TINY .. " be da")))
+    assert.equal(mobilellm.json.encode(ids) .. "\n", (cli("tokenize --json " .. TINY, "be da")))
+    assert.equal("be da\n", (cli("tokenize --decode " .. TINY .. " " .. table.concat(ids, " "))))
+    assert.matches("^ +" .. ids[1] .. "  normal +' be'\n", (cli("tokenize --pieces " .. TINY .. " be")))
+    local _, err, code = cli("tokenize --decode " .. TINY .. " 99999")
+    assert.equal(1, code)
+    assert.matches("99999", err)
+  end)
+
+  it("score: log-probabilities of continuations", function()
+    local rows = assert(mobilellm.json.decode((cli("score --threads 1 --json " .. TINY .. " an ' be' da"))))
+    assert.equal(2, #rows)
+    for _, row in ipairs(rows) do
+      local sum, count = model:score("an", row.text)
+      assert.is_true(math.abs(sum - row.logprob) < 1e-3)
+      assert.equal(count, row.tokens)
+    end
+  end)
+
+  it("convert: writes a file that loads", function()
+    local path = os.tmpname()
+    local out, err, code = cli("convert --type q8_0 " .. TINY .. " " .. path)
+    assert.equal(0, code, err)
+    assert.matches("Q8_0, 43168 parameters", out)
+    local other = assert(mobilellm.load(path, {threads = 1}))
+    os.remove(path)
+    assert.equal("Q8_0", other:info().quantization)
+    assert.same(model:tokenize "Hello", other:tokenize "Hello")
+    other:close()
+  end)
+
+  it("bench: reports figures, alone and beside a peer", function()
+    local peer = os.tmpname()
+    local f = assert(io.open(peer, "wb"))
+    f:write [[io.write("loading\n", '{"engine":"peer","load_ms":1,"prefill":2.0,"decode":4.0,"model":"', arg[1], '"}', "\n")]]
+    f:close()
+    local out, err, code = cli(("bench %s --threads 1 --prompt 20 --generate 5 --context 64 --repeats 2 --json --peer '%s %s'"):format(
+      TINY, LUA, peer))
+    os.remove(peer)
+    assert.equal(0, code, err)
+    local report = assert(mobilellm.json.decode(out))
+    for _, key in ipairs{"prefill", "decode", "load_ms"} do
+      assert.is_true(report[key].median > 0)
+      assert.is_true(report[key].min <= report[key].median and report[key].median <= report[key].max)
+    end
+    assert.equal(2, #report.prefill.runs)
+    assert.is_true(report.peak_memory_bytes > 0)
+    assert.is_string(report.machine)
+    assert.matches("^mobilellm bench ", report.command)
+    assert.is_true(math.abs(report.ratio.decode - report.decode.median / 4) < 1e-6 * report.ratio.decode)
+    assert.equal("peer", report.peer.engine)
+    out, err, code = cli("bench --model " .. TINY .. " --threads 1 --prompt 20 --generate 5 --context 64 --repeats 1")
+    assert.equal(0, code, err)
+    assert.matches("prefill of 20 +%d+%.%d tokens/s", out)
+    assert.matches("peak memory +%d+%.%d MiB", out)
+    _, err, code = cli("bench --shape 7b")
+    assert.equal(1, code)
+    assert.matches("7b", err)
+  end)
+end)
