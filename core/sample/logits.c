@@ -100,7 +100,8 @@ size_t mllm_logits_topk(const float *logits, size_t n, size_t k, mllm_candidate 
     for (size_t i = 0; i < n && kept < k; i++) {
         if (!(logits[i] > -INFINITY)) continue;
         uint32_t key = mllm_key(logits[i]);
-        if (key < cut.key || (key == cut.key && cut.ties-- == 0)) continue;
+        if (key < cut.key || (key == cut.key && cut.ties == 0)) continue;
+        if (key == cut.key) cut.ties--;
         double below = logits[i] == max ? 0 : (double)logits[i] - (double)max;
         out[kept++] = (mllm_candidate){(mllm_token)i, logits[i], below - norm};
     }

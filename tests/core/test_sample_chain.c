@@ -1,6 +1,8 @@
 /* The chain: parameters and their errors, history, forks, short lists, functions, broken logits, memory that fails. */
 #include "sampling.h"
 
+#include "tokenizer/vocab_source.h"
+
 static mllm_error err;
 
 static bool said(mllm_code code, mllm_code expected, const char *part) {
@@ -405,6 +407,62 @@ static void strings_need_a_vocabulary(void) {
     mllm_sampler_release(s);
 }
 
+/* Breakers are the tokens that hold one of the strings; end tokens are the vocabulary's. */
+static void vocabulary(void) {
+    static const char *const pieces[] = {"<unk>", "</s>", "a", "b,", "\xE2\x96\x81", ",", "c", "<|im_end|>"};
+    static const uint8_t kinds[] = {MLLM_TOKEN_UNKNOWN, MLLM_TOKEN_CONTROL, 0, 0, 0, 0, 0, MLLM_TOKEN_CONTROL};
+    uint32_t lengths[8];
+    float scores[8];
+    for (int i = 0; i < 8; i++) lengths[i] = (uint32_t)strlen(pieces[i]), scores[i] = (float)-i;
+    mllm_vocab_source source = {.where = "here",
+                                .family = MLLM_VOCAB_SPM,
+                                .count = 8,
+                                .pieces = pieces,
+                                .lengths = lengths,
+                                .scores = scores,
+                                .kinds = kinds,
+                                .bos = -1,
+                                .eos = 1,
+                                .unknown = 0};
+    mllm_vocab *vocab = mllm_vocab_new(&source, &err);
+    CHECK(vocab != NULL, "%s", err.message);
+    if (!vocab) return;
+    CHECK(mllm_vocab_is_end(vocab, 1) && mllm_vocab_is_end(vocab, 7));
+    const float x[8] = {0};
+    captured c;
+
+    mllm_sampler *s = new_sampler(1);
+    ADD(s, "min_length", {NULL, 2});
+    add_capture(s, &c);
+    CHECK(mllm_sampler_set_vocab(s, vocab, &err) == MLLM_OK, "%s", err.message);
+    draw(s, x, 8);
+    CHECK(c.count == 6 && captured_at(&c, 1) < 0 && captured_at(&c, 7) < 0);
+    CHECK(mllm_sampler_set_vocab(s, vocab, &err) == MLLM_OK, "twice");
+    mllm_sampler_release(s);
+
+    const char *const strings[] = {","};
+    const mllm_token none[] = {6};
+    mllm_sampler_param by_string = {.name = "breakers", .kind = 's', .strings = strings, .count = 1};
+    mllm_sampler_param by_token = {.name = "breakers", .kind = 't', .tokens = none, .count = 1};
+    for (int way = 0; way < 2; way++) {
+        s = new_sampler(1);
+        CHECK(mllm_sampler_add(s, "dry", way ? &by_token : &by_string, 1, &err) == MLLM_OK);
+        add_capture(s, &c);
+        CHECK(mllm_sampler_set_vocab(s, vocab, &err) == MLLM_OK, "%s", err.message);
+        /* a a a "b," a a a: the match that would go on with "b," has three tokens, but "b," itself is a breaker */
+        mllm_sampler_prompt(s, (mllm_token[]){2, 2, 2, 3, 2, 2, 2}, 7);
+        draw(s, x, 8);
+        CHECK((c.logits[3] < 0) == (way == 1), "%g", (double)c.logits[3]);
+        CHECK(c.logits[2] < 0);
+        mllm_sampler *fork = mllm_sampler_fork(s, &err);
+        mllm_sampler_release(s);
+        if (fork) draw(fork, x, 8);
+        CHECK((c.logits[3] < 0) == (way == 1), "%g", (double)c.logits[3]);
+        mllm_sampler_release(fork);
+    }
+    mllm_vocab_free(vocab);
+}
+
 static const test_case tests[] = {{"parameters", parameters},
                                   {"broken_logits", broken_logits},
                                   {"logits_stay", logits_stay},
@@ -414,5 +472,6 @@ static const test_case tests[] = {{"parameters", parameters},
                                   {"functions", functions},
                                   {"long_history", long_history},
                                   {"memory_runs_out", memory_runs_out},
-                                  {"strings_need_a_vocabulary", strings_need_a_vocabulary}};
+                                  {"strings_need_a_vocabulary", strings_need_a_vocabulary},
+                                  {"vocabulary", vocabulary}};
 TEST_MAIN(tests)
