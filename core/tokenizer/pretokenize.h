@@ -10,7 +10,7 @@ size_t mllm_pretoken_end(mllm_pretokenizer pre, const char *text, size_t length,
 
 /* White space as the regular expressions see it (Unicode's White_Space). */
 bool mllm_is_white(uint32_t c);
-/* Letters, numbers and the underscore. */
+/* \w of Unicode's regular expressions (UTS 18): letters, marks, digits, connectors, joiners, circled and squared letters. */
 bool mllm_is_word(uint32_t c);
 
 #endif
