@@ -8,6 +8,7 @@
 
 /* A whole file, terminated; free() it. NULL when it is not there. */
 static inline char *read_file(const char *path, size_t *length) {
+    *length = 0;
     FILE *f = fopen(path, "rb");
     if (!f) return NULL;
     fseek(f, 0, SEEK_END);
@@ -38,7 +39,7 @@ static inline void print_ids(const mllm_token *ids, size_t n) {
 /* Tokenizes text[length] and compares with ids[count]; returns whether they are equal. */
 static inline bool same_ids(const mllm_vocab *v, const char *text, size_t length, unsigned flags, const mllm_token *ids,
                             size_t count) {
-    size_t room = length + 64;
+    size_t room = 3 * length + 64; /* normalization may make a text longer */
     mllm_token *got = malloc(room * sizeof *got);
     size_t n = mllm_tokenize(v, text, length, flags, got, room);
     bool same = n == count && memcmp(got, ids, n * sizeof *ids) == 0;
