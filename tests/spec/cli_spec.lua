@@ -36,8 +36,8 @@ describe("mobilellm", function()
     local out, err, code = cli "--version"
     assert.equal("mobilellm " .. mobilellm.version .. "\n", out)
     assert.same({"", 0}, {err, code})
-    out, _, code = cli "--help"
-    assert.equal(0, code)
+    out, err, code = cli "--help"
+    assert.same({"", 0}, {err, code})
     for _, name in ipairs(require "mobilellm.cli".commands) do assert.matches("\n  " .. name .. " ", out, 1, true) end
     out, err, code = cli ""
     assert.same({"", 2}, {out, code})
@@ -124,8 +124,9 @@ describe("mobilellm", function()
     assert.equal(mobilellm.json.encode(ids) .. "\n", (cli("tokenize --json " .. TINY, "be da")))
     assert.equal("be da\n", (cli("tokenize --decode " .. TINY .. " " .. table.concat(ids, " "))))
     assert.matches("^ +" .. ids[1] .. "  normal +' be'\n", (cli("tokenize --pieces " .. TINY .. " be")))
-    local _, err, code = cli("tokenize --decode " .. TINY .. " 99999")
+    local none, err, code = cli("tokenize --decode " .. TINY .. " 99999")
     assert.equal(1, code)
+    assert.equal("", none)
     assert.matches("99999", err)
   end)
 
@@ -175,7 +176,8 @@ describe("mobilellm", function()
     assert.equal(0, code, err)
     assert.matches("prefill of 20 +%d+%.%d tokens/s", out)
     assert.matches("peak memory +%d+%.%d MiB", out)
-    _, err, code = cli("bench --shape 7b")
+    out, err, code = cli("bench --shape 7b")
+    assert.equal("", out)
     assert.equal(1, code)
     assert.matches("7b", err)
   end)

@@ -1,0 +1,213 @@
+#include "test.h"
+
+#include <poll.h>
+#include <pthread.h>
+
+#define TINY "tests/golden/tiny.gguf"
+
+/* ---------------------------------------------------- an allocator that fails */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static long alive, countdown = -1;
+
+static void *counting(void *ctx, void *ptr, size_t size) {
+    (void)ctx;
+    pthread_mutex_lock(&lock);
+    void *result = NULL;
+    if (size == 0) {
+        if (ptr) alive--;
+        free(ptr);
+    } else if (countdown < 0 || countdown-- > 0) {
+        result = realloc(ptr, size);
+        if (!ptr && result) alive++;
+    } else
+        countdown = 0; /* from then on every one fails */
+    pthread_mutex_unlock(&lock);
+    return result;
+}
+
+/* ------------------------------------------------------------------- helpers */
+
+static mllm_model *load(void) {
+    mllm_error err = {MLLM_OK, ""};
+    mllm_model *model = mllm_model_load(TINY, &(mllm_load_options){.kernel = "reference", .threads = 1}, &err);
+    CHECK(model, "%s", err.message);
+    return model;
+}
+
+static const mllm_token prompt[] = {1, 300, 310, 320, 330};
+enum { PROMPT = sizeof prompt / sizeof *prompt };
+
+static mllm_generation_options options(size_t max_tokens) {
+    return (mllm_generation_options){.prompt = prompt, .prompt_count = PROMPT, .max_tokens = max_tokens};
+}
+
+static size_t drain(mllm_generation *g, char *out, size_t used, size_t size, size_t chunk) {
+    for (size_t n; (n = mllm_generation_read(g, out + used, used + chunk < size ? chunk : size - used)) > 0;) used += n;
+    out[used] = 0;
+    return used;
+}
+
+static void expected_text(mllm_model *model, size_t tokens, char *out, size_t size) {
+    mllm_session *s = mllm_session_new(model, &(mllm_session_options){.context = 256}, NULL);
+    mllm_generation_options o = options(tokens);
+    mllm_generation *g = mllm_generation_new(s, &o, NULL);
+    CHECK(mllm_generation_step(g, -1, NULL) == MLLM_OK);
+    drain(g, out, 0, size - 1, size);
+    mllm_generation_release(g);
+    mllm_session_release(s);
+}
+
+/* --------------------------------------------------------------------- tests */
+
+static void test_ways(void) {
+    mllm_model *model = load();
+    char expected[1000], text[1000];
+    expected_text(model, 40, expected, sizeof expected);
+    CHECK(strlen(expected) > 20);
+    for (int way = 0; way < 4; way++) {
+        mllm_error err = {MLLM_OK, ""};
+        mllm_session *s = mllm_session_new(model, &(mllm_session_options){.context = 256}, &err);
+        mllm_generation_options o = options(40);
+        o.feed_last = way % 2;
+        mllm_generation *g = mllm_generation_new(s, &o, &err);
+        CHECK(g, "%s", err.message);
+        size_t used = 0;
+        if (way < 2) {
+            while (mllm_generation_state(g) == MLLM_STOP_NONE) {
+                CHECK((way ? mllm_generation_advance(g, &err) : mllm_generation_step(g, 0, &err)) == MLLM_OK);
+                used = drain(g, text, used, sizeof text - 1, 4);
+            }
+        } else {
+            CHECK(mllm_generation_start(g, &err) == MLLM_OK, "%s", err.message);
+            CHECK(mllm_generation_step(g, -1, &err) == MLLM_E_ARGUMENT);
+            struct pollfd p = {.fd = way == 3 ? mllm_generation_pollfd(g, &err) : -1, .events = POLLIN};
+            do {
+                if (way == 3)
+                    CHECK(poll(&p, 1, 20000) == 1 && mllm_generation_wait(g, 0));
+                else
+                    CHECK(mllm_generation_wait(g, -1));
+                used = drain(g, text, used, sizeof text - 1, 7);
+            } while (mllm_generation_state(g) == MLLM_STOP_NONE);
+            used = drain(g, text, used, sizeof text - 1, 7);
+        }
+        CHECK(strcmp(text, expected) == 0, "way %d: %s\ninstead of: %s", way, text, expected);
+        mllm_generation_stats stats = mllm_generation_get_stats(g);
+        CHECK(stats.tokens == 40 && stats.prompt_tokens == PROMPT && stats.stop == MLLM_STOP_LENGTH);
+        mllm_token ids[64];
+        CHECK(mllm_generation_read_tokens(g, ids, 30) == 30);
+        CHECK(mllm_generation_read_tokens(g, ids + 30, 30) == 10);
+        size_t count;
+        const mllm_token *tokens = mllm_session_tokens(s, &count);
+        CHECK(count == (size_t)(PROMPT + 39 + way % 2), "%zu", count);
+        CHECK(memcmp(tokens + PROMPT, ids, (count - PROMPT) * sizeof *ids) == 0);
+        mllm_generation_release(g);
+        mllm_session_release(s);
+    }
+    mllm_model_release(model);
+}
+
+static void test_cancel(void) {
+    mllm_model *model = load();
+    for (int when = 0; when < 4; when++) {
+        mllm_error err = {MLLM_OK, ""};
+        mllm_session *s = mllm_session_new(model, &(mllm_session_options){.context = 512}, &err);
+        mllm_generation_options o = options(SIZE_MAX);
+        o.ignore_end = true;
+        mllm_generation *g = mllm_generation_new(s, &o, &err);
+        if (when == 1) CHECK(mllm_generation_step(g, 0, &err) == MLLM_OK);
+        if (when >= 2) CHECK(mllm_generation_start(g, &err) == MLLM_OK);
+        if (when == 3) CHECK(mllm_generation_wait(g, -1));
+        CHECK(mllm_generation_settled(g) == false || when >= 2);
+        mllm_generation_settle(g);
+        CHECK(mllm_generation_settled(g));
+        mllm_stop stop = mllm_generation_state(g);
+        CHECK(stop == MLLM_STOP_CANCELLED || (when >= 2 && stop == MLLM_STOP_CONTEXT));
+        CHECK(mllm_session_feed(s, prompt, 1, &err) == MLLM_OK || err.code == MLLM_E_CONTEXT);
+        mllm_generation_cancel(g);
+        mllm_generation_release(g);
+        mllm_session_release(s);
+    }
+    mllm_model_release(model);
+}
+
+/* Unread text does not grow without bound: the thread waits for its reader, and a release frees it. */
+static void test_unread(void) {
+    mllm_model *model = load();
+    mllm_session *s = mllm_session_new(model, &(mllm_session_options){.context = 512}, NULL);
+    mllm_generation_options o = options(SIZE_MAX);
+    mllm_generation *g = mllm_generation_new(s, &o, NULL);
+    CHECK(mllm_generation_start(g, NULL) == MLLM_OK);
+    mllm_generation_release(g);
+    mllm_session_release(s);
+    mllm_model_release(model);
+}
+
+static void test_refusals(void) {
+    mllm_model *model = load();
+    mllm_error err = {MLLM_OK, ""};
+    mllm_session *s = mllm_session_new(model, &(mllm_session_options){.context = 4}, &err);
+    mllm_generation_options o = options(1);
+    CHECK(!mllm_generation_new(s, &o, &err) && err.code == MLLM_E_CONTEXT, "%s", err.message);
+    o.prompt_count = 0;
+    CHECK(!mllm_generation_new(s, &o, &err) && err.code == MLLM_E_ARGUMENT, "%s", err.message);
+    mllm_token wrong[] = {1, 384};
+    o = (mllm_generation_options){.prompt = wrong, .prompt_count = 2, .max_tokens = 1};
+    CHECK(!mllm_generation_new(s, &o, &err) && err.code == MLLM_E_TOKEN && strstr(err.message, "384"), "%s",
+          err.message);
+    size_t count;
+    mllm_session_tokens(s, &count);
+    CHECK(count == 0);
+    mllm_session_release(s);
+    mllm_model_release(model);
+}
+
+static void test_failing_memory(void) {
+    mllm_model *model = load();
+    mllm_sampler *sampler = NULL;
+    long before = alive;
+    int failures = 0;
+    for (long n = 0; n < 400; n++) {
+        mllm_error err = {MLLM_OK, ""};
+        sampler = mllm_sampler_new(1, NULL);
+        mllm_session *s = mllm_session_new(model, &(mllm_session_options){.context = 64}, NULL);
+        countdown = n;
+        mllm_generation_options o = options(20);
+        o.stops = &(mllm_span){"never", 5};
+        o.stop_count = 1;
+        o.sampler = sampler;
+        mllm_generation *g = mllm_generation_new(s, &o, &err);
+        mllm_code code = g ? n % 2 ? mllm_generation_start(g, &err) : mllm_generation_step(g, -1, &err) : err.code;
+        if (g && n % 2) {
+            while (mllm_generation_state(g) == MLLM_STOP_NONE) mllm_generation_wait(g, -1);
+            if (mllm_generation_state(g) == MLLM_STOP_ERROR) code = mllm_generation_error(g).code;
+        }
+        bool failed = code != MLLM_OK;
+        CHECK(!failed || code == MLLM_E_MEMORY, "allocation %ld: %s", n, err.message);
+        CHECK(!g || (mllm_generation_state(g) == MLLM_STOP_ERROR) == failed, "allocation %ld", n);
+        countdown = -1;
+        mllm_generation_release(g);
+        mllm_session_release(s);
+        mllm_sampler_release(sampler);
+        CHECK(alive == before, "allocation %ld: %ld left", n, alive - before);
+        failures += failed;
+        if (!failed && n > 4) break;
+    }
+    CHECK(failures > 5, "%d", failures);
+    mllm_model_release(model);
+}
+
+static const test_case tests[] = {
+    {"ways", test_ways},
+    {"cancel", test_cancel},
+    {"unread", test_unread},
+    {"refusals", test_refusals},
+    {"failing_memory", test_failing_memory},
+};
+
+int main(int argc, char **argv) {
+    mllm_set_allocator(counting, NULL);
+    int status = test_main(tests, sizeof tests / sizeof *tests, argc, argv);
+    if (alive) printf("FAILED: %ld allocations left\n", alive);
+    return status || alive != 0;
+}
