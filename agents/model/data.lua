@@ -1,6 +1,6 @@
--- Rows to learn from: reads the files of a directory of calls (see README.md beside this file), and makes each row different every time
--- it is used: tools shuffled, renamed, added and taken away, parameters left out, values and devices exchanged, letters in lower case.
--- The model then has to read and copy instead of to remember.
+-- Rows to learn from: reads the files of a directory of calls (see README.md beside this file), and makes each row different
+-- every time it is used: tools shuffled, renamed, added and taken away, parameters left out, values and devices exchanged,
+-- letters in lower case. The model then has to read and copy instead of to remember.
 --
 -- A row is {tools = , messages = , calls = {{name = , arguments = , order = }}, kind = , source = }.
 local json = require "mobilellm".json
@@ -59,7 +59,8 @@ local function first_text(value)
   return value ~= nil and tostring(value) or ""
 end
 
--- Names of the arguments as they are to be said: those whose values do not stand in the sentence first, then in the sentence's order.
+-- Names of the arguments as they are to be said: those whose values do not stand in the sentence first, then in the sentence's
+-- order.
 function data.order(arguments, sentence, required)
   local place, names, rank = {}, {}, {}
   for i, name in ipairs(required or {}) do rank[name] = i end
@@ -141,7 +142,8 @@ local synonyms = {
   movie_name = {"film", "movie", "movie_title"}, movie_type = {"kind_of_film", "movie_genre"},
   location_name = {"cinema", "theatre", "venue"}, timeRange = {"time", "when", "time_range", "period"},
   restaurant_name = {"name_of_restaurant", "place"}, restaurant_type = {"kind_of_place", "venue_type"},
-  party_size_number = {"people", "guests", "seats", "party_size"}, served_dish = {"dish", "meal"}, cuisine = {"food_style", "kitchen"},
+  party_size_number = {"people", "guests", "seats", "party_size"}, served_dish = {"dish", "meal"},
+  cuisine = {"food_style", "kitchen"},
   date = {"day", "on_date", "when_day"}, time = {"at_time", "clock", "hour"}, person = {"name", "who", "contact"},
   event_name = {"event", "occasion", "appointment"}, place_name = {"place", "location", "where"},
   house_place = {"room", "area", "location_in_house"}, device_type = {"device", "appliance", "gadget"},
@@ -387,15 +389,17 @@ function data.copy_row(random, words)
   local function value(most)
     local parts = {}
     for i = 1, random.integer(1, most) do
-      parts[i] = random.chance(0.8) and random.pick(words) or random.chance(0.5) and invented(random) or tostring(random.integer(0, 999))
+      parts[i] = random.chance(0.8) and random.pick(words) or random.chance(0.5) and invented(random)
+        or tostring(random.integer(0, 999))
     end
     return table.concat(parts, " ")
   end
   for _ = 1, random.integer(1, 2) do
     local properties = {}
     for _ = 1, random.integer(1, 3) do
-      properties[random.chance(0.5) and invented(random) or random.pick(words):lower():gsub("[^%l]", "") .. "_" .. random.pick(syllables)] =
-        {type = "string"}
+      local name = invented(random)
+      if random.chance(0.5) then name = random.pick(words):lower():gsub("[^%l]", "") .. "_" .. random.pick(syllables) end
+      properties[name] = {type = "string"}
     end
     tools[#tools + 1] = {name = invented(random) .. random.pick{"", "_", "."} .. invented(random), description = "",
       parameters = {type = "object", properties = properties, required = {}}}

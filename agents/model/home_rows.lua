@@ -12,50 +12,56 @@ local function list(text)
 end
 
 local areas = list [[
-  kitchen, living room, bedroom, guest room, bathroom, hallway, office, study, garage, basement, attic, dining room, nursery, porch,
-  patio, garden, laundry room, pantry, cellar, stairs, balcony, terrace, den, library, gym, sauna, workshop, studio, closet, mudroom,
-  foyer, entrance, front door, back door, back yard, front yard, driveway, pool, shed, greenhouse, loft, playroom, kids room, master
-  bedroom, master bathroom, upstairs hall, downstairs hall, media room, game room, sunroom, conservatory, utility room, music room,
-  reading corner, dressing room, boiler room, wine cellar, roof deck, corridor, lobby, breakfast nook, family room, music studio, ski room,
-  tool shed, east wing, west wing, north gate, side door, cinema room, craft room, spare room, guest bathroom, stable, barn, dock]]
+  kitchen, living room, bedroom, guest room, bathroom, hallway, office, study, garage, basement, attic, dining room,
+  nursery, porch, patio, garden, laundry room, pantry, cellar, stairs, balcony, terrace, den, library, gym, sauna,
+  workshop, studio, closet, mudroom, foyer, entrance, front door, back door, back yard, front yard, driveway, pool,
+  shed, greenhouse, loft, playroom, kids room, master bedroom, master bathroom, upstairs hall, downstairs hall, media
+  room, game room, sunroom, conservatory, utility room, music room, reading corner, dressing room, boiler room, wine
+  cellar, roof deck, corridor, lobby, breakfast nook, family room, music studio, ski room, tool shed, east wing, west
+  wing, north gate, side door, cinema room, craft room, spare room, guest bathroom, stable, barn, dock]]
 
 local qualities = list [[
-  main, small, large, left, right, front, back, upper, lower, corner, ceiling, wall, floor, warm, cool, smart, old, new, round, tall,
-  reading, night, accent, window, center, east, west, north, south, first, second, third]]
+  main, small, large, left, right, front, back, upper, lower, corner, ceiling, wall, floor, warm, cool, smart, old, new,
+  round, tall, reading, night, accent, window, center, east, west, north, south, first, second, third]]
 
 local makers = list [[
-  hue, lifx, zigbee, zwave, homekit, osram, ikea, sonos, bose, nest, ecobee, roku, samsung, dyson, shelly, tapo, wemo, yale, august,
-  aqara, eve, lg, sony, denon, marantz, roborock, eufy, neato, shark, schlage, kasa, govee, wiz, tuya, philips, hunter, vornado]]
+  hue, lifx, zigbee, zwave, homekit, osram, ikea, sonos, bose, nest, ecobee, roku, samsung, dyson, shelly, tapo, wemo,
+  yale, august, aqara, eve, lg, sony, denon, marantz, roborock, eufy, neato, shark, schlage, kasa, govee, wiz, tuya,
+  philips, hunter, vornado]]
 
 local owners = list [[my, the, our, the, the, the]]
 local colours = list [[
-  red, blue, green, yellow, purple, orange, pink, white, violet, cyan, turquoise, magenta, teal, gold, crimson, lime, indigo, amber,
-  lavender, coral, beige, silver, warm white, cool white, daylight, sky blue, dark red, light green]]
+  red, blue, green, yellow, purple, orange, pink, white, violet, cyan, turquoise, magenta, teal, gold, crimson, lime,
+  indigo, amber, lavender, coral, beige, silver, warm white, cool white, daylight, sky blue, dark red, light green]]
 local todo_items = list [[
-  milk, eggs, bread, butter, olive oil, two onions, call the dentist, water the plants, pay the rent, buy new shoes, oranges and lemons,
-  clean the gutters, book the flights, feed the cat, wash the car, mow the lawn, return the library books, renew the passport, order
-  printer paper, dishwasher tablets, toothpaste, coffee beans, a birthday card, batteries, fix the bicycle, send the parcel, charge the
-  camera, sort the photos, light bulbs, dog food, sharpen the knives, visit grandma, sweep the chimney, print the tickets, paint the fence]]
+  milk, eggs, bread, butter, olive oil, two onions, call the dentist, water the plants, pay the rent, buy new shoes,
+  oranges and lemons, clean the gutters, book the flights, feed the cat, wash the car, mow the lawn, return the library
+  books, renew the passport, order printer paper, dishwasher tablets, toothpaste, coffee beans, a birthday card,
+  batteries, fix the bicycle, send the parcel, charge the camera, sort the photos, light bulbs, dog food, sharpen the
+  knives, visit grandma, sweep the chimney, print the tickets, paint the fence]]
 local todo_names = list [[
-  shopping list, to do list, chores, groceries, packing list, errands, weekend plans, garden tasks, gift ideas, work tasks, holiday list,
-  repairs, party planning, homework, reading list, meal planner, cleaning schedule, bucket list, wish list, errand tracker, pet care list,
-  home projects, daily tasks, morning routine, budget notes]]
+  shopping list, to do list, chores, groceries, packing list, errands, weekend plans, garden tasks, gift ideas, work
+  tasks, holiday list, repairs, party planning, homework, reading list, meal planner, cleaning schedule, bucket list,
+  wish list, errand tracker, pet care list, home projects, daily tasks, morning routine, budget notes]]
 local timer_names = list [[
-  timer, kitchen timer, egg timer, laundry timer, workout timer, tea timer, nap timer, oven timer, homework timer, pasta timer,
-  meditation timer, break timer, bread timer, sprinkler timer]]
+  timer, kitchen timer, egg timer, laundry timer, workout timer, tea timer, nap timer, oven timer, homework timer, pasta
+  timer, meditation timer, break timer, bread timer, sprinkler timer]]
 local durations = list [[
-  5 minutes, 10 minutes, 15 minutes, 20 minutes, 30 minutes, 45 minutes, 1 hour, 2 hours, 90 seconds, 30 seconds, 3 minutes, 25 minutes,
-  12 minutes, 8 minutes, half an hour, an hour, two hours, one minute, ten minutes, five minutes, 40 seconds, 1 minute]]
+  5 minutes, 10 minutes, 15 minutes, 20 minutes, 30 minutes, 45 minutes, 1 hour, 2 hours, 90 seconds, 30 seconds, 3
+  minutes, 25 minutes, 12 minutes, 8 minutes, half an hour, an hour, two hours, one minute, ten minutes, five minutes,
+  40 seconds, 1 minute]]
 local fan_modes = list [[auto, low, medium, high, on, off, top, middle, focus, diffuse]]
 local hvac_modes = list [[heat, cool, auto, off, heat_cool, dry, fan_only]]
 local speakers = list [[
-  speaker, tv, television, soundbar, radio, stereo, receiver, projector, record player, music player, jukebox, streamer, sound system,
-  hi-fi, turntable, boombox]]
-local cleaners = list [[vacuum, robot vacuum, vacuum cleaner, cleaning robot, robot, sweeper, dust bot, mopping robot, floor cleaner, hoover]]
+  speaker, tv, television, soundbar, radio, stereo, receiver, projector, record player, music player, jukebox, streamer,
+  sound system, hi-fi, turntable, boombox]]
+local cleaners = list [[
+  vacuum, robot vacuum, vacuum cleaner, cleaning robot, robot, sweeper, dust bot, mopping robot, floor cleaner, hoover]]
 local gadgets = list [[
-  coffee machine, heater, kettle, fountain, christmas tree, aquarium pump, toaster, humidifier, dehumidifier, air purifier, water pump,
-  router, printer, sprinkler, towel warmer, bug zapper, string lights, outlet, plug, power strip, charger, doorbell, camera, siren,
-  dryer, washing machine, dishwasher, oven, ventilation, boiler, gate light, spa heater, floor heating, bread maker, slow cooker]]
+  coffee machine, heater, kettle, fountain, christmas tree, aquarium pump, toaster, humidifier, dehumidifier, air
+  purifier, water pump, router, printer, sprinkler, towel warmer, bug zapper, string lights, outlet, plug, power strip,
+  charger, doorbell, camera, siren, dryer, washing machine, dishwasher, oven, ventilation, boiler, gate light, spa
+  heater, floor heating, bread maker, slow cooker]]
 
 -- domain -> how its devices are named, its tools and their phrases. In a phrase, D is the device, V the value.
 local function entity(extra, required)
@@ -66,7 +72,8 @@ end
 local text, whole = {type = "string"}, {type = "integer"}
 
 local domains = {
-  light = {names = list "light, lights, lamp, light, light, lamp, led strip, chandelier, spotlight, lantern, night light, bulb, sconce"},
+  light = {names = list [[
+    light, lights, lamp, light, light, lamp, led strip, chandelier, spotlight, lantern, night light, bulb, sconce]]},
   fan = {names = list "fan, fan, ceiling fan, ventilator, exhaust fan, air circulator"},
   switch = {gadgets = gadgets, names = list "switch, outlet, plug"},
   lock = {names = list "lock, door lock, door, gate lock, door lock, deadbolt"},
@@ -189,7 +196,8 @@ tool("light", "turn_on", {"Turn a device on"}, on, {brightness = whole, color = 
     set D to W at V percent
     make D W and set it to V percent
     turn on D in W at V percent
-    change D to W with V percent brightness]], key = "brightness", low = 1, high = 100, second = "color", second_values = colours},
+    change D to W with V percent brightness]], key = "brightness", low = 1, high = 100,
+    second = "color", second_values = colours},
 })
 tool("light", "turn_off", {"Turn a device off", "Turn off"}, off)
 tool("light", "toggle", {"Toggle a device", "Toggle"}, toggle)
@@ -409,41 +417,48 @@ local chat = phrases [[
 -- A device of the domain: {id = "light.kitchen", name = "Kitchen Light", said = "the kitchen light"}.
 function home_rows.device(random, domain)
   local d = domains[domain]
-  local name
+  local name, place, kind
   if d.fixed then
     name = random.pick(d.fixed)
     if random.chance(0.25) then name = random.pick(areas) .. " " .. name end
   elseif d.gadgets and random.chance(0.7) then
     name = random.pick(d.gadgets)
-    if random.chance(0.6) then name = random.pick(areas) .. " " .. name end
-    if random.chance(0.2) then name = name .. " switch" end
+    if random.chance(0.6) then
+      place, kind = random.pick(areas), name
+      name = place .. " " .. name
+    end
+    if random.chance(0.2) then name, place = name .. " switch", nil end
   else
     name = random.pick(d.names)
     if random.chance(0.9) then
-      local area = random.pick(areas)
-      if random.chance(0.3) then area = area .. " " .. random.pick(qualities) end
-      if random.chance(0.1) then area = random.pick(qualities) .. " " .. area end
-      name = area .. " " .. name
+      place, kind = random.pick(areas), name
+      if random.chance(0.3) then kind = random.pick(qualities) .. " " .. kind end
+      name = place .. " " .. kind
+      if random.chance(0.1) then
+        place = random.pick(qualities) .. " " .. place
+        name = place .. " " .. kind
+      end
     else
       name = random.pick(qualities) .. " " .. name
     end
   end
   local object = name
   if random.chance(0.5) and not d.fixed then -- the id often leaves the kind of device out
-    for _, kind in ipairs(d.names) do
-      if #object > #kind + 1 and object:sub(-#kind - 1) == " " .. kind then
-        object = object:sub(1, -#kind - 2)
+    for _, word in ipairs(d.names) do
+      if #object > #word + 1 and object:sub(-#word - 1) == " " .. word then
+        object = object:sub(1, -#word - 2)
         break
       end
     end
   end
+  local short = name
   if random.chance(0.15) then name = random.pick(makers) .. " " .. name end
   if random.chance(0.2) then object = object .. " " .. random.pick(makers) end
   if random.chance(0.1) then object = object .. " " .. random.integer(1, 9) end
   object = object:gsub("[^%w]+", "_")
   local shown = random.chance(0.6) and name:gsub("(%a)(%w*)", function(a, b) return a:upper() .. b end)
     or name:sub(1, 1):upper() .. name:sub(2)
-  return {id = domain .. "." .. object, name = shown, plain = name, domain = domain}
+  return {id = domain .. "." .. object, name = shown, plain = name, short = short, place = place, kind = kind, domain = domain}
 end
 
 local function find_tool(domain, short)
@@ -483,7 +498,13 @@ local function wish(random, device, t)
   phrase = phrase or (#t.phrases > 0 and random.pick(t.phrases)) or nil
   if not phrase then return nil end
   local said = random.chance(0.75) and device.plain or device.name
-  if random.chance(0.8) then said = random.pick(owners) .. " " .. said end
+  local manner = random.number()
+  if manner < 0.1 and device.place then
+    said = "the " .. device.kind .. random.pick{" in the ", " in my ", " of the ", " at the "} .. device.place
+  else
+    if manner < 0.2 then said = device.short end
+    if random.chance(0.8) then said = random.pick(owners) .. " " .. said end
+  end
   phrase = phrase:gsub("%f[%w]D%f[%W]", function() return said end, 1)
   return phrase, {name = t.name, arguments = arguments, order = order}
 end
@@ -496,10 +517,11 @@ local function finish(random, sentence)
   return sentence .. random.pick(endings)
 end
 
--- A row {tools, messages, calls, kind}. options.demo: a home with few devices and many tools, as a ready agent has it.
+-- A row {tools, messages, calls, kind}.
 function home_rows.row(random)
-  local device, devices, ids = nil, {}, {}
-  local count = random.integer(2, 8)
+  local devices, ids = {}, {}
+  local big = random.chance(0.25) -- a whole home as an agent shows it: many devices, and tools for all of them
+  local count = big and random.integer(6, 11) or random.integer(2, 8)
   while #devices < count do
     local domain = random.pick(domain_names)
     if random.chance(0.3) then domain = "light" end
@@ -509,7 +531,7 @@ function home_rows.row(random)
       devices[#devices + 1] = d
     end
   end
-  device = random.pick(devices)
+  local device = random.pick(devices)
   local kind = "call"
   local roll = random.number()
   if roll < 0.14 then kind = "missing_device" elseif roll < 0.19 then kind = "chat" elseif roll < 0.23 then kind = "irrelevant"
@@ -522,13 +544,12 @@ function home_rows.row(random)
       tools[#tools + 1] = declare(random, t)
     end
   end
-  local sentence, calls = nil, {}
+  local calls = {}
   local t = random.pick(domains[device.domain].tools)
   if device.domain == "light" and random.chance(0.5) then t = find_tool("light", "turn_on") end
-  local call
-  sentence, call = wish(random, device, t)
+  local sentence, call = wish(random, device, t)
   if kind == "chat" then
-    sentence, call = random.pick(chat), nil
+    sentence = random.pick(chat)
     add(t)
   elseif kind ~= "irrelevant" then
     add(t)
@@ -549,8 +570,15 @@ function home_rows.row(random)
     end
     calls = {}
   end
-  -- Other tools: of the same domain, or of the other devices, or any. Rarely the whole set of a domain.
-  local extra = random.integer(0, 4)
+  -- Other tools: of the same domain, or of the other devices, or any.
+  local extra = big and 0 or random.integer(0, 4)
+  if big then
+    for _, d in ipairs(devices) do
+      for _, other in ipairs(domains[d.domain].tools) do
+        if #tools < 15 and random.chance(0.6) and not (kind == "irrelevant" and other.name == t.name) then add(other) end
+      end
+    end
+  end
   for _ = 1, extra do
     local domain = random.chance(0.4) and device.domain or random.pick(domain_names)
     local other = random.pick(domains[domain].tools)
@@ -562,7 +590,7 @@ function home_rows.row(random)
     add(random.pick(domains[domain].tools))
   end
   if kind == "irrelevant" then
-    -- "turn off the lamp" must stay without an answer when only "toggle" is left, but "start" and "turn on" are too near: other domains.
+    -- "turn off the lamp" has no answer when only tools of other domains are left ("toggle the lamp" would be too near).
     local kept = {}
     for _, declared in ipairs(tools) do
       if declared.name:match "^[^.]+" ~= device.domain then kept[#kept + 1] = declared end

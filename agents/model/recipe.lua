@@ -6,9 +6,8 @@
 -- 2. vocabulary: byte-level BPE over their texts
 -- 3. training, with a checkpoint in DIR every two minutes; called again after an interruption it goes on from there
 -- 4. export as Q8_0, evaluation on the public rows, loss curve (CSV and SVG) and score table beside the card
--- Where the environment pins OPENBLAS_CORETYPE to an older processor, call it with `env -u OPENBLAS_CORETYPE lua5.4 ...`: on a processor with
--- AVX-512 training is then 1.7 times as fast.
--- --steps N trains N steps instead of --minutes; --smoke is a short run to see that all parts work; --only evaluate, --only export.
+-- --steps N trains N steps instead of --minutes; --smoke is a short run to see that all parts work; --only evaluate and --only
+-- export do just that.
 local here = (arg and arg[0] or "agents/model/recipe.lua"):match "^(.*)/[^/]*$" or "."
 package.path = here .. "/?.lua;" .. package.path
 
@@ -36,18 +35,18 @@ end
 if not options.work then error("recipe: --work DIR is needed (checkpoints go there)", 0) end
 local seed = tonumber(options.seed)
 
--- Deep and thin: ten blocks of width 192. The rotary base is high, so that most dimensions of a head hardly turn within a prompt and
--- tokens can be compared at any distance.
+-- Deep and thin: ten blocks of width 192. The rotary base is high, so that most dimensions of a head hardly turn within a prompt
+-- and tokens can be compared at any distance.
 local shape = {
   width = 192, heads = 6, kv_heads = 3, head_size = 32, ffn = 288, blocks = 10, context = 512, rope_base = 1e6, tied = true,
 }
 local vocabulary_size = 3072
-local longest = 384 -- tokens of a row; longer ones are left out
+local longest = 448 -- tokens of a row; longer ones are left out
 local batch_tokens = 8192
 local rate = 1.0e-3
 -- What a run of the full length draws from: source -> rows of the main part, for a full run.
 local mixture = {
-  {"home", 1.6}, {"home_rows", 40000}, {"nlueval", 3.2}, {"snips", 2.6}, {"clinc_neg", 2.0}, {"copy", 9000},
+  {"home", 4}, {"home_rows", 64000}, {"nlueval", 7}, {"snips", 6}, {"clinc_neg", 5}, {"copy", 14000},
 }
 local early = {rows = 18000, copy = 5000, prompt_weight = 0.1} -- the first part: shorter rows, and the prompt is learned too
 
@@ -335,7 +334,8 @@ end
 local function evaluate(path)
   local model = must(mobilellm.load(path))
   local lines = {
-    "| rows | calls / none | EM_intent | EM_structure | argument F1 | no call: precision | recall |", "|---|---|---|---|---|---|---|",
+    "| rows | calls / none | EM_intent | EM_structure | argument F1 | no call: precision | recall |",
+    "|---|---|---|---|---|---|---|",
   }
   local function percent(x) return x and ("%.1f"):format(100 * x) or "-" end
   local function line(name, s)

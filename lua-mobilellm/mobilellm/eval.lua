@@ -69,7 +69,8 @@ local function accepted(row, index)
   return values, optional
 end
 
--- Right arguments of `said` against call `index` of the row; then how many were said and how many wanted; then whether all is right.
+-- Right arguments of `said` against call `index` of the row; how many were said, how many wanted, and whether all is
+-- right.
 local function compare(row, index, said)
   local values, optional = accepted(row, index)
   local right, given, wanted, exact = 0, 0, 0, true
@@ -90,7 +91,8 @@ local function count_arguments(arguments)
   return n
 end
 
--- Judges the calls that were made for a row: {intent =, structure =, right =, given =, wanted =} (the last three count arguments).
+-- Judges the calls that were made for a row: {intent =, structure =, right =, given =, wanted =} (the last three count
+-- arguments).
 function eval.judge(row, said)
   local result = {intent = #said == #row.calls, structure = #said == #row.calls, right = 0, given = 0, wanted = 0}
   local free = {}
@@ -109,7 +111,8 @@ function eval.judge(row, said)
     end
     if best then
       free[at] = nil
-      result.right, result.given, result.wanted = result.right + best.right, result.given + best.given, result.wanted + best.wanted
+      result.right, result.given = result.right + best.right, result.given + best.given
+      result.wanted = result.wanted + best.wanted
       if not best.exact then result.structure = false end
     else
       result.intent, result.structure = false, false
@@ -124,7 +127,9 @@ end
 
 -- A counter: add(row, calls) for each row, then score().
 function eval.counter()
-  local n = {rows = 0, call_rows = 0, intent = 0, structure = 0, right = 0, given = 0, wanted = 0, refused = 0, silent = 0, both = 0}
+  local n = {
+    rows = 0, call_rows = 0, intent = 0, structure = 0, right = 0, given = 0, wanted = 0, refused = 0, silent = 0, both = 0,
+  }
   local counter = {}
   function counter.add(row, said)
     n.rows = n.rows + 1
@@ -156,8 +161,8 @@ function eval.counter()
   return counter
 end
 
--- The calls that the model makes for tools and messages, greedily, and the text of its answer. nil, message, code when the prompt does
--- not fit.
+-- The calls that the model makes for tools and messages, greedily, and the text of its answer. nil, message, code when the prompt
+-- does not fit.
 function eval.answer(model, tools, messages, max_tokens)
   local signature = require "mobilellm.signature"
   local ids = signature.encode(model, tools, messages)
@@ -166,8 +171,8 @@ function eval.answer(model, tools, messages, max_tokens)
   return signature.read(text, tools), text
 end
 
--- Scores the model on a list of rows. options: on_row(index, row, calls, text, right), max_tokens, answer (another function in the
--- place of eval.answer). A row whose prompt does not fit the context counts as answered with no call, and in `too_long`.
+-- Scores the model on a list of rows. options: on_row(index, row, calls, text, right), max_tokens, answer (another function in
+-- the place of eval.answer). A row whose prompt does not fit the context counts as answered with no call, and in `too_long`.
 function eval.rows(model, rows, options)
   options = options or {}
   local counter, too_long = eval.counter(), 0
@@ -189,7 +194,8 @@ end
 -- A shell word.
 local function quote(path) return "'" .. path:gsub("'", "'\\''") .. "'" end
 
--- The rows of a .jsonl or gzipped .jsonl file (through the program gzip), at most `most`. nil, message, code when it cannot be read.
+-- The rows of a .jsonl or gzipped .jsonl file (through the program gzip), at most `most`. nil, message, code when it cannot
+-- be read.
 function eval.read(path, most)
   local json = require "mobilellm".json
   local file, message = io.open(path, "rb")

@@ -10,9 +10,10 @@
 --   <|call|>light.turn_on( entity_id = " light.kitchen", brightness = 40)<|end|>
 --   <|end|>
 --
--- A small model finds it hard to copy, so a name or a value is cut into the same tokens wherever it stands: names and values follow
--- a space (a string value begins with one, which reading drops again), tool names follow a control token or a new line. A type is
--- written when it is not "string", `?` marks what may be left out, and a description that only repeats the name is not written.
+-- A small model finds it hard to copy, so a name or a value is cut into the same tokens wherever it stands: names and values
+-- follow a space (a string value begins with one, which reading drops again), tool names follow a control token or a new line. A
+-- type is written when it is not "string", `?` marks what may be left out, and a description that only repeats the name is not
+-- written.
 local signature = {}
 
 -- Control tokens, in the order of their ids.
@@ -171,8 +172,8 @@ local function append(ids, vocabulary, text, special)
   for i = 1, #more do ids[#ids + 1] = more[i] end
 end
 
--- The prompt as token ids of `vocabulary` (a model or a trained vocabulary). A control token's spelling in what a person typed stays
--- text.
+-- The prompt as token ids of `vocabulary` (a model or a trained vocabulary). A control token's spelling in what a person typed
+-- stays text.
 function signature.encode(vocabulary, tools, messages)
   local ids = {}
   for _, part in ipairs(parts(tools, messages)) do append(ids, vocabulary, part.text, part.control or false) end
