@@ -37,13 +37,8 @@ local text = {type = "string"}
 
 local function schema(extra)
   local properties = {entity_id = {type = "string", description = "Entity id of the device"}}
-  local required = {"entity_id"}
-  for name, value in pairs(extra or {}) do
-    properties[name] = value
-    if value.needed then required[#required + 1] = name end
-  end
-  table.sort(required, function(a, b) return a == "entity_id" and b ~= a or b ~= "entity_id" and a < b end)
-  return {type = "object", properties = properties, required = required, additionalProperties = false}
+  for name, value in pairs(extra or {}) do properties[name] = value end
+  return {type = "object", properties = properties, required = {"entity_id"}, additionalProperties = false}
 end
 
 -- Each tool changes the state of the device it is called for; `set` writes and remembers the change.
@@ -53,7 +48,9 @@ local function declare()
   end
   return {
     {name = "light.turn_on", description = "Turn a device on",
-      parameters = schema{brightness = {type = "integer", minimum = 0, maximum = 100, description = "Brightness in percent"}, color = text},
+      parameters = schema{
+        brightness = {type = "integer", minimum = 0, maximum = 100, description = "Brightness in percent"}, color = text,
+      },
       call = function(arguments, set)
         set("power", "on")
         if arguments.brightness then set("brightness", arguments.brightness) end
@@ -65,7 +62,8 @@ local function declare()
     {name = "lock.lock", description = "Lock a door", parameters = schema(), call = switch("lock", "locked")},
     {name = "lock.unlock", description = "Unlock a door", parameters = schema(), call = switch("lock", "unlocked")},
     {name = "blinds.open_cover", description = "Open or raise a cover", parameters = schema(), call = switch("cover", "open")},
-    {name = "blinds.close_cover", description = "Close or lower a cover", parameters = schema(), call = switch("cover", "closed")},
+    {name = "blinds.close_cover", description = "Close or lower a cover", parameters = schema(),
+      call = switch("cover", "closed")},
     {name = "climate.set_temperature", description = "Set the target temperature",
       parameters = schema{temperature = {type = "integer", minimum = 5, maximum = 35, description = "Degrees Celsius"}},
       call = function(arguments, set)
@@ -73,7 +71,8 @@ local function declare()
         set("temperature", arguments.temperature)
       end},
     {name = "media_player.media_play", description = "Media play", parameters = schema(), call = switch("playback", "playing")},
-    {name = "media_player.media_pause", description = "Media pause", parameters = schema(), call = switch("playback", "paused")},
+    {name = "media_player.media_pause", description = "Media pause", parameters = schema(),
+      call = switch("playback", "paused")},
     {name = "todo.add_item", description = "Add an item to a list", parameters = schema{item = text},
       call = function(arguments, set, state)
         if not arguments.item then error("an item is needed", 0) end
@@ -96,12 +95,14 @@ Agent.__index = Agent
 function home.new(options)
   options = options or {}
   local mobilellm = require "mobilellm"
-  local model, message, code = options.model or home.model_path, nil, nil
+  local model, message, code = options.model or home.model_path
   if type(model) == "string" then
     model, message, code = mobilellm.load(model)
     if not model then return nil, message, code end
   end
-  local self = setmetatable({model = model, devices = options.devices or home.devices(), tools = mobilellm.tools(declare())}, Agent)
+  local self = setmetatable({
+    model = model, devices = options.devices or home.devices(), tools = mobilellm.tools(declare()),
+  }, Agent)
   local lines = {"Devices:"}
   for _, id in ipairs(sorted(self.devices)) do lines[#lines + 1] = id .. " '" .. self.devices[id].name .. "'" end
   self.system = table.concat(lines, "\n")
@@ -164,7 +165,8 @@ function Agent:say(sentence)
     result.calls[#result.calls + 1] = made
   end
   if #result.calls == 0 then
-    result.problem = answer:find "%S" and "the answer is not a call: " .. answer or "not understood: no device or tool here fits that"
+    result.problem = answer:find "%S" and "the answer is not a call: " .. answer
+      or "not understood: no device or tool here fits that"
   end
   result.seconds = os.clock() - begin
   return result
@@ -234,6 +236,6 @@ function home.main(arguments)
   return 0
 end
 
-if arg and arg[0] and arg[0]:match "home%.lua$" and not (...  == "home") then os.exit(home.main(arg)) end
+if arg and arg[0] and arg[0]:match "home%.lua$" and (...) ~= "home" then os.exit(home.main(arg)) end
 
 return home
