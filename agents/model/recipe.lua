@@ -46,7 +46,7 @@ local batch_tokens = 8192
 local rate = 1.0e-3
 -- What a run of the full length draws from: source -> rows of the main part, for a full run.
 local mixture = {
-  {"home", 4}, {"home_rows", 64000}, {"nlueval", 7}, {"snips", 6}, {"clinc_neg", 5}, {"copy", 14000},
+  {"home", 4}, {"home_rows", 52000}, {"nlueval", 9}, {"snips", 6}, {"clinc_neg", 5}, {"copy", 12000},
 }
 local early = {rows = 18000, copy = 5000, prompt_weight = 0.1} -- the first part: shorter rows, and the prompt is learned too
 

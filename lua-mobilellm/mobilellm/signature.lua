@@ -7,7 +7,7 @@
 --    light.kitchen 'Kitchen Light'
 --   <|user|> set the kitchen light to 40<|assistant|>
 -- and the model goes on with one line for each call, or with nothing at all when no tool fits, and then the end:
---   <|call|>light.turn_on( entity_id = " light.kitchen", brightness = 40)<|end|>
+--   <|calls|>light.turn_on( entity_id = " light.kitchen", brightness = 40)<|end|>
 --   <|end|>
 --
 -- A small model finds it hard to copy, so a name or a value is cut into the same tokens wherever it stands: names and values
@@ -18,7 +18,7 @@ local signature = {}
 
 -- Control tokens, in the order of their ids.
 signature.special = {
-  "<|end|>", "<|begin|>", "<|tools|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<|call|>",
+  "<|end|>", "<|begin|>", "<|tools|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<|calls|>",
 }
 signature.begin, signature.stop = "<|begin|>", "<|end|>"
 -- The pre-tokenizer: digits apart, punctuation apart from words.
@@ -99,7 +99,7 @@ local function parts(tools, messages)
     if text ~= "" then plain(" " .. text:gsub("^%s+", ""):gsub("\n", "\n ")) end
     if message.role == "assistant" then
       if message.tool_calls and #message.tool_calls > 0 then
-        control "<|call|>"
+        control "<|calls|>"
         plain(signature.answer(message.tool_calls, tools))
       end
       control "<|end|>"
@@ -184,7 +184,7 @@ end
 function signature.encode_answer(vocabulary, calls, tools)
   local ids = {}
   if #calls > 0 then
-    append(ids, vocabulary, "<|call|>", true)
+    append(ids, vocabulary, "<|calls|>", true)
     append(ids, vocabulary, signature.answer(calls, tools), false)
   end
   append(ids, vocabulary, "<|end|>", true)
