@@ -24,6 +24,14 @@ signature.begin, signature.stop = "<|begin|>", "<|end|>"
 -- The pre-tokenizer: digits apart, punctuation apart from words.
 signature.pre = "smollm"
 
+-- Whether the vocabulary of a model has all the control tokens.
+function signature.fits(vocabulary)
+  for _, spelling in ipairs(signature.special) do
+    if #vocabulary:tokenize(spelling, {bos = false, special = true}) ~= 1 then return false end
+  end
+  return true
+end
+
 local known = {}
 for _, spelling in ipairs(signature.special) do known[spelling] = true end
 

@@ -1,0 +1,158 @@
+package.path = "agents/model/?.lua;" .. package.path
+local data = require "data"
+local signature = require "mobilellm.signature"
+
+local function light_row()
+  return {
+    tools = {
+      {name = "light.turn_on", description = "Turn a device on", parameters = {type = "object",
+        properties = {entity_id = {type = "string"}, color = {type = "string"}, brightness = {type = "integer"}},
+        required = {"entity_id"}}},
+      {name = "lock.lock", description = "Lock a door",
+        parameters = {type = "object", properties = {entity_id = {type = "string"}}, required = {"entity_id"}}},
+    },
+    messages = {
+      {role = "system", content = "Devices:\nlight.kitchen 'Kitchen Light'\nlock.door 'Front Door'"},
+      {role = "user", content = "Turn the Kitchen Light Red"},
+    },
+    calls = {{name = "light.turn_on", arguments = {entity_id = "light.kitchen", color = "Red"}}}, kind = "call",
+  }
+end
+
+local function find(list, key, value)
+  for _, item in ipairs(list) do
+    if item[key] == value then return item end
+  end
+end
+
+-- Every call names a tool that is offered, with parameters that it has, in an order that names each once.
+local function consistent(row)
+  for _, call in ipairs(row.calls) do
+    local tool = find(row.tools, "name", call.name)
+    assert.is_table(tool, "no tool " .. call.name)
+    local n = 0
+    for name in pairs(call.arguments) do
+      n = n + 1
+      assert.is_table(tool.parameters.properties[name], call.name .. ": no parameter " .. name)
+    end
+    assert.equal(n, #call.order)
+    for _, name in ipairs(call.order) do assert.not_nil(call.arguments[name]) end
+    for _, name in ipairs(tool.parameters.required) do assert.not_nil(call.arguments[name], name) end
+  end
+end
+
+describe("training rows", function()
+  it("come from numbers that are the same on every Lua", function()
+    local random = data.random(7)
+    local numbers = {}
+    for i = 1, 5 do numbers[i] = random.integer(1, 1000) end
+    assert.same({numbers[1], numbers[2], numbers[3], numbers[4], numbers[5]}, {435, 478, 69, 156, 648})
+    local sum = 0
+    for _ = 1, 2000 do sum = sum + random.number() end
+    assert.is_true(sum > 940 and sum < 1060)
+  end)
+
+  it("order arguments by their place in the sentence, unspoken ones first", function()
+    assert.same({"entity_id", "color", "brightness"}, data.order({brightness = 40, color = "red", entity_id = "light.x"},
+      "make it red at 40", {"entity_id"}))
+    assert.same({"b", "a"}, data.order({a = "x", b = "y"}, "y then x"))
+  end)
+
+  it("find a value only as whole words", function()
+    assert.is_nil(data.find_value("forty cats", "cat"))
+    assert.equal(7, (data.find_value("forty cat", "cat")))
+    assert.equal(5, (data.find_value("14, 4", "4")))
+  end)
+
+  it("use what was spoken where the file has it, within the schema", function()
+    local row = data.clean{
+      tools = {{name = "f", parameters = {properties = {day = {type = "string"}, n = {type = "integer"},
+        kind = {type = "string", enum = {"a"}}}}}},
+      messages = {{role = "user", content = "today"}}, surface = {day = "today", n = "two", kind = "the a"},
+      calls = {{name = "f", arguments = {day = "2019-03-01", n = 2, kind = "a"}}},
+    }
+    assert.same({day = "today", n = 2, kind = "a"}, row.calls[1].arguments)
+  end)
+
+  it("stay consistent however they are changed", function()
+    local random, row = data.random(3), light_row()
+    local pool = data.pool{row, light_row()}
+    local shapes, refused = {}, 0
+    for _ = 1, 300 do
+      local changed = data.change(random, row, {pool = pool, tools = {{name = "other", description = "Other",
+        parameters = {type = "object", properties = {}, required = {}}}}})
+      consistent(changed)
+      if #changed.calls == 0 then
+        refused = refused + 1
+        assert.is_nil(find(changed.tools, "name", "light.turn_on"))
+      else
+        assert.is_truthy(changed.messages[1].content:find(changed.calls[1].arguments[changed.calls[1].order[1]], 1, true))
+      end
+      shapes[signature.render(changed.tools, changed.messages)] = true
+    end
+    assert.is_true(refused > 2 and refused < 60)
+    local different = 0
+    for _ in pairs(shapes) do different = different + 1 end
+    assert.is_true(different > 100)
+    assert.same(light_row(), row) -- the row itself is untouched
+  end)
+
+  it("put other values into sentence and call alike", function()
+    local random, rows = data.random(5), {}
+    for i, city in ipairs{"Paris", "Rome", "Oslo", "Lima", "Bern"} do
+      rows[i] = {
+        tools = {{name = "weather", description = "", parameters = {properties = {city = {type = "string"}}, required = {}}}},
+        messages = {{role = "user", content = "weather in " .. city .. " please"}},
+        calls = {{name = "weather", arguments = {city = city}}},
+      }
+    end
+    local pool, exchanged = data.pool(rows), 0
+    for _ = 1, 200 do
+      local changed = data.change(random, rows[1], {pool = pool})
+      local value = changed.calls[1].arguments[changed.calls[1].order[1]]
+      assert.is_truthy(data.find_value(changed.messages[1].content, value))
+      if value:lower() ~= "paris" then exchanged = exchanged + 1 end
+    end
+    assert.is_true(exchanged > 10)
+  end)
+
+  it("are made for smart homes: calls for devices that are there, none for others", function()
+    local random = data.random(11)
+    local kinds = {}
+    for _ = 1, 500 do
+      local row = data.home_row(random)
+      kinds[row.kind] = (kinds[row.kind] or 0) + 1
+      consistent(row)
+      for _, call in ipairs(row.calls) do
+        assert.is_truthy(row.messages[1].content:find("\n" .. call.arguments.entity_id .. " '", 1, true))
+        for _, value in pairs(call.arguments) do
+          if type(value) == "number" then assert.is_truthy(data.find_value(row.messages[2].content, ("%d"):format(value))) end
+        end
+      end
+      if row.kind == "missing_device" or row.kind == "chat" or row.kind == "irrelevant" then assert.equal(0, #row.calls) end
+      assert.is_nil(row.messages[2].content:find "%f[%w][DVW]%f[%W]")
+    end
+    for _, kind in ipairs{"call", "parallel", "missing_device", "chat", "irrelevant"} do assert.is_true((kinds[kind] or 0) > 5) end
+  end)
+
+  it("are made to practise copying: everything said stands in the sentence", function()
+    local random = data.random(13)
+    for _ = 1, 200 do
+      local row = data.copy_row(random, {"alpha", "beta", "gamma", "Delta-4"})
+      consistent(row)
+      local sentence = row.messages[1].content
+      assert.is_truthy(sentence:find(row.calls[1].name, 1, true))
+      for name, value in pairs(row.calls[1].arguments) do assert.is_truthy(sentence:find(name .. " " .. value, 1, true)) end
+    end
+  end)
+
+  it("can be told apart by sentence and calls", function()
+    local a, b = light_row(), light_row()
+    assert.equal(data.key(a), data.key(b))
+    b.calls[1].arguments.color = "Blue"
+    assert.not_equal(data.key(a), data.key(b))
+    b = light_row()
+    b.messages[2].content = "turn  the kitchen light red"
+    assert.equal(data.key(a), data.key(b))
+  end)
+end)

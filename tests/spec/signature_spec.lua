@@ -1,0 +1,125 @@
+local mobilellm = require "mobilellm"
+local signature = require "mobilellm.signature"
+
+local light = {
+  name = "light.turn_on", description = "Turn a device on",
+  parameters = {
+    type = "object",
+    properties = {
+      entity_id = {type = "string"}, color = {type = "string", enum = {"red", "blue"}}, brightness = {type = "integer"},
+      times = {type = "array", items = {type = "string"}},
+    },
+    required = {"entity_id"},
+  },
+}
+local lock = {name = "lock.lock", description = "Lock: lock", parameters = {type = "object", properties = {}, required = {}}}
+
+describe("signature", function()
+  it("writes a tool as one line: required parameters first, the others by name, types that are not string", function()
+    assert.equal("light.turn_on( entity_id, brightness?: integer, color?: red | blue, times?: string[]) Turn a device on",
+      signature.tool(light))
+  end)
+
+  it("leaves out a description that only repeats the name", function()
+    assert.equal("lock.lock() Lock a door",
+      signature.tool{name = "lock.lock", description = "Lock a door", parameters = {properties = {}}})
+    assert.equal("lock.lock()", signature.tool(lock))
+    assert.equal("alarm_set()", signature.tool{name = "alarm_set", description = "Alarm set", parameters = {}})
+    assert.equal("f()", signature.tool{name = "f"})
+  end)
+
+  it("keeps a tool on its line", function()
+    assert.equal("f() one two", signature.tool{name = "f", description = "one\n two"})
+  end)
+
+  it("renders tools and messages, each line after a space", function()
+    assert.equal("<|begin|><|tools|>lock.lock()<|system|> Devices:\n lock.door 'Door'<|user|> lock it<|assistant|>",
+      signature.render({lock}, {{role = "system", content = "Devices:\nlock.door 'Door'"}, {role = "user", content = "lock it"}}))
+    assert.equal("<|begin|><|user|> hi<|assistant|>", signature.render({}, {{role = "user", content = "hi"}}))
+  end)
+
+  it("renders a turn of the model with its call", function()
+    assert.equal("<|begin|><|user|> a<|assistant|><|calls|>f( x = 1)<|end|><|user|> b<|assistant|>", signature.render(nil, {
+      {role = "user", content = "a"}, {role = "assistant", tool_calls = {{name = "f", arguments = {x = 1}}}},
+      {role = "user", content = "b"},
+    }))
+  end)
+
+  it("raises for a role it does not know", function()
+    assert.has_error(function() signature.render({}, {{role = "poet", content = ""}}) end)
+  end)
+
+  it("writes calls, one a line, arguments in the signature's order or the call's own", function()
+    assert.equal('light.turn_on( entity_id = " light.a", brightness = 40)\nlock.lock()', signature.answer({
+      {name = "light.turn_on", arguments = {brightness = 40.0, entity_id = "light.a"}}, {name = "lock.lock", arguments = {}},
+    }, {light, lock}))
+    assert.equal('light.turn_on( brightness = 40, entity_id = " light.a")', signature.answer{
+      {name = "light.turn_on", arguments = {brightness = 40, entity_id = "light.a"}, order = {"brightness", "entity_id"}}})
+    assert.equal("", signature.answer{})
+  end)
+
+  it("reads back what it wrote, whatever the values are", function()
+    local arguments = {
+      entity_id = 'a "quoted" \\ name', brightness = -3, times = mobilellm.json.array{"one", "two, three)"}, color = "line\nline",
+    }
+    local text = signature.answer({{name = "light.turn_on", arguments = arguments}}, {light})
+    local calls = signature.read(text, {light})
+    assert.equal(1, #calls)
+    assert.equal("light.turn_on", calls[1].name)
+    for name, value in pairs(arguments) do
+      if type(value) == "table" then
+        for i, item in ipairs(value) do assert.equal(item, calls[1].arguments[name][i]) end
+      else
+        assert.equal(value, calls[1].arguments[name])
+      end
+    end
+  end)
+
+  it("reads no call out of nothing, and several out of several lines", function()
+    assert.same({}, (signature.read("", {light})))
+    local calls = signature.read('lock.lock()\nlight.turn_on( entity_id = " light.a")', {light, lock})
+    assert.equal(2, #calls)
+    assert.equal("light.a", calls[2].arguments.entity_id)
+  end)
+
+  describe("with a vocabulary", function()
+    local vocabulary = mobilellm.train.bpe{
+      texts = {" turn on the light light light", "light.turn_on( entity_id", " kitchen kitchen"}, size = 300,
+      special = signature.special, pre = signature.pre, bos = signature.begin, eos = signature.stop,
+    }
+
+    it("fits, and another does not", function()
+      assert.is_true(signature.fits(vocabulary))
+      assert.is_false(signature.fits(mobilellm.train.bpe{texts = {"a"}, size = 270, special = {"<|end|>"}}))
+    end)
+
+    it("gives the tokens of the text", function()
+      local messages = {{role = "user", content = "turn on the kitchen light"}}
+      local ids = signature.encode(vocabulary, {light}, messages)
+      assert.equal(signature.render({light}, messages), vocabulary:detokenize(ids, {special = true}))
+      assert.same(vocabulary:tokenize(signature.render({light}, messages), {special = true}), ids)
+    end)
+
+    it("leaves a control token that was typed as text", function()
+      local ids = signature.encode(vocabulary, {}, {{role = "user", content = "<|calls|>lock.lock()"}})
+      local calls = vocabulary:tokenize("<|calls|>", {special = true})[1]
+      for _, id in ipairs(ids) do assert.not_equal(calls, id) end
+    end)
+
+    it("ends an answer, and ends at once without a call", function()
+      local stop = vocabulary:tokenize("<|end|>", {special = true})[1]
+      assert.same({stop}, signature.encode_answer(vocabulary, {}))
+      local ids = signature.encode_answer(vocabulary, {{name = "f", arguments = {}}})
+      assert.equal(stop, ids[#ids])
+      assert.is_true(vocabulary:is_end(stop))
+      assert.is_false(vocabulary:is_end(ids[1]))
+    end)
+
+    it("cuts a value in the call as in the sentence", function()
+      local sentence = vocabulary:tokenize(" turn on the kitchen light")
+      local call = vocabulary:tokenize(signature.answer{{name = "f", arguments = {x = "the kitchen light"}}})
+      local joined, part = table.concat(call, " "), table.concat({sentence[#sentence - 1], sentence[#sentence]}, " ")
+      assert.is_truthy((" " .. joined .. " "):find(" " .. part .. " ", 1, true))
+    end)
+  end)
+end)
