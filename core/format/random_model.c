@@ -7,7 +7,6 @@
 
 #include "../base/alloc.h"
 #include "../base/error.h"
-#include "../base/file_map.h"
 #include "../base/random.h"
 #include "../tokenizer/vocab_source.h"
 
@@ -133,37 +132,12 @@ static mllm_vocab *make_vocabulary(mllm_error *err) {
     return vocab;
 }
 
-/* From whatever holds one. */
 static mllm_vocab *load_vocabulary(const char *path, mllm_error *err) {
-    mllm_error own = {0};
-    mllm_vocab *vocab = NULL;
-    mllm_file_map map = {0};
-    if (mllm_file_is_folder(path)) {
-        vocab = mllm_vocab_from_folder(path, &own);
-    } else if (mllm_file_map_open(&map, path, &own) == MLLM_OK) {
-        const char *data = map.data ? (const char *)map.data : "";
-        size_t size = map.size, start = 0;
-        while (start < size && (data[start] == ' ' || data[start] == '\n')) start++;
-        if (size >= 4 && memcmp(data, "GGUF", 4) == 0) {
-            mllm_gguf *g = mllm_gguf_open(path, &own);
-            if (g) vocab = mllm_vocab_from_gguf(g, path, &own);
-            mllm_gguf_close(g);
-        } else
-            vocab = start < size && data[start] == '{' ? mllm_vocab_from_json(data, size, path, &own)
-                                                       : mllm_vocab_from_spm(data, size, path, &own);
-        mllm_file_map_close(&map);
-    }
-    if (!vocab) {
-        if (own.code)
-            mllm_fail(err, own.code, "%s", own.message);
-        else
-            mllm_fail(err, MLLM_E_FORMAT, "%s: no tokenizer is in it", path);
-    } else if (mllm_vocab_size(vocab) > VOCABULARY) {
-        mllm_fail(err, MLLM_E_ARGUMENT, "%s: %d tokens; the shapes have %d", path, mllm_vocab_size(vocab), VOCABULARY);
-        mllm_vocab_free(vocab);
-        vocab = NULL;
-    }
-    return vocab;
+    mllm_vocab *vocab = mllm_vocab_open(path, err);
+    if (!vocab || mllm_vocab_size(vocab) <= VOCABULARY) return vocab;
+    mllm_fail(err, MLLM_E_ARGUMENT, "%s: %d tokens; the shapes have %d", path, mllm_vocab_size(vocab), VOCABULARY);
+    mllm_vocab_free(vocab);
+    return NULL;
 }
 
 /* ------------------------------------------------------------------ weights */

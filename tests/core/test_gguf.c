@@ -153,6 +153,7 @@ static void data(blob *b, size_t bytes) {
     memset(b->bytes + b->n, 0, bytes), b->n += bytes;
 }
 static void save(const char *path, const void *bytes, size_t n) {
+    unlink(path); /* some file systems flush a file that is cut and written again */
     FILE *f = fopen(path, "wb");
     if (!f || fwrite(bytes, 1, n, f) != n) abort();
     fclose(f);

@@ -41,6 +41,7 @@ static inline void tiny_cleanup(void) {
 }
 
 static inline void tiny_save(const char *path, const void *bytes, size_t n) {
+    unlink(path); /* some file systems flush a file that is cut and written again */
     FILE *f = fopen(path, "wb");
     if (!f || fwrite(bytes, 1, n, f) != n) abort();
     fclose(f);
