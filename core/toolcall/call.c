@@ -50,6 +50,14 @@ static void section_over(mllm_toolcall_parser *p) {
     p->hold_space = p->after_call = true;
 }
 
+/* The name stood for text. */
+static void text_follows(mllm_toolcall_parser *p) {
+    section_over(p);
+    p->in_call = false;
+    p->hold_space = p->after_call = false;
+    p->line = true;
+}
+
 mllm_step mllm_tc_gap(mllm_toolcall_parser *p) {
     static const mllm_toolcall_field marks[] = {F_CALL_BEGIN, F_CALL_END, F_SECTION_END, F_SECTION_BEGIN};
     const mllm_toolcall_format *f = p->f;
@@ -66,6 +74,7 @@ mllm_step mllm_tc_gap(mllm_toolcall_parser *p) {
         if (found == 0) {
             if (!p->trial) p->start = p->call_start = p->pos;
             p->pos += length;
+            p->body_seen |= p->section_open;
             mllm_tc_body(p);
             return STEP_ON;
         }
@@ -105,7 +114,7 @@ mllm_step mllm_tc_gap(mllm_toolcall_parser *p) {
             p->pos++;
             continue;
         }
-        bool direct = !has(p, F_CALL_BEGIN) || p->in_call;
+        bool direct = !has(p, F_CALL_BEGIN) || p->in_call || p->list_open;
         if (direct && (f->body == BODY_JSON ? c == '{' : letter(c))) {
             if (p->trial || p->section_open || p->list_open || p->in_call) {
                 if (!p->trial) p->start = p->call_start = p->pos;
@@ -161,7 +170,12 @@ static bool take_name(mllm_toolcall_parser *p) {
         break;
     }
     for (int i = 0; i < suffixes->count && !p->have_id; i++) {
-        char c = suffixes->items[i].text[0];
+        const mllm_spelling *x = &suffixes->items[i];
+        if (p->f->body == BODY_PYTHON) { /* f.call(...) */
+            if (n > x->length && memcmp(s + n - x->length, x->text, x->length) == 0) n -= x->length;
+            continue;
+        }
+        char c = x->text[0];
         size_t at = n;
         while (at && s[at - 1] >= '0' && s[at - 1] <= '9') at--;
         if (at < 2 || at == n || s[at - 1] != c) continue;
@@ -218,6 +232,10 @@ mllm_step mllm_tc_name(mllm_toolcall_parser *p) {
             return STEP_ON;
         }
         if (found == 0) p->pos += length;
+        if (mllm_toolcall_format_is(p->f, F_TEXT_NAME, p->name.data, p->name.length)) {
+            text_follows(p);
+            return STEP_ON;
+        }
         if (p->f->body == BODY_TAGGED) {
             p->phase = PHASE_TAGS;
             mllm_tc_tags_begin(p);
@@ -275,6 +293,7 @@ void mllm_tc_call_done(mllm_toolcall_parser *p) {
     p->in_call = false;
     p->announced = false;
     p->phase = PHASE_GAP;
+    if (p->f->body == BODY_CHANNELS) section_over(p);
 }
 
 int mllm_tc_feed_arguments(mllm_toolcall_parser *p) {
@@ -333,13 +352,17 @@ mllm_step mllm_tc_arguments(mllm_toolcall_parser *p) {
 
 /* The rest of a broken call: up to a marker, or to the bracket that closes the call. */
 mllm_step mllm_tc_skip(mllm_toolcall_parser *p) {
-    static const mllm_toolcall_field ends[] = {F_CALL_END, F_SECTION_END, F_CALL_BEGIN};
+    static const mllm_toolcall_field marks[] = {F_CALL_END, F_SECTION_END, F_CALL_BEGIN},
+                                     channels[] = {F_CHANNELS_END, F_CHANNELS_BEGIN};
+    const bool in_channel = p->f->body == BODY_CHANNELS;
+    const mllm_toolcall_field *ends = in_channel ? channels : marks;
+    const int fields = in_channel ? 2 : 3;
     bool brackets = p->skip_depth > 0;
     for (;;) {
         if (!mllm_tc_left(p)) return STEP_WAIT;
         char c = *mllm_tc_at(p, p->pos);
         size_t length;
-        int found = mllm_tc_match(p, ends, 3, &length);
+        int found = mllm_tc_match(p, ends, fields, &length);
         if (found == -2) return STEP_WAIT;
         bool over = found >= 0 || (p->f->line && c == '\n');
         if (!over && brackets) {
@@ -369,6 +392,7 @@ mllm_step mllm_tc_skip(mllm_toolcall_parser *p) {
         p->start = p->pos;
         p->announced = p->in_call = false;
         p->phase = PHASE_GAP;
+        if (in_channel) section_over(p);
         if (p->f->body == BODY_JSON && found < 0) mllm_tc_object_resume(p);
         return STEP_ON;
     }

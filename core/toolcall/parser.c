@@ -103,6 +103,8 @@ static void clear_queue(mllm_toolcall_parser *p) {
     p->texts.length = p->raws.length = p->others.length = 0;
 }
 
+static void begin_candidate(mllm_toolcall_parser *p, int count);
+
 void mllm_toolcall_reset(mllm_toolcall_parser *p) {
     mllm_buffer *buffers[] = {&p->input, &p->name, &p->id, &p->word, &p->texts, &p->raws, &p->others};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) {
@@ -127,8 +129,15 @@ void mllm_toolcall_reset(mllm_toolcall_parser *p) {
     p->f = p->formats[0];
     p->text_format = 0;
     p->skip_escape = false;
-    p->header_text = true;
-    if (!p->options.reasoning_open && p->formats[0]->start) mllm_tc_header_begin(p);
+    p->channel_text = false;
+    if (!p->options.reasoning_open && p->formats[0]->start) {
+        if (p->f->body == BODY_CHANNELS)
+            mllm_tc_header_begin(p);
+        else { /* the name of a call, or text */
+            p->readings[0] = (mllm_reading){MARK_BARE, 0, 0};
+            begin_candidate(p, 1);
+        }
+    }
 }
 
 static bool copy_name(mllm_error *err, char **out, const char *s, size_t n) {
@@ -261,7 +270,8 @@ static void begin_candidate(mllm_toolcall_parser *p, int count) {
 
 /* What was held is text after all. */
 static void release_candidate(mllm_toolcall_parser *p) {
-    uint64_t to = p->pos - p->origin > HELD_RESCAN ? p->pos : p->origin + 1;
+    uint64_t to = p->pos - p->origin > HELD_RESCAN ? p->pos : p->origin + 1, end = p->base + p->input.length;
+    if (to > end) to = end;
     mllm_tc_text(p, MLLM_TOOLCALL_TEXT, p->start, to);
     p->line = p->hold_space = p->after_call = false;
     for (uint64_t i = to; i > p->start; i--) {
@@ -317,12 +327,11 @@ void mllm_tc_broken(mllm_toolcall_parser *p, mllm_toolcall_fault fault, const ch
     p->skip_quote = 0;
     p->skip_escape = false;
     p->skip_depth = 0;
-    if (p->f->body == BODY_JSON) p->skip_depth = mllm_tc_object_open(p);
-    if (p->phase == PHASE_ARGUMENTS || p->phase == PHASE_OBJECT) {
-        if (!p->text_arguments && p->have_arguments) {
-            p->skip_depth += p->value.depth;
-            if (mllm_value_in_string(&p->value)) p->skip_quote = p->value.quote;
-        }
+    if (p->phase == PHASE_OBJECT)
+        p->skip_depth = mllm_tc_object_open(p) + mllm_tc_object_inside(p, &p->skip_quote);
+    else if (p->phase == PHASE_ARGUMENTS && p->have_arguments) {
+        p->skip_depth = p->value.depth;
+        if (mllm_value_in_string(&p->value)) p->skip_quote = p->value.quote;
     }
     p->phase = PHASE_SKIP;
 }
@@ -359,6 +368,9 @@ static bool act_on_mark(mllm_toolcall_parser *p, int count) {
         p->pos -= r.skip;
         p->start = p->pos;
         mllm_tc_header_begin(p);
+    } else if (r.kind == MARK_CHANNEL_END && p->channel_text) {
+        mllm_tc_text(p, MLLM_TOOLCALL_TEXT, p->pos - r.skip, p->pos);
+        p->channel_text = false;
     }
     return true;
 }
@@ -412,9 +424,11 @@ static mllm_step text(mllm_toolcall_parser *p) {
 /* ----------------------------------------------------------------------- thoughts */
 
 static mllm_step reasoning(mllm_toolcall_parser *p) {
-    static const mllm_toolcall_field ends[] = {F_REASONING_END, F_SECTION_BEGIN, F_CALL_BEGIN};
+    static const mllm_toolcall_field plain[] = {F_REASONING_END, F_SECTION_BEGIN, F_CALL_BEGIN},
+                                     channels[] = {F_CHANNELS_END, F_CHANNELS_BEGIN};
     p->f = p->formats[p->text_format];
-    int fields = p->f->reasoning_calls ? 3 : 1;
+    const mllm_toolcall_field *ends = p->f->body == BODY_CHANNELS ? channels : plain;
+    int fields = p->f->body == BODY_CHANNELS ? 2 : p->f->reasoning_calls ? 3 : 1;
     while (mllm_tc_left(p)) {
         char c = *mllm_tc_at(p, p->pos);
         if (mllm_tc_space(c)) {
@@ -556,10 +570,8 @@ static bool wind_up(mllm_toolcall_parser *p) {
         }
         break;
     case PHASE_HEADER:
-        p->phase = PHASE_TEXT;
-        p->pos = p->start;
-        p->header_text = false;
-        return p->start < p->base + p->input.length;
+        if (p->start == p->base + p->input.length) return false;
+        break;
     default: break;
     }
     const mllm_reading *r = &p->readings[p->reading];

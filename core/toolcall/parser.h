@@ -29,7 +29,8 @@ typedef enum {
 typedef enum { STEP_ON, STEP_WAIT } mllm_step;
 
 /* A marker that may stand in text. */
-typedef enum { MARK_SECTION, MARK_CALL, MARK_REASONING, MARK_STRAY, MARK_DROP, MARK_CHANNEL, MARK_BARE } mllm_mark_kind;
+typedef enum { MARK_SECTION, MARK_CALL, MARK_REASONING, MARK_STRAY, MARK_DROP, MARK_CHANNEL, MARK_CHANNEL_END,
+               MARK_BARE } mllm_mark_kind;
 
 typedef struct {
     const mllm_spelling *spelling;
@@ -125,6 +126,7 @@ struct mllm_toolcall_parser {
     uint64_t told;       /* bytes of a tagged value that events have told of */
     uint64_t arguments_from, arguments_to;
     bool text_arguments; /* the object stands inside a JSON string */
+    mllm_value_status text_status; /* of that object */
     mllm_value value;    /* the arguments */
     mllm_value side;     /* other values: names, ids, strings that hold arguments, tagged values */
     uint64_t leaf;
@@ -135,10 +137,12 @@ struct mllm_toolcall_parser {
     const mllm_declared_tool *tool;
     unsigned types;      /* of the present tagged value */
     int value_kind;      /* 0 by the schema, 1 text, 2 JSON */
+    bool value_trimmed;  /* its first line end is gone */
     int skip_depth;
     char skip_quote;
     bool skip_escape;
-    bool header_text, header_drop;
+    bool header_sure;
+    bool channel_text; /* thoughts of a channel that are told as text, markers and all */
 
     mllm_queued *queue;
     size_t queue_count, queue_capacity, queue_read;
@@ -200,6 +204,8 @@ mllm_step mllm_tc_object(mllm_toolcall_parser *p);
 void mllm_tc_object_resume(mllm_toolcall_parser *p);
 /* How many brackets are open from the call's object on, and after the skip: back to the objects around it. */
 int mllm_tc_object_open(const mllm_toolcall_parser *p);
+/* Brackets open inside the value that is being read there, and the quote of the string in it. */
+int mllm_tc_object_inside(const mllm_toolcall_parser *p, char *quote);
 bool mllm_tc_object_close(mllm_toolcall_parser *p);
 void mllm_tc_tags_begin(mllm_toolcall_parser *p);
 mllm_step mllm_tc_tags(mllm_toolcall_parser *p);

@@ -54,6 +54,11 @@ static void put(mllm_value *v, const char *s, size_t n) {
     mllm_buffer_put(&v->json, s, n);
 }
 
+static void after_value(mllm_value *v);
+static void begin_key(mllm_value *v);
+static void end_key(mllm_value *v);
+static void pop(mllm_value *v);
+
 /* ------------------------------------------------------------------- strings */
 
 /* Bytes that are known to be UTF-8: into the key, or escaped into the JSON. */
@@ -179,6 +184,21 @@ void mllm_value_string_begin(mllm_value *v) {
     v->high = 0;
     v->is_key = false;
     put(v, "\"", 1);
+}
+
+void mllm_value_member(mllm_value *v, const char *key, size_t length) {
+    begin_key(v);
+    put_bytes(v, key, length);
+    end_key(v);
+    v->leaf = v->json.length;
+}
+
+void mllm_value_member_end(mllm_value *v) {
+    after_value(v);
+}
+
+void mllm_value_end_inside(mllm_value *v) {
+    pop(v);
 }
 
 void mllm_value_string_put(mllm_value *v, const char *bytes, size_t length) {
@@ -777,6 +797,7 @@ static bool in_delimiter(mllm_value *v, const char *at) {
 
 void mllm_value_start(mllm_value *v) {
     v->json.length = v->keys.length = 0;
+    v->taken = 0;
     v->json.failed = v->keys.failed = false;
     v->depth = v->safe_depth = 0;
     v->leaf = v->safe = 0;
@@ -797,7 +818,9 @@ void mllm_value_start_inside(mllm_value *v, char container) {
 }
 
 size_t mllm_value_feed(mllm_value *v, const char *bytes, size_t length, mllm_value_status *status) {
-    size_t i = 0;
+    size_t i = 0, room = v->limit ? v->limit - v->taken : length;
+    bool over = length > room;
+    if (over) length = room;
     while (i < length && v->state != COMPLETE) {
         bool ok = true, taken = true;
         const char *at = bytes + i;
@@ -825,12 +848,13 @@ size_t mllm_value_feed(mllm_value *v, const char *bytes, size_t length, mllm_val
             return i;
         }
         if (taken) i++;
-        if (v->limit && v->json.length + v->keys.length > v->limit) {
-            broken(v, "more than %zu bytes of arguments", v->limit);
-            v->over_limit = true;
-            *status = MLLM_VALUE_BROKEN;
-            return i;
-        }
+    }
+    v->taken += i;
+    if (over && v->state != COMPLETE) {
+        broken(v, "more than %zu bytes in a value", v->limit);
+        v->over_limit = true;
+        *status = MLLM_VALUE_BROKEN;
+        return i;
     }
     *status = v->json.failed || v->keys.failed ? MLLM_VALUE_FAILED
               : v->state == COMPLETE           ? MLLM_VALUE_DONE

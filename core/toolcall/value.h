@@ -55,7 +55,7 @@ typedef struct mllm_value {
     bool repair;
     const char *delimiter; /* of the escaped dialect; not owned */
     size_t delimiter_length;
-    size_t limit; /* most bytes of `json` and `keys`; 0: none */
+    size_t limit; /* most bytes to take; 0: no limit */
     /* raw[raw_length]: bytes of the input that belong to the leaf; text[text_length]: what they mean, when it is a string. On
      * MLLM_LEAF_END json.data[leaf ...] is the leaf's JSON. May be NULL. Must not feed the machine. */
     void (*leaf_seen)(void *owner, unsigned phase, const char *raw, size_t raw_length, const char *text, size_t text_length);
@@ -73,6 +73,7 @@ typedef struct mllm_value {
     bool over_limit;   /* the reason was a bound */
 
     /* What follows is the machine's own. */
+    size_t taken; /* bytes, for the limit */
     int state;
     bool may_close, after_comma, is_key, triple;
     char quote;
@@ -101,6 +102,12 @@ void mllm_value_salvage(const mllm_value *v, mllm_buffer *out);
 /* Whether the next byte stands inside a string that `quote` closes. */
 bool mllm_value_in_string(const mllm_value *v);
 void mllm_value_free(mllm_value *v);
+
+/* For an object whose members are written from outside (mllm_value_start_inside(v, '{')): the key of the next member; its value is written to
+ * `json` by the caller, from `leaf` on; then its end; the end of the object. */
+void mllm_value_member(mllm_value *v, const char *key, size_t length);
+void mllm_value_member_end(mllm_value *v);
+void mllm_value_end_inside(mllm_value *v);
 
 /* Writes a JSON string in pieces: begin, any pieces of bytes (not UTF-8: replaced by U+FFFD), end. For values without syntax of
  * their own. The leaf is not reported. */

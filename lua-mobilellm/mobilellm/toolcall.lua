@@ -23,7 +23,8 @@ local plain = {
 }
 -- fields that only the prompt, the grammar or a reader needs
 local other = {
-  name = true, aliases = true, models = true, separator = true, assign = true, hidden = true, note = true, result = true,
+  name = true, aliases = true, models = true, separator = true, assign = true, padding = true, hidden = true, note = true,
+  id_length = true, arguments_text = true, result = true,
 }
 
 -- The record as the core takes it.
