@@ -233,7 +233,10 @@ mllm_step mllm_tc_name(mllm_toolcall_parser *p) {
         }
         if (found == 0) p->pos += length;
         if (mllm_toolcall_format_is(p->f, F_TEXT_NAME, p->name.data, p->name.length)) {
-            text_follows(p);
+            if (p->kind == MARK_BARE && p->format_count > 1)
+                mllm_tc_broken(p, MLLM_TOOLCALL_BROKEN, "no call");
+            else
+                text_follows(p);
             return STEP_ON;
         }
         if (p->f->body == BODY_TAGGED) {

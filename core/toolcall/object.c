@@ -8,11 +8,11 @@ enum {
     IN_KEY,
     AT_COLON,
     AT_VALUE,
-    IN_SIDE,      /* a value that is not the arguments */
+    IN_SIDE, /* a value that is not the arguments */
     IN_ARGUMENTS,
-    IN_TEXT,      /* arguments that are written as a JSON string */
+    IN_TEXT, /* arguments that are written as a JSON string */
     AT_NEXT,
-    AT_ITEM       /* of an array of calls */
+    AT_ITEM /* of an array of calls */
 };
 
 enum { ROLE_NAME, ROLE_ID, ROLE_ARGUMENTS, ROLE_NEST, ROLE_TEXT, ROLE_EXTRA, ROLE_OTHER };
@@ -33,7 +33,8 @@ static void broken(mllm_toolcall_parser *p, const char *message) {
 /* ------------------------------------------------------------------ side values */
 
 /* Decoded pieces of names, ids, text, and of arguments inside a string. */
-static void side_leaf(void *owner, unsigned phase, const char *raw, size_t raw_length, const char *text, size_t text_length) {
+static void side_leaf(void *owner, unsigned phase, const char *raw, size_t raw_length, const char *text,
+                      size_t text_length) {
     mllm_toolcall_parser *p = owner;
     bool string = (phase & MLLM_LEAF_STRING) != 0;
     mllm_value_status status;
@@ -171,9 +172,9 @@ int mllm_tc_object_open(const mllm_toolcall_parser *p) {
 }
 
 int mllm_tc_object_inside(const mllm_toolcall_parser *p, char *quote) {
-    const mllm_value *v = p->object_state == IN_ARGUMENTS                                ? &p->value
+    const mllm_value *v = p->object_state == IN_ARGUMENTS                            ? &p->value
                           : p->object_state == IN_SIDE || p->object_state == IN_TEXT ? &p->side
-                                                                                         : NULL;
+                                                                                     : NULL;
     *quote = p->object_state == IN_KEY || (v && mllm_value_in_string(v)) ? '"' : 0;
     return v ? v->depth : 0;
 }

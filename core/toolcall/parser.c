@@ -45,6 +45,9 @@ static mllm_code collect_marks(mllm_toolcall_parser *p, mllm_error *err) {
         if (format->body == BODY_JSON || format->list) p->hot['['] = true;
         if (format->line) p->hot['\n'] = p->any_line = true;
     }
+    for (int f = 0; f < p->format_count; f++) {
+        if (p->formats[f]->start && p->formats[f]->body == BODY_NAMED) p->any_line = true;
+    }
     return MLLM_OK;
 }
 
@@ -229,8 +232,9 @@ static int find_readings(mllm_toolcall_parser *p) {
     bool word = (first >= 'a' && first <= 'z') || (first >= 'A' && first <= 'Z') || first == '_';
     for (int i = 0; i < p->format_count && (first == '{' || first == '[' || word); i++) {
         const mllm_toolcall_format *f = p->formats[i];
-        if (!f->bare || (f->line && !p->line)) continue;
-        bool here = f->body == BODY_JSON ? first == '{' || first == '[' : f->list ? first == '[' : word;
+        bool start = f->start && f->body == BODY_NAMED && p->pos == 0 && p->tool_count && word;
+        if (!start && (!f->bare || (f->line && !p->line))) continue;
+        bool here = start ? true : f->body == BODY_JSON ? first == '{' || first == '[' : f->list ? first == '[' : word;
         if (here && count < 2 * MLLM_TOOLCALL_MAX_FORMATS) p->readings[count++] = (mllm_reading){MARK_BARE, i, 0};
     }
     return count;
