@@ -30,7 +30,8 @@ void mllm_attention_forward(const mllm_attention *a, const mllm_real *qkv, mllm_
                 size_t n = end - q0 < MLLM_ATTENTION_TILE ? end - q0 : MLLM_ATTENTION_TILE, k0, nk;
                 key_range(start, q0, n, a->window, &k0, &nk);
                 real *s = a->scratch;
-                mllm_train_product(false, true, n, nk, size, scale, q + q0 * ld, ld, k + k0 * ld, ld, 0, s, nk);
+                mllm_train_product(a->products, false, true, n, nk, size, scale, q + q0 * ld, ld, k + k0 * ld, ld, 0, s,
+                                   nk);
                 for (size_t i = 0; i < n; i++) {
                     size_t from, to;
                     real *row = s + i * nk;
@@ -39,7 +40,7 @@ void mllm_attention_forward(const mllm_attention *a, const mllm_real *qkv, mllm_
                     memset(row, 0, from * sizeof *row);
                     memset(row + to, 0, (nk - to) * sizeof *row);
                 }
-                mllm_train_product(false, false, n, size, nk, 1, s, nk, v + k0 * ld, ld, 0,
+                mllm_train_product(a->products, false, false, n, size, nk, 1, s, nk, v + k0 * ld, ld, 0,
                                    out + q0 * out_ld + h * size, out_ld);
             }
         }
@@ -64,8 +65,8 @@ void mllm_attention_backward(const mllm_attention *a, const mllm_real *qkv, cons
                 const real *q = qkv + q0 * ld + h * size, *k = qkv + k0 * ld + k_at, *v = qkv + k0 * ld + v_at;
                 const real *o = out + q0 * out_ld + h * size, *d = dout + q0 * out_ld + h * size;
                 real *p = a->scratch, *dp = a->scratch + MLLM_ATTENTION_TILE * a->longest;
-                mllm_train_product(false, true, n, nk, size, scale, q, ld, k, ld, 0, p, nk);
-                mllm_train_product(false, true, n, nk, size, 1, d, out_ld, v, ld, 0, dp, nk);
+                mllm_train_product(a->products, false, true, n, nk, size, scale, q, ld, k, ld, 0, p, nk);
+                mllm_train_product(a->products, false, true, n, nk, size, 1, d, out_ld, v, ld, 0, dp, nk);
                 for (size_t i = 0; i < n; i++) {
                     size_t from, to;
                     real *row = p + i * nk, *drow = dp + i * nk;
@@ -78,9 +79,12 @@ void mllm_attention_backward(const mllm_attention *a, const mllm_real *qkv, cons
                     memset(drow, 0, from * sizeof *row);
                     memset(drow + to, 0, (nk - to) * sizeof *row);
                 }
-                mllm_train_product(true, false, nk, size, n, 1, p, nk, d, out_ld, 1, dqkv + k0 * ld + v_at, ld);
-                mllm_train_product(false, false, n, size, nk, 1, dp, nk, k, ld, 0, dqkv + q0 * ld + h * size, ld);
-                mllm_train_product(true, false, nk, size, n, 1, dp, nk, q, ld, 1, dqkv + k0 * ld + k_at, ld);
+                mllm_train_product(a->products, true, false, nk, size, n, 1, p, nk, d, out_ld, 1, dqkv + k0 * ld + v_at,
+                                   ld);
+                mllm_train_product(a->products, false, false, n, size, nk, 1, dp, nk, k, ld, 0,
+                                   dqkv + q0 * ld + h * size, ld);
+                mllm_train_product(a->products, true, false, nk, size, n, 1, dp, nk, q, ld, 1, dqkv + k0 * ld + k_at,
+                                   ld);
             }
         }
     }

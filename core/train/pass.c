@@ -5,7 +5,6 @@
 
 #include "../base/alloc.h"
 #include "../base/error.h"
-#include "../tensor/matmul.h"
 
 /* What the forward pass of one step leaves for its backward pass. T = tokens of the pack. */
 typedef struct {
@@ -25,6 +24,7 @@ struct mllm_pass {
     const mllm_blueprint *b;
     const mllm_layout *l;
     const mllm_kernels *kernels;
+    mllm_products products;
     size_t tokens, longest, chunk; /* chunk: rows of logits held at once */
     size_t qkv_width, q_width;
     saved_step *steps;
@@ -44,31 +44,16 @@ struct mllm_pass {
     uint32_t *rows_of_chunk; /* [chunk] */
 };
 
-void mllm_train_product(bool ta, bool tb, size_t m, size_t n, size_t k, mllm_real alpha, const mllm_real *a, size_t lda,
-                        const mllm_real *b, size_t ldb, mllm_real beta, mllm_real *c, size_t ldc) {
-#ifdef MLLM_TRAIN_DOUBLE
-    for (size_t i = 0; i < m; i++)
-        for (size_t j = 0; j < n; j++) {
-            real sum = 0;
-            for (size_t p = 0; p < k; p++)
-                sum += (ta ? a[p * lda + i] : a[i * lda + p]) * (tb ? b[j * ldb + p] : b[p * ldb + j]);
-            c[i * ldc + j] = alpha * sum + (beta == 0 ? 0 : beta * c[i * ldc + j]);
-        }
-#else
-    mllm_matmul_f32(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-#endif
-}
-
 /* Y[t, n] = X[t, k] @ W[n, k]^T */
-static void forward_product(real *y, const real *x, const real *w, size_t t, size_t n, size_t k) {
-    mllm_train_product(false, true, t, n, k, 1, x, k, w, k, 0, y, n);
+static void forward_product(const mllm_pass *p, real *y, const real *x, const real *w, size_t t, size_t n, size_t k) {
+    mllm_train_product(&p->products, false, true, t, n, k, 1, x, k, w, k, 0, y, n);
 }
 
 /* dX[t, k] = dY[t, n] @ W[n, k] (added with `add`);  dW[n, k] += dY^T @ X */
-static void backward_product(real *dx, bool add, real *dw, const real *dy, const real *x, const real *w, size_t t,
-                             size_t n, size_t k) {
-    mllm_train_product(true, false, n, k, t, 1, dy, n, x, k, 1, dw, k);
-    mllm_train_product(false, false, t, k, n, 1, dy, n, w, k, add, dx, k);
+static void backward_product(const mllm_pass *p, real *dx, bool add, real *dw, const real *dy, const real *x,
+                             const real *w, size_t t, size_t n, size_t k) {
+    mllm_train_product(&p->products, true, false, n, k, t, 1, dy, n, x, k, 1, dw, k);
+    mllm_train_product(&p->products, false, false, t, k, n, 1, dy, n, w, k, add, dx, k);
 }
 
 static const real *weight_of(const mllm_pass *p, const real *params, mllm_role role, uint32_t index) {
@@ -145,7 +130,7 @@ static void fill_angles(mllm_pass *p) {
     }
 }
 
-mllm_pass *mllm_pass_new(const mllm_blueprint *b, const mllm_layout *l, size_t tokens, size_t longest,
+mllm_pass *mllm_pass_new(const mllm_blueprint *b, const mllm_layout *l, size_t tokens, size_t longest, bool bf16,
                          mllm_error *err) {
     mllm_pass *p = mllm_calloc(1, sizeof *p);
     if (!p) {
@@ -155,6 +140,7 @@ mllm_pass *mllm_pass_new(const mllm_blueprint *b, const mllm_layout *l, size_t t
     p->b = b;
     p->l = l;
     p->kernels = MLLM_REAL(mllm_train_kernels)();
+    p->products.bf16 = bf16;
     p->tokens = tokens;
     p->longest = longest;
     p->q_width = (size_t)b->heads * b->head_size;
@@ -174,6 +160,10 @@ mllm_pass *mllm_pass_new(const mllm_blueprint *b, const mllm_layout *l, size_t t
         mllm_fail_memory(err, b->step_count * sizeof *p->steps, "a training pass");
         goto failed;
     }
+    if (bf16 && !(p->products.panels = mllm_alloc_aligned(mllm_product_words() * 4))) {
+        mllm_fail_memory(err, mllm_product_words() * 4, "panels of products");
+        goto failed;
+    }
     deal(p);
     p->memory = p->floats <= SIZE_MAX / 2 / sizeof(real) ? mllm_alloc_aligned(p->floats * sizeof(real)) : NULL;
     if (!p->memory) {
@@ -191,6 +181,7 @@ failed:
 void mllm_pass_free(mllm_pass *p) {
     if (!p) return;
     mllm_free_aligned(p->memory);
+    mllm_free_aligned(p->products.panels);
     mllm_free(p->steps);
     mllm_free(p->rows_of_chunk);
     mllm_free(p);
@@ -203,8 +194,8 @@ size_t mllm_pass_bytes(const mllm_pass *p) {
 /* -------------------------------------------------------------- forward */
 
 static mllm_attention attention_of(const mllm_pass *p, const mllm_pack *pack, const mllm_step *step) {
-    return (mllm_attention){p->kernels,      pack,         p->b->heads, p->b->kv_heads,
-                            p->b->head_size, step->window, p->scores,   p->longest};
+    return (mllm_attention){p->kernels,      &p->products, pack,      p->b->heads, p->b->kv_heads,
+                            p->b->head_size, step->window, p->scores, p->longest};
 }
 
 static void add_bias(const mllm_pass *p, real *y, const real *bias, size_t rows, size_t n) {
@@ -238,7 +229,7 @@ static void forward_step(mllm_pass *p, const real *params, const mllm_pack *pack
     k->rms(p->h, width, s->inverse, 1, s->x, width, weight_of(p, params, MLLM_W_ATTENTION_NORM, step->block), t, width,
            (real)b->norm_epsilon);
     real *qkv = b->qk_norm ? s->raw : s->qkv;
-    forward_product(qkv, p->h, weight_of(p, params, MLLM_W_Q, step->block), t, p->qkv_width, width);
+    forward_product(p, qkv, p->h, weight_of(p, params, MLLM_W_Q, step->block), t, p->qkv_width, width);
     if (b->qkv_bias) add_bias(p, qkv, weight_of(p, params, MLLM_W_Q_BIAS, step->block), t, p->qkv_width);
     if (b->qk_norm) head_norms(p, params, step->block, s, t);
     if (step->rope)
@@ -247,17 +238,17 @@ static void forward_step(mllm_pass *p, const real *params, const mllm_pack *pack
     mllm_attention a = attention_of(p, pack, step);
     mllm_attention_forward(&a, s->qkv, s->mixed, s->lse);
     memcpy(s->x2, s->x, t * width * sizeof(real));
-    mllm_train_product(false, true, t, width, p->q_width, 1, s->mixed, p->q_width,
+    mllm_train_product(&p->products, false, true, t, width, p->q_width, 1, s->mixed, p->q_width,
                        weight_of(p, params, MLLM_W_O, step->block), p->q_width, 1, s->x2, width);
     if (b->output_bias) add_bias(p, s->x2, weight_of(p, params, MLLM_W_O_BIAS, step->block), t, width);
 
     k->rms(p->h, width, s->inverse2, 1, s->x2, width, weight_of(p, params, MLLM_W_FFN_NORM, step->block), t, width,
            (real)b->norm_epsilon);
-    forward_product(s->gu, p->h, weight_of(p, params, MLLM_W_GATE, step->ffn), t, 2 * ffn, width);
+    forward_product(p, s->gu, p->h, weight_of(p, params, MLLM_W_GATE, step->ffn), t, 2 * ffn, width);
     k->swiglu(p->act, s->gu, t, ffn);
     memcpy(x_next, s->x2, t * width * sizeof(real));
-    mllm_train_product(false, true, t, width, ffn, 1, p->act, ffn, weight_of(p, params, MLLM_W_DOWN, step->ffn), ffn, 1,
-                       x_next, width);
+    mllm_train_product(&p->products, false, true, t, width, ffn, 1, p->act, ffn,
+                       weight_of(p, params, MLLM_W_DOWN, step->ffn), ffn, 1, x_next, width);
 }
 
 static void forward(mllm_pass *p, const real *params, const mllm_pack *pack) {
@@ -282,7 +273,7 @@ static void head_forward(mllm_pass *p, const real *params, size_t count) {
         memcpy(p->picked + i * width, p->x_out + p->rows_of_chunk[i] * width, width * sizeof(real));
     p->kernels->rms(p->normed, width, p->picked_inverse, 1, p->picked, width,
                     weight_of(p, params, MLLM_W_OUTPUT_NORM, 0), count, width, (real)b->norm_epsilon);
-    forward_product(p->logits, p->normed, weight_of(p, params, head_role(b), 0), count, b->vocabulary, width);
+    forward_product(p, p->logits, p->normed, weight_of(p, params, head_role(b), 0), count, b->vocabulary, width);
 }
 
 /* ------------------------------------------------------------- backward */
@@ -304,7 +295,7 @@ static void head_chunk(mllm_pass *p, const real *params, real *gradients, const 
     result->scored += count;
     if (!gradients) return;
     mllm_role role = head_role(b);
-    backward_product(p->dpicked, false, gradient_of(p, gradients, role, 0), p->logits, p->normed,
+    backward_product(p, p->dpicked, false, gradient_of(p, gradients, role, 0), p->logits, p->normed,
                      weight_of(p, params, role, 0), count, vocabulary, width);
     p->kernels->rms_back(p->dpicked, width, false, gradient_of(p, gradients, MLLM_W_OUTPUT_NORM, 0), p->dpicked, width,
                          p->picked_inverse, 1, p->picked, width, weight_of(p, params, MLLM_W_OUTPUT_NORM, 0), count,
@@ -349,21 +340,21 @@ static void backward_step(mllm_pass *p, const real *params, real *gradients, con
 
     /* x_next = x2 + down(swiglu(gu)), gu = gate_up(norm(x2)) */
     const real *w = weight_of(p, params, MLLM_W_DOWN, step->ffn);
-    mllm_train_product(false, false, t, ffn, width, 1, p->dx, width, w, ffn, 0, p->dact, ffn);
+    mllm_train_product(&p->products, false, false, t, ffn, width, 1, p->dx, width, w, ffn, 0, p->dact, ffn);
     real *dgu = p->wide;
     k->swiglu_back(p->act, dgu, p->dact, s->gu, t, ffn);
-    mllm_train_product(true, false, width, ffn, t, 1, p->dx, width, p->act, ffn, 1,
+    mllm_train_product(&p->products, true, false, width, ffn, t, 1, p->dx, width, p->act, ffn, 1,
                        gradient_of(p, gradients, MLLM_W_DOWN, step->ffn), ffn);
     w = weight_of(p, params, MLLM_W_FFN_NORM, step->block);
     k->rms(p->h, width, s->inverse2, 1, s->x2, width, w, t, width, eps);
-    backward_product(p->dh, false, gradient_of(p, gradients, MLLM_W_GATE, step->ffn), dgu, p->h,
+    backward_product(p, p->dh, false, gradient_of(p, gradients, MLLM_W_GATE, step->ffn), dgu, p->h,
                      weight_of(p, params, MLLM_W_GATE, step->ffn), t, 2 * ffn, width);
     k->rms_back(p->dx, width, true, gradient_of(p, gradients, MLLM_W_FFN_NORM, step->block), p->dh, width, s->inverse2,
                 1, s->x2, width, w, t, width);
 
     /* x2 = x + o(attention(qkv(norm(x)))) */
     if (b->output_bias) add_columns(p, gradient_of(p, gradients, MLLM_W_O_BIAS, step->block), p->dx, t, width);
-    backward_product(p->dmixed, false, gradient_of(p, gradients, MLLM_W_O, step->block), p->dx, s->mixed,
+    backward_product(p, p->dmixed, false, gradient_of(p, gradients, MLLM_W_O, step->block), p->dx, s->mixed,
                      weight_of(p, params, MLLM_W_O, step->block), t, width, p->q_width);
     real *dqkv = p->wide;
     mllm_attention a = attention_of(p, pack, step);
@@ -375,7 +366,7 @@ static void backward_step(mllm_pass *p, const real *params, real *gradients, con
     if (b->qkv_bias) add_columns(p, gradient_of(p, gradients, MLLM_W_Q_BIAS, step->block), dqkv, t, p->qkv_width);
     w = weight_of(p, params, MLLM_W_ATTENTION_NORM, step->block);
     k->rms(p->h, width, s->inverse, 1, s->x, width, w, t, width, eps);
-    backward_product(p->dh, false, gradient_of(p, gradients, MLLM_W_Q, step->block), dqkv, p->h,
+    backward_product(p, p->dh, false, gradient_of(p, gradients, MLLM_W_Q, step->block), dqkv, p->h,
                      weight_of(p, params, MLLM_W_Q, step->block), t, p->qkv_width, width);
     k->rms_back(p->dx, width, true, gradient_of(p, gradients, MLLM_W_ATTENTION_NORM, step->block), p->dh, width,
                 s->inverse, 1, s->x, width, w, t, width);

@@ -8,6 +8,7 @@
 
 #include "kernels.h"
 #include "layout.h"
+#include "product.h"
 
 /* Input of a pass. Position t of the pack reads ids[t] and predicts targets[t]; that prediction counts weight[t] times (0:
  * no logits are computed for it). starts[rows + 1]: row r is [starts[r], starts[r + 1]). Row t's place in its row is position[t]. */
@@ -35,8 +36,10 @@ typedef struct mllm_pass mllm_pass;
 #define mllm_pass_logits MLLM_REAL(mllm_pass_logits)
 #define mllm_pass_bytes MLLM_REAL(mllm_pass_bytes)
 
-/* A pass for packs of up to `tokens` tokens and rows of up to `longest`. `b` and `l` must outlive it. */
-mllm_pass *mllm_pass_new(const mllm_blueprint *b, const mllm_layout *l, size_t tokens, size_t longest, mllm_error *err);
+/* A pass for packs of up to `tokens` tokens and rows of up to `longest`, with products in bfloat16 or float. `b` and `l`
+ * must outlive it. */
+mllm_pass *mllm_pass_new(const mllm_blueprint *b, const mllm_layout *l, size_t tokens, size_t longest, bool bf16,
+                         mllm_error *err);
 void mllm_pass_free(mllm_pass *p);
 size_t mllm_pass_bytes(const mllm_pass *p);
 
@@ -48,11 +51,6 @@ void mllm_pass_logits(mllm_pass *p, const mllm_real *params, const mllm_pack *pa
 
 /* --- between pass.c and attention.c --- */
 
-/* Matrix product as in tensor/matmul.h, in the pass's number type. All products of training go through here. */
-#define mllm_train_product MLLM_REAL(mllm_train_product)
-void mllm_train_product(bool ta, bool tb, size_t m, size_t n, size_t k, mllm_real alpha, const mllm_real *a, size_t lda,
-                        const mllm_real *b, size_t ldb, mllm_real beta, mllm_real *c, size_t ldc);
-
 enum { MLLM_ATTENTION_TILE = 64 };
 
 /* Causal attention within each row of the pack, head by head, in tiles of queries (the probabilities are recomputed in the
@@ -60,6 +58,7 @@ enum { MLLM_ATTENTION_TILE = 64 };
  * out[tokens, heads * head_size]; lse[heads, tokens] = log of each softmax's denominator. scratch: 2 * TILE * longest. */
 typedef struct {
     const mllm_kernels *kernels;
+    const mllm_products *products;
     const mllm_pack *pack;
     size_t heads, kv_heads, head_size, window;
     mllm_real *scratch;

@@ -60,8 +60,11 @@ static mllm_code get_blueprint(mllm_record *r, mllm_blueprint *b, const char *pa
 }
 
 static void put_options(mllm_record *r, const mllm_train_options *o) {
-    const uint64_t numbers[] = {o->seed,  (uint64_t)o->threads, o->shards,       o->schedule,   o->warmup,
-                                o->steps, o->cooldown,          o->batch_tokens, o->pack_tokens};
+    const uint64_t numbers[] = {o->seed,       (uint64_t)o->threads,
+                                o->shards,     (uint64_t)o->schedule | (uint64_t)o->precision << 8,
+                                o->warmup,     o->steps,
+                                o->cooldown,   o->batch_tokens,
+                                o->pack_tokens};
     const double floats[] = {o->learning_rate, o->floor, o->decay, o->clip, o->beta1, o->beta2, o->epsilon};
     mllm_record_put(r, numbers, sizeof numbers);
     mllm_record_put(r, floats, sizeof floats);
@@ -72,11 +75,26 @@ static mllm_code get_options(mllm_record *r, mllm_train_options *o, const char *
     double f[7] = {0};
     mllm_record_get(r, n, sizeof n);
     mllm_record_get(r, f, sizeof f);
-    if (n[1] > 1024 || n[2] > 1024 || n[3] > MLLM_SCHEDULE_WSD || n[8] > UINT32_MAX)
+    if (n[1] > 1024 || n[2] > 1024 || (n[3] & 0xFF) > MLLM_SCHEDULE_WSD || n[3] >> 8 > MLLM_PRECISION_BF16 ||
+        n[8] > UINT32_MAX)
         return mllm_fail(err, MLLM_E_FORMAT, "%s: its options make no sense", path);
-    *o = (mllm_train_options){
-        n[0], (int)n[1], (uint32_t)n[2], (mllm_schedule)n[3], f[0], f[1], n[4], n[5], n[6], f[2], f[3], f[4],
-        f[5], f[6],      n[7],           (uint32_t)n[8]};
+    *o = (mllm_train_options){n[0],
+                              (int)n[1],
+                              (uint32_t)n[2],
+                              (mllm_schedule)(n[3] & 0xFF),
+                              f[0],
+                              f[1],
+                              n[4],
+                              n[5],
+                              n[6],
+                              f[2],
+                              f[3],
+                              f[4],
+                              f[5],
+                              f[6],
+                              n[7],
+                              (uint32_t)n[8],
+                              (mllm_precision)(n[3] >> 8)};
     mllm_error why = {0};
     if (mllm_train_options_check(o, &why) != MLLM_OK) return mllm_fail(err, MLLM_E_FORMAT, "%s: %s", path, why.message);
     return MLLM_OK;

@@ -61,7 +61,15 @@ mllm_code mllm_train_options_check(const mllm_train_options *o, mllm_error *err)
         if (!(ranges[i].value >= ranges[i].low && ranges[i].value <= ranges[i].high))
             return mllm_fail(err, MLLM_E_ARGUMENT, "%s = %g: a number from %g to %g is expected", ranges[i].name,
                              ranges[i].value, ranges[i].low, ranges[i].high);
+    if (o->precision == MLLM_PRECISION_BF16 && !mllm_product_has_bf16())
+        return mllm_fail(err, MLLM_E_ARGUMENT, "precision = bf16: this processor cannot multiply bfloat16");
     return MLLM_OK;
+}
+
+/* What a checkpoint keeps: a run that goes on elsewhere says so instead of changing its numbers. */
+static mllm_precision settled(mllm_precision p) {
+    if (p != MLLM_PRECISION_AUTO) return p;
+    return mllm_product_has_bf16() ? MLLM_PRECISION_BF16 : MLLM_PRECISION_F32;
 }
 
 double mllm_schedule_rate(const mllm_train_options *o, uint64_t step) {
@@ -143,6 +151,7 @@ mllm_trainer *mllm_trainer_alloc(const mllm_blueprint *b, const mllm_train_optio
     }
     t->o = *o;
     if (t->o.threads == 0) t->o.threads = mllm_cpu_cores();
+    t->o.precision = settled(o->precision);
     if (mllm_blueprint_copy(&t->b, b, err) != MLLM_OK || mllm_layout_init(&t->l, &t->b, err) != MLLM_OK) goto failed;
     size_t floats = t->l.floats;
     if (t->o.shards == 0) t->o.shards = floats <= (16u << 20) ? 8 : floats <= (64u << 20) ? 4 : 2;
@@ -192,6 +201,8 @@ mllm_code mllm_trainer_set_options(mllm_trainer *t, const mllm_train_options *o,
     n.seed = t->o.seed;
     n.shards = t->o.shards;
     if (n.threads == 0) n.threads = mllm_cpu_cores();
+    n.precision = settled(n.precision);
+    if (n.precision != t->o.precision) free_passes(t);
     if (n.threads != t->o.threads) {
         mllm_team *team = mllm_team_new(n.threads, err);
         if (!team) return MLLM_E_MEMORY;
@@ -253,7 +264,7 @@ static mllm_code prepare_passes(mllm_trainer *t, size_t longest, mllm_error *err
     t->pass_tokens = tokens;
     t->pass_longest = longest > tokens / 2 ? longest : tokens / 2; /* room for a row that is a little longer */
     for (int i = 0; i < size; i++) {
-        t->passes[i] = mllm_pass_new(&t->b, &t->l, tokens, t->pass_longest, err);
+        t->passes[i] = mllm_pass_new(&t->b, &t->l, tokens, t->pass_longest, t->o.precision == MLLM_PRECISION_BF16, err);
         bool complete = t->passes[i] != NULL;
         if (complete && !make_pack(&t->packs[i], tokens)) {
             complete = false;

@@ -11,6 +11,9 @@
 #include "layout.h"
 
 typedef enum { MLLM_SCHEDULE_COSINE, MLLM_SCHEDULE_WSD } mllm_schedule;
+/* Of matrix products: bfloat16 inputs with float sums, or floats. AUTO is bfloat16 where the processor has it (AVX512_BF16). Weights,
+ * moments, gradients and everything else are floats. */
+typedef enum { MLLM_PRECISION_AUTO, MLLM_PRECISION_F32, MLLM_PRECISION_BF16 } mllm_precision;
 
 typedef struct {
     uint64_t seed;
@@ -26,6 +29,7 @@ typedef struct {
     double beta1, beta2, epsilon;
     uint64_t batch_tokens; /* of a batch drawn from data: rows are added until it has as many tokens */
     uint32_t pack_tokens; /* a longer row makes its pack longer */
+    mllm_precision precision;
 } mllm_train_options;
 /* seed 1, cosine, rate 1e-3, floor 0.1, warmup 100, steps 1000, cooldown 200, decay 0.1, clip 1, betas 0.9 0.95, epsilon 1e-8,
  * batch 8192, pack 512. */

@@ -7,7 +7,8 @@
  *     start = "random"|"copying",        -- new weights: "copying" begins with heads that can copy (core/train/prime.h)
  *     vocabulary = vocab, name = text,   -- for export; shape.vocabulary may be left out when a vocabulary is given
  *     seed=1, threads=0, shards=0, learning_rate=1e-3, schedule="cosine"|"wsd", floor=0.1, warmup=100, steps=1000, cooldown=200,
- *     decay=0.1, clip=1, beta1=0.9, beta2=0.95, epsilon=1e-8, batch_tokens=8192, pack_tokens=512}
+ *     decay=0.1, clip=1, beta1=0.9, beta2=0.95, epsilon=1e-8, batch_tokens=8192, pack_tokens=512,
+ *     precision="auto"|"f32"|"bf16"}     -- of matrix products; auto: bf16 where the processor has AVX512_BF16, f32 elsewhere
  *   trainer:step(rows) -> loss, stats      rows: list of {ids=, prompt= | weights=, weight=, prompt_weight=}
  *   trainer:next(data) -> loss, stats      one batch of about batch_tokens, shuffled anew each epoch
  *       stats: step loss tokens scored grad_norm learning_rate seconds epoch total_tokens skipped
@@ -57,7 +58,7 @@ static mllm_trainer *check_trainer(lua_State *L, int index) {
 
 #define OPTION_NAMES                                                                                                   \
     "vocabulary", "name", "threads", "learning_rate", "schedule", "floor", "warmup", "steps", "cooldown", "decay",     \
-        "clip", "beta1", "beta2", "epsilon", "batch_tokens", "pack_tokens"
+        "clip", "beta1", "beta2", "epsilon", "batch_tokens", "pack_tokens", "precision"
 static const char *const new_names[] = {"shape", "base", "start", "seed", "shards", OPTION_NAMES, NULL};
 static const char *const change_names[] = {OPTION_NAMES, NULL};
 static const char *const shape_names[] = {"vocabulary",  "width",     "heads",        "kv_heads",   "head_size",
@@ -82,6 +83,14 @@ static void read_options(lua_State *L, int index, mllm_train_options *o) {
     o->epsilon = mllm_lua_option_number(L, index, "epsilon", o->epsilon, 0, 1);
     o->batch_tokens = (uint64_t)mllm_lua_option_integer(L, index, "batch_tokens", (int64_t)o->batch_tokens, 1, large);
     o->pack_tokens = (uint32_t)mllm_lua_option_integer(L, index, "pack_tokens", o->pack_tokens, 1, 1 << 24);
+    const char *precision = mllm_lua_option_string(L, index, "precision", NULL);
+    if (precision) {
+        static const char *const names[] = {"auto", "f32", "bf16"};
+        int p = 0;
+        while (p < 3 && strcmp(precision, names[p]) != 0) p++;
+        if (p == 3) luaL_error(L, "option 'precision': 'auto', 'f32' or 'bf16' expected, got '%s'", precision);
+        o->precision = (mllm_precision)p;
+    }
     const char *schedule = mllm_lua_option_string(L, index, "schedule", NULL);
     if (!schedule) return;
     if (strcmp(schedule, "cosine") == 0)
@@ -369,6 +378,8 @@ static int trainer_info(lua_State *L) {
     set_integer(L, "pack_tokens", o->pack_tokens);
     lua_pushstring(L, o->schedule == MLLM_SCHEDULE_WSD ? "wsd" : "cosine");
     lua_setfield(L, -2, "schedule");
+    lua_pushstring(L, o->precision == MLLM_PRECISION_BF16 ? "bf16" : "f32");
+    lua_setfield(L, -2, "precision");
     return 1;
 }
 

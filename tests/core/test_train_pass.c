@@ -4,6 +4,7 @@
 #include "../../core/train/kernels.c"
 #include "../../core/train/attention.c"
 #include "../../core/train/pass.c"
+#include "../../core/train/product.c"
 
 #include "test.h"
 
@@ -17,7 +18,8 @@ typedef struct {
     uint32_t *position, *starts;
     uint32_t rows, tokens;
 } float_pack;
-mllm_pass *mllm_pass_new(const mllm_blueprint *b, const mllm_layout *l, size_t tokens, size_t longest, mllm_error *err);
+mllm_pass *mllm_pass_new(const mllm_blueprint *b, const mllm_layout *l, size_t tokens, size_t longest, bool bf16,
+                         mllm_error *err);
 void mllm_pass_free(mllm_pass *p);
 void mllm_pass_run(mllm_pass *p, const float *params, float *gradients, const float_pack *pack, float scale,
                    mllm_pass_result *result);
@@ -104,7 +106,7 @@ static double loss_of(mllm_pass *p, bench *t) {
 /* Central differences at up to `per_tensor` places of every tensor; then float against double. */
 static void check_gradients(const char *what, bench *t, size_t per_tensor) {
     mllm_error err = {0};
-    mllm_pass *p = mllm_pass_new_f64(&t->b, &t->l, t->pack.tokens, t->pack.tokens, &err);
+    mllm_pass *p = mllm_pass_new_f64(&t->b, &t->l, t->pack.tokens, t->pack.tokens, false, &err);
     CHECK(p, "%s", err.message);
     if (!p) return;
     mllm_pass_result r = {0};
@@ -142,7 +144,7 @@ static void check_gradients(const char *what, bench *t, size_t per_tensor) {
     float *gradients = calloc(t->l.floats, sizeof(float)), weight[MAX_TOKENS];
     for (uint32_t i = 0; i < t->pack.tokens; i++) weight[i] = (float)t->weight[i];
     float_pack pack = {t->ids, t->targets, weight, t->position, t->starts, t->pack.rows, t->pack.tokens};
-    p = mllm_pass_new(&t->b, &t->l, pack.tokens, pack.tokens, &err);
+    p = mllm_pass_new(&t->b, &t->l, pack.tokens, pack.tokens, false, &err);
     mllm_pass_result r32 = {0};
     mllm_pass_run(p, t->params32, gradients, &pack, 1, &r32);
     CHECK(fabs(r32.loss - r.loss) < 1e-5 * r.loss, "%s: loss %.9g in float, %.9g in double", what, r32.loss, r.loss);
@@ -266,7 +268,7 @@ static void test_packing(void) {
     bench t;
     bench_open(&t, small_shape(), 2, false, lengths, 2);
     mllm_error err;
-    mllm_pass *p = mllm_pass_new_f64(&t.b, &t.l, t.pack.tokens, t.pack.tokens, &err);
+    mllm_pass *p = mllm_pass_new_f64(&t.b, &t.l, t.pack.tokens, t.pack.tokens, false, &err);
     double before[14][37], after[37];
     for (size_t i = 0; i < 14; i++) mllm_pass_logits_f64(p, t.params, &t.pack, i, before[i]);
     t.ids[4] = (t.ids[4] + 1) % 37;
@@ -291,7 +293,7 @@ static void test_mask(void) {
     bench t;
     bench_open(&t, small_shape(), 1, false, two_rows, 2);
     mllm_error err;
-    mllm_pass *p = mllm_pass_new_f64(&t.b, &t.l, t.pack.tokens, t.pack.tokens, &err);
+    mllm_pass *p = mllm_pass_new_f64(&t.b, &t.l, t.pack.tokens, t.pack.tokens, false, &err);
     double loss = loss_of(p, &t);
     for (uint32_t i = 0; i < t.pack.tokens; i++)
         if (t.weight[i] == 0) t.targets[i] = (t.targets[i] + 1) % 37;

@@ -1,0 +1,185 @@
+#include "product.h"
+
+#include "../base/cpu.h"
+
+/* Blocks: op(B)'s block of NC columns stays in the second cache while blocks of MC rows of op(A) pass by; two panels of B (32 KB) stay
+ * in the first. */
+enum { LANES = 16, MR = 8, MC = 512, NC = 1024, KC = 512, PAIRS = KC / 2 };
+
+size_t mllm_product_words(void) {
+    return (size_t)(MC + NC) * PAIRS;
+}
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+/* Arrays of vectors only live in registers when their loops are unrolled. */
+#ifdef __clang__
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+#define BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
+
+bool mllm_product_has_bf16(void) {
+    return mllm_cpu_features()->avx512_bf16;
+}
+
+/* A panel holds LANES rows of a matrix X[rows, k]: word p * LANES + r is the pair (X[r, 2p], X[r, 2p + 1]) in bfloat16. Rows
+ * and numbers beyond the matrix are zero. */
+
+BF16 static inline __m512i pairs_of(__m512 low, __m512 high) { /* 32 numbers in order */
+    return (__m512i)_mm512_cvtne2ps_pbh(high, low);
+}
+
+/* 16 x 16 words, rows to columns. */
+BF16 static inline void transpose(__m512i r[LANES]) {
+    __m512i t[LANES];
+    UNROLL
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+    }
+    UNROLL
+    for (int i = 0; i < 16; i += 4) {
+        r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+        r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+        r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+        r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+    /* Now r[4 g + c] holds, in 128-bit lane l, column 4 l + c of rows 4 g .. 4 g + 3. */
+    UNROLL
+    for (int c = 0; c < 4; c++) {
+        __m512i a = _mm512_shuffle_i32x4(r[c], r[4 + c], 0x88), b = _mm512_shuffle_i32x4(r[8 + c], r[12 + c], 0x88);
+        __m512i d = _mm512_shuffle_i32x4(r[c], r[4 + c], 0xDD), e = _mm512_shuffle_i32x4(r[8 + c], r[12 + c], 0xDD);
+        t[c] = _mm512_shuffle_i32x4(a, b, 0x88);
+        t[8 + c] = _mm512_shuffle_i32x4(a, b, 0xDD);
+        t[4 + c] = _mm512_shuffle_i32x4(d, e, 0x88);
+        t[12 + c] = _mm512_shuffle_i32x4(d, e, 0xDD);
+    }
+    UNROLL
+    for (int i = 0; i < 16; i++) r[i] = t[i];
+}
+
+/* Panels of X whose rows are contiguous along k. */
+BF16 static void pack_rows(uint32_t *to, const float *x, size_t ld, size_t rows, size_t k) {
+    size_t pairs = (k + 1) / 2;
+    for (size_t r0 = 0; r0 < rows; r0 += LANES, to += pairs * LANES) {
+        size_t count = rows - r0 < LANES ? rows - r0 : LANES;
+        for (size_t p = 0; p < pairs; p += LANES) {
+            size_t left = k - 2 * p;
+            __mmask16 low = left >= 16 ? 0xFFFF : (__mmask16)((1u << left) - 1);
+            __mmask16 high = left >= 32 ? 0xFFFF : left <= 16 ? 0 : (__mmask16)((1u << (left - 16)) - 1);
+            __m512i w[LANES];
+            UNROLL
+            for (size_t r = 0; r < LANES; r++) {
+                const float *row = x + (r0 + (r < count ? r : 0)) * ld + 2 * p;
+                w[r] = r < count ? pairs_of(_mm512_maskz_loadu_ps(low, row), _mm512_maskz_loadu_ps(high, row + 16))
+                                 : _mm512_setzero_si512();
+            }
+            transpose(w);
+            size_t n = pairs - p < LANES ? pairs - p : LANES;
+            for (size_t i = 0; i < n; i++) _mm512_store_si512(to + (p + i) * LANES, w[i]);
+        }
+    }
+}
+
+/* Panels of X that is stored as [k, rows]. */
+BF16 static void pack_columns(uint32_t *to, const float *x, size_t ld, size_t rows, size_t k) {
+    size_t pairs = (k + 1) / 2;
+    short order[32];
+    for (int i = 0; i < 32; i++) order[i] = (short)(i / 2 + i % 2 * 16); /* a0 .. a15 b0 .. b15 -> a0 b0 a1 b1 ... */
+    const __m512i zip = _mm512_loadu_si512(order);
+    for (size_t r0 = 0; r0 < rows; r0 += LANES, to += pairs * LANES) {
+        size_t count = rows - r0 < LANES ? rows - r0 : LANES;
+        __mmask16 mask = (__mmask16)((1u << count) - 1);
+        for (size_t p = 0; p < pairs; p++) {
+            const float *row = x + 2 * p * ld + r0;
+            __m512 a = _mm512_maskz_loadu_ps(mask, row);
+            __m512 b = 2 * p + 1 < k ? _mm512_maskz_loadu_ps(mask, row + ld) : _mm512_setzero_ps();
+            _mm512_store_si512(to + p * LANES, _mm512_permutexvar_epi16(zip, pairs_of(a, b)));
+        }
+    }
+}
+
+/* C[rows <= MR, columns <= 2 LANES] from MR rows of a panel of A and two panels of B. */
+BF16 static void tile(const uint32_t *a, const uint32_t *b0, const uint32_t *b1, size_t pairs, float alpha, float beta,
+                      float *c, size_t ldc, size_t rows, __mmask16 mask0, __mmask16 mask1) {
+    __m512 s0[MR], s1[MR];
+    UNROLL
+    for (int i = 0; i < MR; i++) s0[i] = s1[i] = _mm512_setzero_ps();
+    for (size_t p = 0; p < pairs; p++, a += LANES, b0 += LANES, b1 += LANES) {
+        __m512bh x0 = (__m512bh)_mm512_load_si512(b0), x1 = (__m512bh)_mm512_load_si512(b1);
+        UNROLL
+        for (int i = 0; i < MR; i++) {
+            __m512bh y = (__m512bh)_mm512_set1_epi32((int)a[i]);
+            s0[i] = _mm512_dpbf16_ps(s0[i], y, x0);
+            s1[i] = _mm512_dpbf16_ps(s1[i], y, x1);
+        }
+    }
+    const __m512 scale = _mm512_set1_ps(alpha), keep = _mm512_set1_ps(beta);
+    UNROLL
+    for (int i = 0; i < MR; i++) {
+        if ((size_t)i >= rows) break;
+        float *row = c + (size_t)i * ldc;
+        __m512 x0 = _mm512_mul_ps(s0[i], scale), x1 = _mm512_mul_ps(s1[i], scale);
+        if (beta != 0) {
+            x0 = _mm512_fmadd_ps(keep, _mm512_maskz_loadu_ps(mask0, row), x0);
+            x1 = _mm512_fmadd_ps(keep, _mm512_maskz_loadu_ps(mask1, row + LANES), x1);
+        }
+        _mm512_mask_storeu_ps(row, mask0, x0);
+        _mm512_mask_storeu_ps(row + LANES, mask1, x1);
+    }
+}
+
+static __mmask16 mask_of(size_t from, size_t n) {
+    return n >= from + LANES ? 0xFFFF : n <= from ? 0 : (__mmask16)((1u << (n - from)) - 1);
+}
+
+static void pack(uint32_t *to, const float *x, size_t ld, bool by_columns, size_t row, size_t k0, size_t rows,
+                 size_t k) {
+    if (by_columns)
+        pack_columns(to, x + k0 * ld + row, ld, rows, k);
+    else
+        pack_rows(to, x + row * ld + k0, ld, rows, k);
+}
+
+void mllm_product_bf16(uint32_t *panels, bool ta, bool tb, size_t m, size_t n, size_t k, float alpha, const float *a,
+                       size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc) {
+    uint32_t *pa = panels, *pb = panels + (size_t)MC * PAIRS;
+    for (size_t k0 = 0; k0 < k; k0 += KC) {
+        size_t kc = k - k0 < KC ? k - k0 : KC, pairs = (kc + 1) / 2;
+        float keep = k0 == 0 ? beta : 1;
+        for (size_t n0 = 0; n0 < n; n0 += NC) {
+            size_t nc = n - n0 < NC ? n - n0 : NC;
+            pack(pb, b, ldb, !tb, n0, k0, nc, kc);
+            for (size_t m0 = 0; m0 < m; m0 += MC) {
+                size_t mc = m - m0 < MC ? m - m0 : MC;
+                pack(pa, a, lda, ta, m0, k0, mc, kc);
+                for (size_t j = 0; j < nc; j += 2 * LANES) {
+                    const uint32_t *b0 = pb + j * pairs, *b1 = j + LANES < nc ? b0 + pairs * LANES : b0;
+                    __mmask16 mask0 = mask_of(j, nc), mask1 = mask_of(j + LANES, nc);
+                    for (size_t i = 0; i < mc; i += MR)
+                        tile(pa + i / LANES * LANES * pairs + i % LANES, b0, b1, pairs, alpha, keep,
+                             c + (m0 + i) * ldc + n0 + j, ldc, mc - i, mask0, mask1);
+                }
+            }
+        }
+    }
+}
+
+#else
+
+bool mllm_product_has_bf16(void) {
+    return false;
+}
+
+void mllm_product_bf16(uint32_t *panels, bool ta, bool tb, size_t m, size_t n, size_t k, float alpha, const float *a,
+                       size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc) {
+    (void)panels, (void)ta, (void)tb, (void)m, (void)n, (void)k, (void)alpha, (void)a, (void)lda, (void)b, (void)ldb,
+        (void)beta, (void)c, (void)ldc;
+}
+
+#endif
