@@ -4,3 +4,4 @@ ignore = {"212/self", "611", "612"}
 read_globals = {"unpack", table = {fields = {"unpack"}}, math = {fields = {"type"}}}
 files["tests/spec"] = {std = "min+busted"}
 files["tests/specs.lua"] = {globals = {"arg"}}
+files["lua-mobilellm/mobilellm.d.lua"] = {ignore = {"211", "212", "241", "631"}}

@@ -15,6 +15,7 @@ local files = {
 }
 
 return setmetatable(mobilellm, {
+  files = files,
   __index = function(_, key)
     local file = files[key]
     if not file then return nil end

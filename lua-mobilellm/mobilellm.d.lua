@@ -1,0 +1,737 @@
+---@meta mobilellm
+-- The whole public module for LuaCATS (lua-language-server). Token ids are the model's own, 0-based.
+-- Misuse raises. What the world does wrong returns nil, message, code; codes: "io", "format", "unsupported", "memory", "limit", "context",
+-- "token", "grammar", "cancelled". Everything with close() is also closed by the garbage collector and, on Lua 5.4, by <close>.
+
+---@class mobilellm
+---@field version string
+---@field null lightuserdata JSON's null
+local mobilellm = {}
+
+---@alias mobilellm.code "io"|"format"|"unsupported"|"memory"|"limit"|"context"|"token"|"grammar"|"cancelled"
+
+---@class mobilellm.LoadOptions
+---@field threads? integer 0 (default): one per real core
+---@field kernel? string "auto" (default), "reference" (plain float arithmetic), or one that this processor has
+---@field vocabulary_only? boolean tokens, no weights
+
+---Opens a GGUF file or a Hugging Face folder.
+---@param path string
+---@param options? mobilellm.LoadOptions
+---@return mobilellm.Model? model
+---@return string? message
+---@return mobilellm.code? code
+function mobilellm.load(path, options) end
+
+---Writes a model as a GGUF file.
+---@param from string GGUF file or Hugging Face folder
+---@param to string
+---@param options? {type?: "f32"|"f16"|"bf16"|"q8_0"|"q4_0"} q8_0 unless given
+---@return true? done
+---@return string? message
+---@return mobilellm.code? code
+function mobilellm.convert(from, to, options) end
+
+-- ---------------------------------------------------------------- model
+
+---@class mobilellm.Model
+local Model = {}
+
+---@class mobilellm.ModelInfo
+---@field path string
+---@field name string
+---@field architecture string
+---@field kernel string the one in use
+---@field quantization string type of most weights
+---@field chat_template? string
+---@field blocks integer stored attention blocks
+---@field steps integer executed steps
+---@field ffns integer stored FFNs
+---@field kv_slots integer
+---@field width integer
+---@field heads integer
+---@field kv_heads integer
+---@field head_size integer
+---@field ffn_width integer
+---@field vocabulary integer
+---@field context integer most tokens that the file allows
+---@field tied_embedding boolean
+---@field parameters integer stored weights, each counted once
+---@field bytes integer weight_bytes + packed_bytes
+---@field weight_bytes integer as used from the file
+---@field packed_bytes integer repacked for speed
+---@field threads integer
+---@field bos? integer
+---@field eos? integer
+---@field adds_bos? boolean the vocabulary wishes the begin token in front of a prompt
+
+---@return mobilellm.ModelInfo
+function Model:info() end
+
+---Ids of the text alone: all options are false unless given.
+---@param text string
+---@param options? {bos?: boolean, eos?: boolean, special?: boolean, continuation?: boolean} special: spellings of control tokens become those tokens; continuation: no dummy space in front
+---@return integer[]
+function Model:tokenize(text, options) end
+
+---@param ids integer[]
+---@param options? {special?: boolean, continuation?: boolean}
+---@return string? text
+---@return string? message
+---@return mobilellm.code? code
+function Model:detokenize(ids, options) end
+
+---What a token stands for; nil for an id outside.
+---@param id integer
+---@return string? bytes
+---@return "normal"|"control"|"byte"|"unknown"|"user"|"unused"? kind
+function Model:token(id) end
+
+---@param piece string by its spelling in the vocabulary
+---@return integer? id
+function Model:find(piece) end
+
+---@param id integer
+---@return boolean # it ends a generation
+function Model:is_end(id) end
+
+---@alias mobilellm.Prompt string|integer[] a text is tokenized with the begin token if the vocabulary wishes it
+
+---@class mobilellm.GenerateOptions
+---@field max_tokens? integer 256 unless given
+---@field temperature? number 0 (default): the likeliest token each time, no draw
+---@field top_k? integer
+---@field top_p? number
+---@field min_p? number
+---@field typical? number
+---@field seed? integer
+---@field logit_bias? table<integer, number>
+---@field repeat_penalty? number
+---@field frequency_penalty? number
+---@field presence_penalty? number
+---@field penalty_last_n? integer
+---@field sampler? mobilellm.Sampler|table instead of the options above; a sampler is forked, its own state stays
+---@field stop? string|string[] it ends before such a text; no piece holds a part of it
+---@field grammar? mobilellm.Grammar|mobilellm.Matcher
+---@field on_token? fun(id: integer, text: string): boolean? called with each token; false ends it
+---@field special? boolean spellings of control tokens in the prompt become those tokens
+---@field ignore_end? boolean end tokens are ordinary ones
+---@field context? integer of the session that is made for it
+
+---@class mobilellm.Stats
+---@field prompt_tokens integer
+---@field tokens integer generated, the end token not counted
+---@field prefill_seconds number
+---@field decode_seconds number
+---@field prefill_per_second number
+---@field tokens_per_second number
+---@field stop "end"|"length"|"stop"|"context"|"cancelled"|"running"|"error"
+
+---@param prompt mobilellm.Prompt
+---@param options? mobilellm.GenerateOptions
+---@return string? text
+---@return mobilellm.Stats|string stats or message
+---@return mobilellm.code? code
+function Model:generate(prompt, options) end
+
+---for piece in model:stream(...): pieces are whole characters.
+---@param prompt mobilellm.Prompt
+---@param options? mobilellm.GenerateOptions
+---@return (fun(): string?, string?, mobilellm.code?)? pieces
+---@return mobilellm.Job|string job or message
+---@return mobilellm.code? code
+function Model:stream(prompt, options) end
+
+---The likeliest of several continuations.
+---@param prompt mobilellm.Prompt
+---@param choices mobilellm.Prompt[]
+---@param options? {special?: boolean}
+---@return string? best
+---@return number[]|string logprobs or message
+---@return mobilellm.code? code
+function Model:choose(prompt, choices, options) end
+
+---Sum of the natural log-probabilities of a continuation's tokens.
+---@param prompt mobilellm.Prompt
+---@param continuation mobilellm.Prompt
+---@param options? {special?: boolean}
+---@return number? sum
+---@return integer|string count or message
+---@return mobilellm.code? code
+function Model:score(prompt, continuation, options) end
+
+---@param options? {context?: integer, kv_type?: "auto"|"f32"|"f16"|"q8_0"} context: most tokens; unless given the smaller of the model's and 4096
+---@return mobilellm.Session? session
+---@return string? message
+---@return mobilellm.code? code
+function Model:session(options) end
+
+function Model:close() end
+
+-- -------------------------------------------------------------- session
+
+---One timeline of tokens with its cache. Used by one thread, and by one job, at a time.
+---@class mobilellm.Session
+---@operator len: integer
+local Session = {}
+
+---@param input mobilellm.Prompt text at the beginning gets the begin token, later text continues
+---@param options? {special?: boolean}
+---@return integer? count tokens fed
+---@return string? message
+---@return mobilellm.code? code
+function Session:feed(input, options) end
+
+---Live view of the logits for the next token; stale after the next feed or rewind.
+---@return mobilellm.Logits? logits
+---@return string? message
+---@return mobilellm.code? code
+function Session:logits() end
+
+---@return integer[]
+function Session:tokens() end
+
+---Keeps the first n tokens.
+---@param n integer
+---@return mobilellm.Session
+function Session:rewind(n) end
+
+---An independent copy.
+---@return mobilellm.Session? session
+---@return string? message
+---@return mobilellm.code? code
+function Session:fork() end
+
+---@param path string
+---@return mobilellm.Session? session
+---@return string? message
+---@return mobilellm.code? code
+function Session:save(path) end
+
+---@param path string
+---@return mobilellm.Session? session
+---@return string? message
+---@return mobilellm.code? code
+function Session:restore(path) end
+
+---Feeds tokens; the natural log-probability of each.
+---@param input mobilellm.Prompt
+---@param options? {special?: boolean}
+---@return number[]? logprobs
+---@return string? message
+---@return mobilellm.code? code
+function Session:score(input, options) end
+
+---A job that continues the session; options as for generate, without on_token and context.
+---@param prompt mobilellm.Prompt
+---@param options? mobilellm.GenerateOptions
+---@return mobilellm.Job? job
+---@return string? message
+---@return mobilellm.code? code
+function Session:start(prompt, options) end
+
+---@param prompt mobilellm.Prompt
+---@param options? mobilellm.GenerateOptions
+---@return string? text
+---@return mobilellm.Stats|string stats or message
+---@return mobilellm.code? code
+function Session:generate(prompt, options) end
+
+---@param prompt mobilellm.Prompt
+---@param options? mobilellm.GenerateOptions
+---@return (fun(): string?, string?, mobilellm.code?)? pieces
+---@return mobilellm.Job|string job or message
+---@return mobilellm.code? code
+function Session:stream(prompt, options) end
+
+---@return integer # most tokens it may hold
+function Session:context() end
+
+---@return integer # bytes of its cache
+function Session:bytes() end
+
+---@return mobilellm.Model # another handle of its model
+function Session:model() end
+
+function Session:close() end
+
+-- ------------------------------------------------------------------ job
+
+---A running generation. The first call decides who drives it: step() and advance() work on the caller's thread; read(), wait() and pollfd()
+---start a thread. With a Lua function in the sampler there is no thread, and read() and wait() work on the caller's.
+---@class mobilellm.Job
+local Job = {}
+
+---What has become certain since the last call, "" when nothing has, nil when it is over.
+---@return string? text
+---@return string? message
+---@return mobilellm.code? code
+function Job:read() end
+
+---@param ms? number milliseconds; without limit unless given
+---@return boolean # there is something to read, or it is over
+function Job:wait(ms) end
+
+---Works for about that long (to the end without a budget).
+---@param options? {budget_ms?: number}
+---@return boolean? over
+---@return string? message
+---@return mobilellm.code? code
+function Job:step(options) end
+
+---One token, or as much of the prompt as runs well at once.
+---@return boolean? over
+---@return string? message
+---@return mobilellm.code? code
+function Job:advance() end
+
+---It ends after the token, or the slice of the prompt, that it is at.
+function Job:cancel() end
+
+---Polls readable while there is something to read or it is over; nil where no thread can work: then timeout() is 0.
+---@return integer? fd
+---@return string? message
+---@return mobilellm.code? code
+function Job:pollfd() end
+
+---@return "r"
+function Job:events() end
+
+---@return 0? # seconds: 0 when read() has something to say at once
+function Job:timeout() end
+
+---@return "running"|"end"|"length"|"stop"|"context"|"cancelled"|"error"
+function Job:state() end
+
+---@return integer[] # generated since the last call
+function Job:tokens() end
+
+---@return mobilellm.Stats
+function Job:stats() end
+
+function Job:close() end
+
+-- --------------------------------------------------------------- logits
+
+---@class mobilellm.Logits
+---@operator len: integer
+local Logits = {}
+
+---A view of numbers of one's own.
+---@param numbers number[] the one of token id at [id + 1]
+---@return mobilellm.Logits
+function mobilellm.logits(numbers) end
+
+---@param id integer
+---@return number # -math.huge: masked
+function Logits:get(id) end
+
+---@param id integer
+---@param x number
+---@return mobilellm.Logits
+function Logits:set(id, x) end
+
+---@param ids integer|integer[]
+---@param x number
+---@return mobilellm.Logits
+function Logits:add(ids, x) end
+
+---@param allowed integer[]|string ids, or a string whose bit id % 8 of byte id / 8 allows a token
+---@return mobilellm.Logits
+function Logits:mask(allowed) end
+
+---@param k integer
+---@return {id: integer, logit: number, logprob: number}[] # best first
+function Logits:topk(k) end
+
+---@return integer? id
+---@return number? logit
+function Logits:argmax() end
+
+---@param id integer
+---@return number # natural logarithm of its probability
+function Logits:logprob(id) end
+
+---@return number # nats
+function Logits:entropy() end
+
+---@param ids? integer[]
+---@return number[] # probabilities of ids; of all tokens without ids
+function Logits:softmax(ids) end
+
+---@return string # 4 bytes a token, IEEE 754, the lowest byte first
+function Logits:string() end
+
+---@return mobilellm.Logits # belongs to nobody and never gets stale
+function Logits:copy() end
+
+---Classifier-free guidance.
+---@param other mobilellm.Logits
+---@param scale number
+---@return mobilellm.Logits
+function Logits:guide(other, scale) end
+
+---Contrastive decoding.
+---@param other mobilellm.Logits
+---@param options? {alpha?: number, beta?: number}
+---@return mobilellm.Logits
+function Logits:contrast(other, options) end
+
+function Logits:close() end
+
+-- -------------------------------------------------------------- sampler
+
+---@class mobilellm.Sampler
+local Sampler = {}
+
+---A chain of stages: {"name", parameter, key = parameter, ...} or a function(logits, tokens). See core/sample/sample.h for the stages.
+---@param stages table with seed = integer
+---@return mobilellm.Sampler
+function mobilellm.sampler(stages) end
+
+---@param from mobilellm.Logits|mobilellm.Session
+---@return integer? id
+---@return string? message
+---@return mobilellm.code? code
+function Sampler:sample(from) end
+
+---@param id integer it has become part of the output
+function Sampler:accept(id) end
+
+---@param ids integer[] they stood before the output
+function Sampler:prompt(ids) end
+
+---@param seed? integer
+function Sampler:reset(seed) end
+
+---@return integer
+function Sampler:seed() end
+
+---@return integer[] # the history
+function Sampler:tokens() end
+
+---@return mobilellm.Sampler # in the same state; it shares the functions
+function Sampler:fork() end
+
+function Sampler:close() end
+
+---@class mobilellm.BeamResult
+---@field tokens integer[]
+---@field text string
+---@field logprob number
+---@field score number
+---@field finished boolean
+
+---The continuations with the highest log-probability that a bounded search finds.
+---@param from mobilellm.Model|mobilellm.Session
+---@param prompt? mobilellm.Prompt
+---@param options? {beams?: integer, max_tokens?: integer, results?: integer, length_penalty?: number, logits?: fun(logits: mobilellm.Logits, tokens: integer[]), special?: boolean, context?: integer}
+---@return mobilellm.BeamResult? best
+---@return mobilellm.BeamResult[]|string all or message
+---@return mobilellm.code? code
+function mobilellm.beam(from, prompt, options) end
+
+-- ----------------------------------------------------------------- json
+
+mobilellm.json = {}
+
+---Keys in byte order. Raises, naming the place, for what JSON cannot say.
+---@param value any
+---@return string
+function mobilellm.json.encode(value) end
+
+---Arrays carry a mark, so that an empty one stays one; null is mobilellm.null.
+---@param text string
+---@return any value
+---@return string? message
+---@return mobilellm.code? code
+function mobilellm.json.decode(text) end
+
+---Marks a table as an array.
+---@param t? table
+---@return table
+function mobilellm.json.array(t) end
+
+---@param value any
+---@return boolean
+function mobilellm.json.is_array(value) end
+
+-- ---------------------------------------------------------------- tools
+
+---@class mobilellm.Tool
+---@field name string
+---@field description? string
+---@field parameters? table JSON Schema
+---@field call? fun(arguments: table, ...): any
+
+---@class mobilellm.Tools
+---@operator len: integer
+---@field problems string[]
+local Tools = {}
+
+---mobilellm.tools{...} makes a registry; what is wrong with a declaration is listed, the others stay.
+---@overload fun(list: mobilellm.Tool[]): mobilellm.Tools, string[]?
+mobilellm.tools = {}
+
+---@param any mobilellm.Tools|mobilellm.Tool[]|nil
+---@return mobilellm.Tool[]
+function mobilellm.tools.list(any) end
+
+---@param any mobilellm.Tools|mobilellm.Tool[]|nil
+---@return table
+function mobilellm.tools.declared(any) end
+
+---@param name string
+---@return mobilellm.Tool?
+function Tools:get(name) end
+
+---@return string[]
+function Tools:names() end
+
+---Typed arguments with defaults filled in.
+---@param call {name: string, arguments: table|string}
+---@return table? arguments
+---@return string? message
+---@return "unknown_tool"|"unknown_argument"|"missing_argument"|"invalid_argument"? code
+function Tools:check(call) end
+
+---Checks and runs the tool's function.
+---@param call {name: string, arguments: table|string}
+---@return any result
+---@return string? message
+---@return string? code
+function Tools:call(call, ...) end
+
+---@return table[] # the declarations as chat templates take them
+function Tools:openai() end
+
+mobilellm.toolcall = {}
+
+---@param record table
+---@return string name
+function mobilellm.toolcall.format(record) end
+
+---@return string[]
+function mobilellm.toolcall.formats() end
+
+---@param name string
+---@return table?
+function mobilellm.toolcall.record(name) end
+
+---@param text string
+---@param options? {format?: string|table, tools?: mobilellm.Tools|mobilellm.Tool[], repair?: boolean, limit?: integer, reasoning?: boolean|"open"}
+---@return {calls: {name: string, arguments: table, id: string?}[], text: string, reasoning: string?, errors: table[]}
+function mobilellm.toolcall.parse(text, options) end
+
+---@param options? {format?: string|table, tools?: mobilellm.Tools|mobilellm.Tool[], repair?: boolean, limit?: integer, reasoning?: boolean|"open"}
+---@return mobilellm.ToolcallParser
+function mobilellm.toolcall.parser(options) end
+
+---@class mobilellm.ToolcallParser
+local ToolcallParser = {}
+
+---@param chunk string
+---@return table[] events kind: text reasoning call_begin argument call_end error
+function ToolcallParser:feed(chunk) end
+
+---@return table[] events
+function ToolcallParser:finish() end
+
+function ToolcallParser:reset() end
+
+function ToolcallParser:close() end
+
+---A compiled format; toolcall keeps them.
+---@class mobilellm.ToolcallFormat
+local ToolcallFormat = {}
+
+function ToolcallFormat:close() end
+
+-- ---------------------------------------------------------------- train
+
+mobilellm.train = {}
+
+---@param path? string what data:save wrote
+---@return mobilellm.TrainData? data
+---@return string? message
+---@return mobilellm.code? code
+function mobilellm.train.data(path) end
+
+---@param options table shape or base, vocabulary, seed, threads, learning_rate, schedule, steps, batch_tokens ... (lua-mobilellm/src/trainer.c)
+---@return mobilellm.Trainer? trainer
+---@return string? message
+---@return mobilellm.code? code
+function mobilellm.train.new(options) end
+
+---@param path string a checkpoint
+---@param options? table what changes
+---@return mobilellm.Trainer? trainer
+---@return string? message
+---@return mobilellm.code? code
+function mobilellm.train.resume(path, options) end
+
+---@param options {texts: string[]|fun(): string?, size?: integer, special?: string[], pre?: string, bos?: string, eos?: string, min_count?: integer}
+---@return mobilellm.Vocabulary? vocabulary
+---@return string? message
+---@return mobilellm.code? code
+function mobilellm.train.bpe(options) end
+
+---@param path string tokenizer.json, tokenizer.model, a GGUF file or a folder
+---@return mobilellm.Vocabulary? vocabulary
+---@return string? message
+---@return mobilellm.code? code
+function mobilellm.train.vocabulary(path) end
+
+---@param stats table
+---@return string # a line for a terminal
+function mobilellm.train.progress(stats) end
+
+mobilellm.train.curve = {}
+
+---@return table curve with add, csv, save_csv, svg, save_svg
+function mobilellm.train.curve.new() end
+
+---@param path string
+---@return table? curve
+---@return string? message
+---@return mobilellm.code? code
+function mobilellm.train.curve.load(path) end
+
+---@class mobilellm.TrainData
+---@operator len: integer
+local TrainData = {}
+
+---@param ids integer[]|table
+---@param prompt? integer so many ids are context
+---@param weight? number
+---@param prompt_weight? number
+---@return true? done
+---@return string? message
+---@return mobilellm.code? code
+function TrainData:add(ids, prompt, weight, prompt_weight) end
+
+---@param other mobilellm.TrainData
+---@return true? done
+---@return string? message
+---@return mobilellm.code? code
+function TrainData:append(other) end
+
+---@return integer
+function TrainData:rows() end
+
+---@return integer
+function TrainData:tokens() end
+
+---@return integer
+function TrainData:longest() end
+
+---@param i integer from 1
+---@return table
+function TrainData:row(i) end
+
+---@param path string
+---@return true? done
+---@return string? message
+---@return mobilellm.code? code
+function TrainData:save(path) end
+
+function TrainData:close() end
+
+---@class mobilellm.Trainer
+local Trainer = {}
+
+---@param rows table[]
+---@return number? loss
+---@return table|string stats or message
+---@return mobilellm.code? code
+function Trainer:step(rows) end
+
+---@param data mobilellm.TrainData
+---@return number? loss
+---@return table|string stats or message
+---@return mobilellm.code? code
+function Trainer:next(data) end
+
+---@param options {data: mobilellm.TrainData, steps?: integer, seconds?: number, evaluate?: mobilellm.TrainData, evaluate_every?: integer, checkpoint?: string, every?: number, best?: string, on_step?: fun(stats: table): boolean?}
+---@return table? stats
+---@return string? message
+---@return mobilellm.code? code
+function Trainer:run(options) end
+
+---@param data mobilellm.TrainData
+---@return number? loss
+---@return table|string figures or message
+---@return mobilellm.code? code
+function Trainer:evaluate(data) end
+
+---@param ids integer[]
+---@return number[]? # index id + 1
+---@return string? message
+---@return mobilellm.code? code
+function Trainer:logits(ids) end
+
+---@return table
+function Trainer:info() end
+
+---@param options table
+function Trainer:set(options) end
+
+---@param path string
+---@return true? done
+---@return string? message
+---@return mobilellm.code? code
+function Trainer:save(path) end
+
+---@param path string
+---@param options? {type?: string, card?: table, chat_template?: string, vocabulary?: mobilellm.Vocabulary, name?: string}
+---@return true? done
+---@return string? message
+---@return mobilellm.code? code
+function Trainer:export(path, options) end
+
+function Trainer:close() end
+
+---A vocabulary without a model.
+---@class mobilellm.Vocabulary
+local Vocabulary = {}
+
+---@param text string
+---@param options? {bos?: boolean, eos?: boolean, special?: boolean, prefix?: boolean}
+---@return integer[]
+function Vocabulary:tokenize(text, options) end
+
+---@param ids integer[]
+---@param options? {special?: boolean, prefix?: boolean}
+---@return string
+function Vocabulary:detokenize(ids, options) end
+
+---@return integer
+function Vocabulary:size() end
+
+---@return integer?
+function Vocabulary:bos() end
+
+---@return integer?
+function Vocabulary:eos() end
+
+---@param id integer
+---@return boolean
+function Vocabulary:is_end(id) end
+
+---@param spelling string
+---@return integer?
+function Vocabulary:find(spelling) end
+
+---@param id integer
+---@return string?
+function Vocabulary:bytes(id) end
+
+---@param path string
+---@return true? done
+---@return string? message
+---@return mobilellm.code? code
+function Vocabulary:save(path) end
+
+function Vocabulary:close() end
+
+return mobilellm
