@@ -386,8 +386,11 @@ void mllm_pass_run(mllm_pass *p, const mllm_real *params, mllm_real *gradients, 
 }
 
 void mllm_pass_logits(mllm_pass *p, const mllm_real *params, const mllm_pack *pack, size_t at, mllm_real *logits) {
+    bool bf16 = p->products.bf16;
+    p->products.bf16 = false;
     forward(p, params, pack);
     p->rows_of_chunk[0] = (uint32_t)at;
     head_forward(p, params, 1);
     memcpy(logits, p->logits, p->b->vocabulary * sizeof *logits);
+    p->products.bf16 = bf16;
 }

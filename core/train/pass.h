@@ -46,7 +46,7 @@ size_t mllm_pass_bytes(const mllm_pass *p);
 /* Runs the pack and adds to *result. With `gradients` (NULL: none) also adds scale * d(sum of weighted losses)/d(parameters). */
 void mllm_pass_run(mllm_pass *p, const mllm_real *params, mllm_real *gradients, const mllm_pack *pack, mllm_real scale,
                    mllm_pass_result *result);
-/* Logits [vocabulary] at position `at` of a pack, forward only. */
+/* Logits [vocabulary] at position `at` of a pack, forward only, always with products in float. */
 void mllm_pass_logits(mllm_pass *p, const mllm_real *params, const mllm_pack *pack, size_t at, mllm_real *logits);
 
 /* --- between pass.c and attention.c --- */

@@ -86,7 +86,7 @@ typedef struct {
     uint64_t tokens, scored;
 } mllm_train_score;
 mllm_code mllm_trainer_evaluate(mllm_trainer *t, const mllm_train_data *data, mllm_train_score *score, mllm_error *err);
-/* Logits [vocabulary] after ids[count]. */
+/* Logits [vocabulary] after ids[count], always with products in float. */
 mllm_code mllm_trainer_logits(mllm_trainer *t, const mllm_token *ids, size_t count, float *logits, mllm_error *err);
 
 /* Everything a run needs to go on to the same numbers: blueprint, options, weights, moments, place in the data. Atomic. */

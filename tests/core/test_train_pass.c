@@ -103,7 +103,43 @@ static double loss_of(mllm_pass *p, bench *t) {
     return r.loss;
 }
 
-/* Central differences at up to `per_tensor` places of every tensor; then float against double. */
+/* The library's float pass, with products in float or bfloat16, against the double one: every tensor's gradient. */
+static void compare_float(const char *what, const bench *t, double loss, bool bf16, double tolerance) {
+    mllm_error err = {0};
+    float *gradients = calloc(t->l.floats, sizeof(float)), weight[MAX_TOKENS];
+    int32_t ids[MAX_TOKENS], targets[MAX_TOKENS];
+    uint32_t position[MAX_TOKENS], starts[8];
+    memcpy(ids, t->ids, sizeof ids);
+    memcpy(targets, t->targets, sizeof targets);
+    memcpy(position, t->position, sizeof position);
+    memcpy(starts, t->starts, sizeof starts);
+    for (uint32_t i = 0; i < t->pack.tokens; i++) weight[i] = (float)t->weight[i];
+    float_pack pack = {ids, targets, weight, position, starts, t->pack.rows, t->pack.tokens};
+    mllm_pass *p = mllm_pass_new(&t->b, &t->l, pack.tokens, pack.tokens, bf16, &err);
+    CHECK(p, "%s", err.message);
+    mllm_pass_result r = {0};
+    mllm_pass_run(p, t->params32, gradients, &pack, 1, &r);
+    CHECK(fabs(r.loss - loss) < tolerance * loss, "%s: loss %.9g in float, %.9g in double", what, r.loss, loss);
+    double worst = 0;
+    for (size_t e = 0; e < t->l.count; e++) {
+        const mllm_layout_entry *w = &t->l.entries[e];
+        double difference = 0, norm = 0;
+        for (size_t i = w->offset; i < w->offset + w->rows * w->cols; i++) {
+            double d = (double)gradients[i] - t->gradients[i];
+            difference += d * d;
+            norm += t->gradients[i] * t->gradients[i];
+        }
+        double error = sqrt(difference / norm);
+        CHECK(error < tolerance, "%s: role %d index %u: %s is off by %.3g", what, (int)w->role, (unsigned)w->index,
+              bf16 ? "bfloat16" : "float", error);
+        if (error > worst) worst = error;
+    }
+    printf("%s: worst tensor %.2g in %s\n", what, worst, bf16 ? "bfloat16" : "float");
+    free(gradients);
+    mllm_pass_free(p);
+}
+
+/* Central differences at up to `per_tensor` places of every tensor; then the float pass against the double one. */
 static void check_gradients(const char *what, bench *t, size_t per_tensor) {
     mllm_error err = {0};
     mllm_pass *p = mllm_pass_new_f64(&t->b, &t->l, t->pack.tokens, t->pack.tokens, false, &err);
@@ -111,7 +147,7 @@ static void check_gradients(const char *what, bench *t, size_t per_tensor) {
     if (!p) return;
     mllm_pass_result r = {0};
     mllm_pass_run_f64(p, t->params, t->gradients, &t->pack, 1, &r);
-    double largest = 0, wrong = 0;
+    double largest = 0;
     uint64_t state = 5;
     for (size_t e = 0; e < t->l.count; e++) {
         const mllm_layout_entry *w = &t->l.entries[e];
@@ -140,32 +176,10 @@ static void check_gradients(const char *what, bench *t, size_t per_tensor) {
         }
     }
     mllm_pass_free_f64(p);
-
-    float *gradients = calloc(t->l.floats, sizeof(float)), weight[MAX_TOKENS];
-    for (uint32_t i = 0; i < t->pack.tokens; i++) weight[i] = (float)t->weight[i];
-    float_pack pack = {t->ids, t->targets, weight, t->position, t->starts, t->pack.rows, t->pack.tokens};
-    p = mllm_pass_new(&t->b, &t->l, pack.tokens, pack.tokens, false, &err);
-    mllm_pass_result r32 = {0};
-    mllm_pass_run(p, t->params32, gradients, &pack, 1, &r32);
-    CHECK(fabs(r32.loss - r.loss) < 1e-5 * r.loss, "%s: loss %.9g in float, %.9g in double", what, r32.loss, r.loss);
-    for (size_t e = 0; e < t->l.count; e++) {
-        const mllm_layout_entry *w = &t->l.entries[e];
-        double difference = 0, norm = 0;
-        for (size_t i = w->offset; i < w->offset + w->rows * w->cols; i++) {
-            double d = (double)gradients[i] - t->gradients[i];
-            difference += d * d;
-            norm += t->gradients[i] * t->gradients[i];
-        }
-        double error = sqrt(difference / norm);
-        CHECK(error < 2e-5, "%s: role %d index %u: float is off by %.3g", what, (int)w->role, (unsigned)w->index,
-              error);
-        if (error > wrong) wrong = error;
-    }
-    printf("%s: worst place %.2g against differences, worst tensor %.2g in float\n", what, largest, wrong);
-    free(gradients);
-    mllm_pass_free(p);
+    compare_float(what, t, r.loss, false, 2e-5);
+    if (mllm_product_has_bf16()) compare_float(what, t, r.loss, true, 4e-2);
+    printf("%s: worst place %.2g against differences\n", what, largest);
 }
-
 static const uint32_t two_rows[] = {9, 5};
 
 static void test_tied(void) {
@@ -321,6 +335,52 @@ static void test_exp(void) {
     }
 }
 
+/* Products in bfloat16 of every form and with every kind of rest, against double. */
+static void test_bf16_product(void) {
+    if (!mllm_product_has_bf16()) SKIP("this processor has no AVX512_BF16");
+    static const size_t shapes[][3] = {{1, 1, 1},     {7, 5, 3},    {16, 32, 32},  {17, 33, 31}, {64, 130, 64},
+                                       {130, 64, 70}, {9, 48, 515}, {515, 20, 33}, {8, 1030, 9}, {530, 40, 1030}};
+    size_t most = 530 * 1030;
+    float *a = malloc(most * sizeof *a), *b = malloc(most * sizeof *b), *c = malloc(most * sizeof *c);
+    uint32_t *panels = aligned_alloc(64, mllm_product_words() * 4);
+    uint64_t state = 1;
+    for (size_t i = 0; i < most; i++) { /* eight bits: exact in bfloat16, so that the answer is exact but for the sum */
+        a[i] = (float)(mllm_splitmix(&state) % 255) - 127;
+        b[i] = ((float)(mllm_splitmix(&state) % 255) - 127) / 64;
+    }
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+        for (int form = 0; form < 8; form++) {
+            size_t m = shapes[s][0], n = shapes[s][1], k = shapes[s][2], ldc = n + 3;
+            bool ta = form & 1, tb = form & 2;
+            size_t lda = (ta ? m : k) + 2, ldb = (tb ? k : n) + 1;
+            float beta = form & 4 ? 0.5f : 0;
+            if ((ta ? k : m) * lda > most || (tb ? n : k) * ldb > most) continue;
+            for (size_t i = 0; i < m * ldc; i++) c[i] = beta != 0 ? 2 : NAN;
+            mllm_product_bf16(panels, ta, tb, m, n, k, 0.25f, a, lda, b, ldb, beta, c, ldc);
+            double worst = 0;
+            for (size_t i = 0; i < m; i++) {
+                for (size_t j = 0; j < n; j++) {
+                    double sum = 0, size = 1;
+                    for (size_t p = 0; p < k; p++) {
+                        double x = (double)(ta ? a[p * lda + i] : a[i * lda + p]) *
+                                   (double)(tb ? b[j * ldb + p] : b[p * ldb + j]);
+                        sum += x;
+                        size += fabs(x);
+                    }
+                    double error = fabs(c[i * ldc + j] - (0.25 * sum + (beta != 0 ? 1 : 0))) / size;
+                    worst = error > worst || error != error ? error : worst;
+                }
+                if (i + 1 < m)
+                    CHECK(beta != 0 ? c[i * ldc + n] == 2 : c[i * ldc + n] != c[i * ldc + n], "wrote beside C");
+            }
+            CHECK(worst < 1e-5, "%zu x %zu x %zu, form %d: off by %g", m, n, k, form, worst);
+        }
+    free(a);
+    free(b);
+    free(c);
+    free(panels);
+}
+
 static const test_case tests[] = {
     {"tied", test_tied},
     {"untied", test_untied},
@@ -333,5 +393,6 @@ static const test_case tests[] = {
     {"packing", test_packing},
     {"mask", test_mask},
     {"exp", test_exp},
+    {"bf16_product", test_bf16_product},
 };
 TEST_MAIN(tests)
