@@ -172,7 +172,8 @@ size_t mllm_tokenize(const mllm_vocab *vocab, const char *text, size_t length, u
     whole_text(&t, text, length, flags);
     if (flags & MLLM_TOKENIZE_EOS && vocab->eos >= 0) mllm_merging_push(&t.m, vocab->eos);
     size_t count = t.m.failed || t.text.failed ? SIZE_MAX : t.m.count;
-    if (count != SIZE_MAX && count && capacity) memcpy(out, t.m.ids, (count < capacity ? count : capacity) * sizeof *out);
+    if (count != SIZE_MAX && count && capacity)
+        memcpy(out, t.m.ids, (count < capacity ? count : capacity) * sizeof *out);
     mllm_merging_free(&t.m);
     mllm_buffer_free(&t.text);
     return count;

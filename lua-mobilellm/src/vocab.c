@@ -7,8 +7,8 @@
  *     pre        how text is cut into words: "smollm", "gpt-2", "llama-bpe", "qwen2"
  *     bos, eos   one of `special`; without `eos` the first with a well-known spelling of an end ("<|im_end|>", "<|end|>" ...)
  *   train.vocabulary(path) -> vocabulary     tokenizer.json, tokenizer.model, a GGUF file or a folder; nil, message, code
- *   vocabulary:tokenize(text, {bos = false, eos = false, special = false, prefix = true}) -> list of ids
- *   vocabulary:detokenize(ids, {special = false, prefix = true}) -> text
+ *   vocabulary:tokenize(text, {bos = false, eos = false, special = false, continuation = false}) -> list of ids
+ *   vocabulary:detokenize(ids, {special = false, continuation = false}) -> text
  *   vocabulary:size()  vocabulary:bos()  vocabulary:eos()  vocabulary:is_end(id)
  *   vocabulary:find(spelling) -> id or nil     vocabulary:bytes(id) -> bytes or nil
  *   vocabulary:save(path) -> true              tokenizer.json, which the `tokenizers` library reads; nil, message, code */
@@ -134,12 +134,13 @@ static int train_vocabulary(lua_State *L) {
 /* ------------------------------------------------------------------ methods */
 
 static unsigned check_flags(lua_State *L, int index, const char *function, bool tokenize) {
-    static const char *const both[] = {"special", "prefix", "bos", "eos", NULL}, *const text[] = {"special", "prefix",
-                                                                                                  NULL};
+    static const char *const both[] = {"special", "continuation", "bos", "eos", NULL}, *const text[] = {"special",
+                                                                                                        "continuation",
+                                                                                                        NULL};
     mllm_lua_options(L, index, function, tokenize ? both : text);
     unsigned flags = 0;
     if (mllm_lua_option_boolean(L, index, "special", false)) flags |= MLLM_TOKENIZE_SPECIAL;
-    if (!mllm_lua_option_boolean(L, index, "prefix", true)) flags |= MLLM_TOKENIZE_NO_PREFIX;
+    if (mllm_lua_option_boolean(L, index, "continuation", false)) flags |= MLLM_TOKENIZE_NO_PREFIX;
     if (tokenize && mllm_lua_option_boolean(L, index, "bos", false)) flags |= MLLM_TOKENIZE_BOS;
     if (tokenize && mllm_lua_option_boolean(L, index, "eos", false)) flags |= MLLM_TOKENIZE_EOS;
     return flags;
