@@ -78,9 +78,8 @@ static void bpe_fragment(tokenizing *t, const char *base, size_t at, size_t n) {
     const mllm_vocab *v = t->v;
     const char *s = base + at;
     size_t from = t->text.length, end;
-    bool space = v->space_prefix && n && *s != ' ';
-    if (space || v->nfc) {
-        if (space) mllm_buffer_put(&t->text, " ", 1);
+    if (v->space_prefix || v->nfc) { /* all fragments from one buffer: the words that are remembered stand in it */
+        if (v->space_prefix && n && *s != ' ') mllm_buffer_put(&t->text, " ", 1);
         if (v->nfc)
             mllm_normalize_nfc(&t->text, s, n);
         else

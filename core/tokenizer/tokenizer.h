@@ -25,7 +25,7 @@ enum {
 };
 
 /* Ids of text[length] (any bytes; what is not UTF-8 goes through byte tokens). Writes at most `capacity` ids and returns how many the
- * text has: call again with more room when that is larger. SIZE_MAX: out of memory. */
+ * text has: call again with more room when that is larger. SIZE_MAX: out of memory, or a text of more than 1 GiB. */
 MLLM_API size_t mllm_tokenize(const mllm_vocab *vocab, const char *text, size_t length, unsigned flags, mllm_token *out,
                               size_t capacity);
 

@@ -34,6 +34,37 @@ static void pre_qwen2(void) {
     mllm_vocab_free(v);
 }
 
+/* A space in front of each fragment that has none; the words of a long text are remembered across fragments. */
+static void space_prefix(void) {
+    size_t length;
+    char *json = read_file("tests/golden/tokenizer-gpt2.json", &length);
+    CHECK(json);
+    char *flag = json ? strstr(json, "\"add_prefix_space\":false") : NULL;
+    CHECK(flag);
+    if (!flag) return;
+    memcpy(flag, "\"add_prefix_space\":true ", 24);
+    mllm_error err = {0};
+    mllm_vocab *v = mllm_vocab_from_json(json, length, "prefixed", &err),
+               *plain = mllm_vocab_open("tests/golden/tokenizer-gpt2.json", &err);
+    CHECK(v && plain, "%s", err.message);
+    static const char *const parts[] = {"kitchen lights", " kitchen lights", "turn the kitchen", " off", "lights"};
+    char text[2000] = "";
+    mllm_token ids[1000];
+    size_t count = 0;
+    for (int i = 0; v && plain && i < 60; i++) {
+        char fragment[100];
+        const char *part = parts[i % 5];
+        snprintf(fragment, sizeof fragment, "%s%s", *part == ' ' ? "" : " ", part);
+        count += mllm_tokenize(plain, fragment, strlen(fragment), 0, ids + count, 1000 - count);
+        ids[count++] = 2; /* <|im_end|> */
+        strcat(strcat(text, part), "<|im_end|>");
+    }
+    if (v && plain) CHECK(same_ids(v, text, strlen(text), MLLM_TOKENIZE_SPECIAL, ids, count));
+    mllm_vocab_free(v);
+    mllm_vocab_free(plain);
+    free(json);
+}
+
 static void llama2_json(void) {
     mllm_vocab *v = golden("llama2", 0);
     if (v) CHECK(mllm_vocab_kind(v, 5) == MLLM_TOKEN_BYTE && mllm_vocab_kind(v, 0) == MLLM_TOKEN_UNKNOWN);
@@ -107,7 +138,8 @@ static void streaming(void) {
     mllm_vocab_free(v);
 }
 
-static const test_case tests[] = {{"pre_gpt2", pre_gpt2},   {"pre_smollm", pre_smollm},   {"pre_llama3", pre_llama3},
-                                  {"pre_qwen2", pre_qwen2}, {"llama2_json", llama2_json}, {"gpt2_cases", gpt2_cases},
-                                  {"any_bytes", any_bytes}, {"streaming", streaming}};
+static const test_case tests[] = {
+    {"pre_gpt2", pre_gpt2},     {"pre_smollm", pre_smollm},   {"pre_llama3", pre_llama3},
+    {"pre_qwen2", pre_qwen2},   {"llama2_json", llama2_json}, {"space_prefix", space_prefix},
+    {"gpt2_cases", gpt2_cases}, {"any_bytes", any_bytes},     {"streaming", streaming}};
 TEST_MAIN(tests)

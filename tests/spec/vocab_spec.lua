@@ -96,6 +96,23 @@ describe("train.bpe", function()
     assert.are.equal("io", code)
   end)
 
+  it("reads SentencePiece models, which cannot be saved", function()
+    local path = (os.getenv("MLLM_SHARED") or "../shared") .. "/tokenizers/llama2/tokenizer.model"
+    local file = io.open(path, "rb")
+    if not file then return pending("no shared data") end
+    file:close()
+    local w = assert(train.vocabulary(path))
+    assert.are.equal(32000, w:size())
+    same({15043, 3186}, w:tokenize("Hello world"))
+    same({10994, 3186}, w:tokenize("Hello world", {continuation = true}))
+    assert.are.equal("Hello world", w:detokenize{1, 15043, 3186})
+    assert.are.equal(" Hello world", w:detokenize({15043, 3186}, {continuation = true}))
+    local nothing, message, code = w:save("/nonexistent/tokenizer.json")
+    assert.is_nil(nothing)
+    assert.is_truthy(message)
+    assert.are.equal("unsupported", code)
+  end)
+
   it("closes", function()
     local w = assert(train.bpe{texts = {}, size = 256})
     w:close()
