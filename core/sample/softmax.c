@@ -96,9 +96,30 @@ float mllm_max(const float *x, size_t n) {
 
 float mllm_min(const float *x, size_t n) {
     float least = INFINITY;
-    for (size_t i = 0; i < n; i++)
+    size_t i = 0;
+    if (n >= 8) {
+        f4 a = load(x), b = load(x + 4);
+        for (i = 8; i + 8 <= n; i += 8) {
+            f4 c = load(x + i), d = load(x + i + 4);
+            a = choose(c < a, c, a), b = choose(d < b, d, b);
+        }
+        a = choose(b < a, b, a);
+        for (int k = 0; k < 4; k++)
+            if (a[k] < least) least = a[k];
+    }
+    for (; i < n; i++)
         if (x[i] < least) least = x[i];
     return least;
+}
+
+void mllm_scale(float *x, size_t n, float factor) {
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        f4 a = load(x + i) * splat(factor), b = load(x + i + 4) * splat(factor);
+        memcpy(x + i, &a, sizeof a);
+        memcpy(x + i + 4, &b, sizeof b);
+    }
+    for (; i < n; i++) x[i] *= factor;
 }
 
 /* As mllm_exp in float: series to r^7 / 7!, whose next term is under 6e-9. Arguments are at most 0. */

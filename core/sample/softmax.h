@@ -19,6 +19,7 @@ bool mllm_all_finite(const float *x, size_t n);
 /* -INFINITY for n = 0. No NaN. */
 float mllm_max(const float *x, size_t n);
 float mllm_min(const float *x, size_t n);
+void mllm_scale(float *x, size_t n, float factor);
 /* out[n] = exp(x - shift) with shift >= max(x), relative error under 3e-7, 0 under exp(-87). Returns the sum. out may be x. */
 double mllm_exp_array(const float *x, size_t n, float shift, float *out);
 

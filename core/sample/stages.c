@@ -106,14 +106,27 @@ static float bounded(double x) {
 size_t mllm_running_draw(mllm_running *set, mllm_random *random) {
     float max;
     double sum = weigh(set, &max), u = mllm_random_uniform(random) * sum, reached = 0;
-    size_t last = 0;
-    for (size_t i = 0; i < set->count; i++) {
-        if (!(set->weights[i] > 0)) continue;
-        reached += (double)set->weights[i];
+    const float *w = set->weights;
+    size_t i = 0, last = 0;
+    for (; i + 16 <= set->count; i += 16) { /* whole blocks in front of the one that holds it */
+        double part[4];
+        for (size_t k = 0; k < 4; k++)
+            part[k] = ((double)w[i + k] + (double)w[i + k + 4]) + ((double)w[i + k + 8] + (double)w[i + k + 12]);
+        double block = (part[0] + part[1]) + (part[2] + part[3]);
+        if (reached + block > u) break;
+        reached += block;
+        if (block > 0) last = i;
+    }
+    for (; i < set->count; i++) {
+        if (!(w[i] > 0)) continue;
+        reached += (double)w[i];
         last = i;
         if (reached > u) return i;
     }
-    return last; /* rounding: the sum was taken in another order */
+    /* Rounding: the sum was taken in another order. The last that has a weight it is. */
+    for (i = last; i < set->count && i < last + 16; i++)
+        if (w[i] > 0) last = i;
+    return last;
 }
 
 /* ----------------------------------------------------------- temperature */
@@ -154,7 +167,7 @@ static mllm_code apply_temperature(mllm_sampler *sampler, mllm_stage *stage, mll
         for (size_t i = 0; i < set->count; i++)
             set->logits[i] = bounded(((double)set->logits[i] - (double)max) * (double)scale);
     } else
-        for (size_t i = 0; i < set->count; i++) set->logits[i] *= scale;
+        mllm_scale(set->logits, set->count, scale);
     return MLLM_OK;
 }
 

@@ -143,6 +143,9 @@ static void exponential_of_arrays(void) {
         }
         y[n] = 42;
         CHECK(mllm_max(x, n) == max, "n = %zu", n);
+        float least = INFINITY;
+        for (size_t i = 0; i < n; i++) least = x[i] < least ? x[i] : least;
+        CHECK(mllm_min(x, n) == least, "n = %zu", n);
         double got = mllm_exp_array(x, n, max, y);
         CHECK(y[n] == 42, "wrote behind the end, n = %zu", n);
         for (size_t i = 0; i < n; i++) {
@@ -156,6 +159,15 @@ static void exponential_of_arrays(void) {
         if (n) CHECK(fabs(got / sum - 1) < 1e-6, "sum of %zu: %.9g, not %.9g", n, got, sum);
         double twice = mllm_exp_array(x, n, max, x);
         CHECK(twice == got && memcmp(x, y, n * sizeof *x) == 0, "in place, n = %zu", n);
+    }
+}
+
+static void scaling(void) {
+    float x[40], y[40];
+    for (size_t n = 0; n < 40; n++) {
+        for (size_t i = 0; i < 40; i++) x[i] = y[i] = (float)i - 7.25f;
+        mllm_scale(x, n, 1.7f);
+        for (size_t i = 0; i < 40; i++) CHECK(x[i] == (i < n ? y[i] * 1.7f : y[i]), "n = %zu, %zu", n, i);
     }
 }
 
@@ -183,5 +195,6 @@ static const test_case tests[] = {{"keys_are_ordered", keys_are_ordered},
                                   {"logarithm", logarithm},
                                   {"power", power},
                                   {"exponential_of_arrays", exponential_of_arrays},
+                                  {"scaling", scaling},
                                   {"finiteness", finiteness}};
 TEST_MAIN(tests)
