@@ -9,51 +9,54 @@
 #include <math.h>
 
 mllm_token mllm_logits_argmax(const float *logits, size_t n) {
-    size_t best = SIZE_MAX;
-    for (size_t i = 0; i < n; i++)
-        if (logits[i] > (best == SIZE_MAX ? -INFINITY : logits[best])) best = i;
-    return best == SIZE_MAX ? -1 : (mllm_token)best;
+    float max = mllm_max(logits, n);
+    for (size_t i = 0; max > -INFINITY && i < n; i++)
+        if (logits[i] == max) return (mllm_token)i;
+    return -1;
 }
 
-/* exp of one logit under the maximum; masked and NaN give 0. +INFINITY is its own maximum: it then has all the weight. */
-static double weight(float x, float max) {
-    if (!(x > -INFINITY)) return 0;
-    return x == max ? 1 : mllm_exp((double)x - (double)max);
-}
-
-/* The sum of weights; *max is -INFINITY when all are masked. */
-static double total(const float *logits, size_t n, float *max) {
-    *max = -INFINITY;
-    for (size_t i = 0; i < n; i++)
-        if (logits[i] > *max) *max = logits[i];
-    double sum = 0;
-    if (*max > -INFINITY)
-        for (size_t i = 0; i < n; i++) sum += weight(logits[i], *max);
+/* The sum of exp(logit - max), and of that times (logit - max). NaN and +INFINITY take the slow way: NaN counts 0, +INFINITY has all the
+ * weight. *max is -INFINITY when all are masked. */
+static double sums(const float *logits, size_t n, float *max, double *mean) {
+    *max = mllm_max(logits, n);
+    *mean = 0;
+    if (!(*max > -INFINITY)) return 0;
+    double sum = *max <= FLT_MAX ? mllm_exp_sums(logits, n, *max, mean) : NAN;
+    if (sum == sum && *mean == *mean) return sum;
+    sum = *mean = 0;
+    for (size_t i = 0; i < n; i++) {
+        double below = logits[i] == *max ? 0 : (double)logits[i] - (double)*max;
+        double w = below == below ? mllm_exp(below) : 0;
+        sum += w;
+        if (w > 0) *mean += w * below;
+    }
     return sum;
 }
 
 double mllm_logits_logsumexp(const float *logits, size_t n) {
     float max;
-    double sum = total(logits, n, &max);
+    double mean, sum = sums(logits, n, &max, &mean);
     return max > -INFINITY ? (double)max + mllm_log(sum) : -INFINITY;
 }
 
 double mllm_logits_entropy(const float *logits, size_t n) {
     float max;
-    double sum = total(logits, n, &max), mean = 0;
-    if (!(max > -INFINITY)) return 0;
-    for (size_t i = 0; i < n; i++) {
-        double w = weight(logits[i], max);
-        if (w > 0 && logits[i] != max) mean += w * ((double)logits[i] - (double)max);
-    }
-    double h = mllm_log(sum) - mean / sum;
+    double mean, sum = sums(logits, n, &max, &mean), h = sum > 0 ? mllm_log(sum) - mean / sum : 0;
     return h > 0 ? h : 0;
 }
 
 bool mllm_logits_softmax(const float *logits, size_t n, float *out) {
-    float max;
-    double sum = total(logits, n, &max);
-    for (size_t i = 0; i < n; i++) out[i] = sum > 0 ? (float)(weight(logits[i], max) / sum) : 0;
+    float max = mllm_max(logits, n);
+    double sum = 0;
+    if (max > -INFINITY && max <= FLT_MAX)
+        sum = mllm_exp_array(logits, n, max, out);
+    else
+        for (size_t i = 0; i < n; i++) sum += (double)(out[i] = logits[i] > FLT_MAX ? 1.0f : 0.0f);
+    if (sum != sum) { /* NaN among them: 0 */
+        sum = 0;
+        for (size_t i = 0; i < n; i++) sum += (double)(out[i] = out[i] == out[i] ? out[i] : 0);
+    }
+    if (sum > 0) mllm_scale(out, n, (float)(1 / sum));
     return sum > 0;
 }
 
@@ -84,21 +87,30 @@ static void sort(mllm_candidate *c, size_t n) {
 }
 
 size_t mllm_logits_topk(const float *logits, size_t n, size_t k, mllm_candidate *out) {
-    size_t left = 0, kept = 0;
-    for (size_t i = 0; i < n; i++) left += logits[i] > -INFINITY;
-    if (k > left) k = left;
+    if (k > n) k = n;
     if (k == 0) return 0;
+    float least = -FLT_MAX;
+    if (k < n / 32) { /* few of many: most need not be looked at twice */
+        uint32_t *scratch = mllm_alloc_array(4 * k, sizeof *scratch);
+        if (!scratch) return SIZE_MAX;
+        float reached = mllm_floor_of_best(logits, n, k, scratch);
+        mllm_free(scratch);
+        if (reached > least) least = reached;
+    }
+    size_t left = 0, kept = 0;
+    for (size_t i = 0; i < n; i++) left += logits[i] >= least;
+    if (left == 0) return 0;
     uint32_t *keys = mllm_alloc_array(left, sizeof *keys);
     if (!keys) return SIZE_MAX;
-    left = 0;
+    size_t at = 0;
     for (size_t i = 0; i < n; i++)
-        if (logits[i] > -INFINITY) keys[left++] = mllm_key(logits[i]);
+        if (logits[i] >= least) keys[at++] = mllm_key(logits[i]);
     mllm_cut cut = mllm_select(keys, NULL, left, (double)k);
     mllm_free(keys);
     float max;
-    double norm = mllm_log(total(logits, n, &max));
+    double mean, norm = mllm_log(sums(logits, n, &max, &mean));
     for (size_t i = 0; i < n && kept < k; i++) {
-        if (!(logits[i] > -INFINITY)) continue;
+        if (!(logits[i] >= least)) continue;
         uint32_t key = mllm_key(logits[i]);
         if (key < cut.key || (key == cut.key && cut.ties == 0)) continue;
         if (key == cut.key) cut.ties--;

@@ -122,7 +122,7 @@ typedef struct {
     double logprob; /* natural, over the whole array */
 } mllm_candidate;
 
-/* These take logits[n] as they are: masked ones count as probability 0, NaN as masked. */
+/* These take logits[n] as they are: masked ones count as probability 0, NaN as masked. Sums are good to six digits. */
 MLLM_API mllm_token mllm_logits_argmax(const float *logits, size_t n); /* -1: all masked. Of equals the smallest id */
 MLLM_API double mllm_logits_logsumexp(const float *logits, size_t n); /* -INFINITY: all masked */
 MLLM_API double mllm_logits_entropy(const float *logits, size_t n); /* nats; 0 when all are masked */

@@ -1,5 +1,7 @@
 #include "select.h"
 
+#include "softmax.h"
+
 enum { BITS = 11, BUCKETS = 1 << BITS, SMALL = 512 };
 
 static void sink(uint64_t *heap, size_t at, size_t n) {
@@ -67,4 +69,14 @@ mllm_cut mllm_select(uint32_t *keys, float *weights, size_t n, double target) {
     do above += weights ? (double)weights[ties] : 1;
     while (++ties < n && above < target);
     return (mllm_cut){prefix, ties};
+}
+
+float mllm_floor_of_best(const float *x, size_t n, size_t k, uint32_t *keys) {
+    size_t blocks = 4 * k < n ? 4 * k : n, length = (n + blocks - 1) / blocks, count = 0;
+    for (size_t i = 0; i < n; i += length) keys[count++] = mllm_key(mllm_max(x + i, n - i < length ? n - i : length));
+    if (count < k) return -INFINITY;
+    uint32_t key = mllm_select(keys, NULL, count, (double)k).key, bits = key & 0x80000000u ? key & 0x7FFFFFFFu : ~key;
+    float least;
+    memcpy(&least, &bits, sizeof least);
+    return least;
 }

@@ -14,6 +14,10 @@ static inline uint32_t mllm_key(float x) {
     return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
 }
 
+/* A number that the k-th greatest of x[n] reaches, and few others: of the greatest in each of at most 4 k blocks the k-th. No number above it is
+ * lost. NaN counts as -INFINITY. `keys` is scratch of 4 k; 0 < k < n. */
+float mllm_floor_of_best(const float *x, size_t n, size_t k, uint32_t *keys);
+
 /* The order is: greater key first, of equals the lower index. A prefix of it is every key above `key`, and the first `ties` that are equal. */
 typedef struct {
     uint32_t key;

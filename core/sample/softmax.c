@@ -15,12 +15,15 @@ static double power_of_two(int n) { /* -1022 .. 1023 */
 
 /* x = n ln 2 + r with |r| <= ln 2 / 2; exp(r) by its series to r^13 / 13!, whose next term is under 1e-17. */
 double mllm_exp(double x) {
+    static const double c[] = {
+        1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040,
+        1.0 / 720,        1.0 / 120,       1.0 / 24,       1.0 / 6,       0.5,          1,           1};
     if (x != x) return x;
     if (x > 709.7) return INFINITY;
     if (x < -708.3) return 0;
     int n = (int)(x * 1.4426950408889634 + (x < 0 ? -0.5 : 0.5));
-    double r = (x - n * LN2_HIGH) - n * LN2_LOW, sum = 1;
-    for (int k = 13; k > 0; k--) sum = 1 + r * sum / k;
+    double r = (x - n * LN2_HIGH) - n * LN2_LOW, sum = c[0];
+    for (int k = 1; k < 14; k++) sum = sum * r + c[k];
     return sum * power_of_two(n);
 }
 
@@ -37,8 +40,10 @@ double mllm_log(double x) {
     double m;
     memcpy(&m, &bits, sizeof m);
     if (m > 1.4142135623730951) m *= 0.5, n++;
-    double s = (m - 1) / (m + 1), z = s * s, sum = 0;
-    for (int k = 21; k > 0; k -= 2) sum = sum * z + 1.0 / k;
+    static const double c[] = {1.0 / 21, 1.0 / 19, 1.0 / 17, 1.0 / 15, 1.0 / 13, 1.0 / 11,
+                               1.0 / 9,  1.0 / 7,  1.0 / 5,  1.0 / 3,  1};
+    double s = (m - 1) / (m + 1), z = s * s, sum = c[0];
+    for (int k = 1; k < 11; k++) sum = sum * z + c[k];
     return n * LN2_HIGH + (2 * s * sum + n * LN2_LOW);
 }
 
@@ -80,8 +85,8 @@ float mllm_max(const float *x, size_t n) {
     float best = -INFINITY;
     size_t i = 0;
     if (n >= 16) {
-        f4 a = load(x), b = load(x + 4), c = load(x + 8), d = load(x + 12);
-        for (i = 16; i + 16 <= n; i += 16) {
+        f4 a = splat(-INFINITY), b = a, c = a, d = a;
+        for (; i + 16 <= n; i += 16) {
             f4 e = load(x + i), f = load(x + i + 4), g = load(x + i + 8), h = load(x + i + 12);
             a = choose(e > a, e, a), b = choose(f > b, f, b), c = choose(g > c, g, c), d = choose(h > d, h, d);
         }
@@ -98,8 +103,8 @@ float mllm_min(const float *x, size_t n) {
     float least = INFINITY;
     size_t i = 0;
     if (n >= 8) {
-        f4 a = load(x), b = load(x + 4);
-        for (i = 8; i + 8 <= n; i += 8) {
+        f4 a = splat(INFINITY), b = a;
+        for (; i + 8 <= n; i += 8) {
             f4 c = load(x + i), d = load(x + i + 4);
             a = choose(c < a, c, a), b = choose(d < b, d, b);
         }
@@ -165,5 +170,33 @@ double mllm_exp_array(const float *x, size_t n, float shift, float *out) {
         memcpy(rest + 4, &f, sizeof f);
         for (size_t k = 0; i < n; i++, k++) total += (double)(out[i] = rest[k]);
     }
+    return total;
+}
+
+double mllm_exp_sums(const float *x, size_t n, float shift, double *mean) {
+    double total = 0, moment = 0;
+    const f4 s = splat(shift), low = splat(-88.0f);
+    for (size_t i = 0; i < n;) {
+        size_t end = n - i >= 64 ? i + 64 : n;
+        f4 sum = splat(0), product = splat(0);
+        for (; i + 4 <= end; i += 4) {
+            f4 d = load(x + i) - s;
+            d = choose(d < low, low, d); /* its exponential is 0: -INFINITY must not make a NaN */
+            f4 e = exp4(d);
+            sum += e, product += e * d;
+        }
+        if (i < end) {
+            float rest[4];
+            for (size_t k = 0; k < 4; k++) rest[k] = i + k < end ? x[i + k] : -INFINITY;
+            f4 d = load(rest) - s;
+            d = choose(d < low, low, d);
+            f4 e = exp4(d);
+            sum += e, product += e * d;
+            i = end;
+        }
+        total += ((double)sum[0] + (double)sum[1]) + ((double)sum[2] + (double)sum[3]);
+        moment += ((double)product[0] + (double)product[1]) + ((double)product[2] + (double)product[3]);
+    }
+    *mean = moment;
     return total;
 }

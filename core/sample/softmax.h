@@ -16,11 +16,14 @@ double mllm_pow(double base, double x);
 
 /* True when every x[n] is a finite number. */
 bool mllm_all_finite(const float *x, size_t n);
-/* -INFINITY for n = 0. No NaN. */
+/* NaN is passed over. -INFINITY (INFINITY) when there is nothing else. */
 float mllm_max(const float *x, size_t n);
 float mllm_min(const float *x, size_t n);
 void mllm_scale(float *x, size_t n, float factor);
-/* out[n] = exp(x - shift) with shift >= max(x), relative error under 3e-7, 0 under exp(-87). Returns the sum. out may be x. */
+/* out[n] = exp(x - shift) with shift >= max(x), relative error under 3e-7 after the rounding of the difference, 0 under exp(-87).
+ * Returns the sum. out may be x. */
 double mllm_exp_array(const float *x, size_t n, float shift, float *out);
+/* The same sum, nothing stored; *mean is the sum of exp(x - shift) * (x - shift). -INFINITY among x counts 0. */
+double mllm_exp_sums(const float *x, size_t n, float shift, double *mean);
 
 #endif

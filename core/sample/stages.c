@@ -90,12 +90,12 @@ static double weigh(mllm_running *set, float *max) {
     return mllm_exp_array(set->logits, set->count, *max, set->weights);
 }
 
-/* Nats; needs the weights, their sum and the maximum they were taken from. */
-static double entropy(const mllm_running *set, double sum, float max) {
-    double mean = 0;
-    for (size_t i = 0; i < set->count; i++)
-        if (set->weights[i] > 0) mean += (double)set->weights[i] * ((double)set->logits[i] - (double)max);
-    double h = mllm_log(sum) - mean / sum;
+/* Nats. *sum is that of exp(logit - max), *max the best logit. */
+static double entropy(const mllm_running *set, double *sum, float *max) {
+    double mean;
+    *max = mllm_max(set->logits, set->count);
+    *sum = mllm_exp_sums(set->logits, set->count, *max, &mean);
+    double h = mllm_log(*sum) - mean / *sum;
     return h > 0 ? h : 0;
 }
 
@@ -149,8 +149,8 @@ static mllm_code apply_temperature(mllm_sampler *sampler, mllm_stage *stage, mll
     double t = stage->p[0], range = stage->p[1];
     float max;
     if (range > 0 && set->count > 1) {
-        double sum = weigh(set, &max), low = t > range ? t - range : 0;
-        double share = entropy(set, sum, max) / mllm_log((double)set->count);
+        double sum, low = t > range ? t - range : 0;
+        double share = entropy(set, &sum, &max) / mllm_log((double)set->count);
         t = low + (t + range - low) * mllm_pow(share < 1 ? share : 1, stage->p[2]);
     }
     float scale = (float)(1 / t);
@@ -173,21 +173,9 @@ static mllm_code apply_temperature(mllm_sampler *sampler, mllm_stage *stage, mll
 
 /* ----------------------------------------------------------- truncations */
 
-/* A logit that at least k of the set reach: of the greatest in each of some four k blocks, the k-th. Few others reach it. */
-static float floor_of_best(mllm_running *set, size_t k) {
-    size_t blocks = 4 * k, length = (set->count + blocks - 1) / blocks, n = 0;
-    for (size_t i = 0; i < set->count; i += length)
-        set->weights[n++] = mllm_max(set->logits + i, set->count - i < length ? set->count - i : length);
-    for (size_t i = 0; i < n; i++) set->keys[i] = mllm_key(set->weights[i]);
-    uint32_t key = mllm_select(set->keys, NULL, n, (double)k).key;
-    for (size_t i = 0; i < n; i++)
-        if (mllm_key(set->weights[i]) == key) return set->weights[i];
-    return -FLT_MAX; /* not reached */
-}
-
 static void keep_top(mllm_running *set, size_t k) {
     if (k == 0 || k >= set->count) return;
-    if (k < set->count / 32) keep_from(set, floor_of_best(set, k), false);
+    if (k < set->count / 32) keep_from(set, mllm_floor_of_best(set->logits, set->count, k, set->keys), false);
     fill_keys(set);
     mllm_cut cut = mllm_select(set->keys, NULL, set->count, (double)k);
     fill_keys(set);
@@ -259,8 +247,8 @@ static mllm_code apply_typical(mllm_sampler *sampler, mllm_stage *stage, mllm_ru
     double p = stage->p[0], keep = stage->p[1];
     if (p >= 1 || set->count < 2) return MLLM_OK;
     float max;
-    double sum = weigh(set, &max),
-           surprise = entropy(set, sum, max) - mllm_log(sum); /* of a weight: both lose ln(sum) */
+    double sum, h = entropy(set, &sum, &max), surprise = h - mllm_log(sum); /* of a weight: both lose ln(sum) */
+    weigh(set, &max);
     fill_typical(set, surprise, max);
     mllm_cut cut = mllm_select(set->keys, set->weights, set->count, p * sum);
     fill_typical(set, surprise, max);

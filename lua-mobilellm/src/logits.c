@@ -131,22 +131,26 @@ static int logits_add(lua_State *L) {
 /* logits:mask(allowed) -> logits. `allowed` is a list of ids, or a string whose bit id % 8 of byte id / 8 allows a token. */
 static int logits_mask(lua_State *L) {
     mllm_lua_logits *view = mllm_lua_check_logits(L, 1);
-    const unsigned char *bits;
-    size_t bytes;
-    if (lua_type(L, 2) == LUA_TSTRING)
-        bits = (const unsigned char *)lua_tolstring(L, 2, &bytes);
-    else {
+    if (lua_type(L, 2) == LUA_TSTRING) {
+        size_t bytes;
+        const unsigned char *bits = (const unsigned char *)lua_tolstring(L, 2, &bytes);
+        for (size_t i = 0; i < view->count; i++) {
+            size_t id = view->ids ? (size_t)view->ids[i] : i;
+            if (id / 8 >= bytes || !(bits[id / 8] >> id % 8 & 1)) view->data[i] = -INFINITY;
+        }
+    } else { /* the allowed ones are put aside and come back */
         size_t count;
         const mllm_token *ids = check_ids(L, 2, view, &count);
-        bytes = view->size / 8 + 1;
-        unsigned char *made = mllm_lua_buffer(L, bytes, 1);
-        memset(made, 0, bytes);
-        for (size_t i = 0; i < count; i++) made[ids[i] / 8] |= (unsigned char)(1 << ids[i] % 8);
-        bits = made;
-    }
-    for (size_t i = 0; i < view->count; i++) {
-        size_t id = view->ids ? (size_t)view->ids[i] : i;
-        if (id / 8 >= bytes || !(bits[id / 8] >> id % 8 & 1)) view->data[i] = -INFINITY;
+        float *kept = mllm_lua_buffer(L, count, sizeof *kept);
+        for (size_t i = 0; i < count; i++) {
+            size_t at = place(view, ids[i]);
+            kept[i] = at == SIZE_MAX ? -INFINITY : view->data[at];
+        }
+        for (size_t i = 0; i < view->count; i++) view->data[i] = -INFINITY;
+        for (size_t i = 0; i < count; i++) {
+            size_t at = place(view, ids[i]);
+            if (at != SIZE_MAX) view->data[at] = kept[i];
+        }
     }
     lua_settop(L, 1);
     return 1;
@@ -246,7 +250,8 @@ static int logits_len(lua_State *L) {
 static int logits_copy(lua_State *L) {
     const mllm_lua_logits *view = mllm_lua_check_logits(L, 1);
     mllm_lua_logits *copy = mllm_lua_new_logits(L, view->size);
-    for (size_t i = 0; i < view->size; i++) {
+    if (!view->ids) memcpy(copy->data, view->data, view->size * sizeof *copy->data);
+    for (size_t i = 0; view->ids && i < view->size; i++) {
         size_t at = place(view, (mllm_token)i);
         copy->data[i] = at == SIZE_MAX ? -INFINITY : view->data[at];
     }
