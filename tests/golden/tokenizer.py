@@ -103,8 +103,9 @@ def llama2(name):
     t.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
     t.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
     special = ["<unk>", "<s>", "</s>"] + ["<0x%02X>" % b for b in range(256)]
-    t.train_from_iterator([w for x in TEXTS * 3 for w in x.replace(" ", " \n").split("\n")],
-                          trainers.BpeTrainer(vocab_size=620, special_tokens=special, min_frequency=2, show_progress=False, limit_alphabet=120))
+    known = [x for x in TEXTS if x.isascii() or "\u00e9" in x]  # the characters of the others become bytes
+    t.train_from_iterator([w for x in known * 3 for w in x.replace(" ", " \n").split("\n")],
+                          trainers.BpeTrainer(vocab_size=620, special_tokens=special, min_frequency=2, show_progress=False))
     rng = random.Random(name)
     write(name, t, SPM_ROWS + [noise(rng, rng.randint(1, 60)) for _ in range(60)], spm=True)
 
