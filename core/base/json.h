@@ -7,33 +7,41 @@
 
 #include "../mobilellm.h"
 
-typedef enum { MLLM_JSON_NULL, MLLM_JSON_FALSE, MLLM_JSON_TRUE, MLLM_JSON_INTEGER, MLLM_JSON_NUMBER, MLLM_JSON_STRING,
-               MLLM_JSON_ARRAY, MLLM_JSON_OBJECT } mllm_json_kind;
+typedef enum {
+    MLLM_JSON_NULL,
+    MLLM_JSON_FALSE,
+    MLLM_JSON_TRUE,
+    MLLM_JSON_INTEGER,
+    MLLM_JSON_NUMBER,
+    MLLM_JSON_STRING,
+    MLLM_JSON_ARRAY,
+    MLLM_JSON_OBJECT
+} mllm_json_kind;
 
 /* Nodes stand in document order in one array. A container's children follow it; `next` skips a whole subtree, so that
  *   for (i = node + 1, n = count; n--; i = doc->nodes[i].next)   walks an array (in an object: key, value, key, value). */
 typedef struct {
     mllm_json_kind kind;
-    uint32_t next;           /* index of the first node after this subtree */
-    uint32_t count;          /* children: array elements, object members; string: bytes of `string` */
-    uint32_t start, end;     /* byte span in the text */
+    uint32_t next; /* index of the first node after this subtree */
+    uint32_t count; /* children: array elements, object members; string: bytes of `string` */
+    uint32_t start, end; /* byte span in the text */
     union {
         int64_t integer;
         double number;
-        const char *string;  /* unescaped, terminated (may hold NUL inside), UTF-8 */
+        const char *string; /* unescaped, terminated (may hold NUL inside), UTF-8 */
     } as;
 } mllm_json_node;
 
 typedef struct {
-    mllm_json_node *nodes;   /* nodes[0] is the root */
+    mllm_json_node *nodes; /* nodes[0] is the root */
     uint32_t count;
-    char *strings;           /* owned: the unescaped bytes */
+    char *strings; /* owned: the unescaped bytes */
 } mllm_json;
 
 enum { MLLM_JSON_MAX_DEPTH = 512 };
 
 /* Parses all of text[length]; anything after the value but white space is an error. `max_depth` 0: the default above. The message
- * holds line and column. Lone surrogate escapes are an error (MLLM_E_FORMAT), depth is MLLM_E_LIMIT. */
+ * holds line and column. "-0" is the double -0.0; a number beyond the doubles is MLLM_E_LIMIT, as it could not be written again. Lone surrogate escapes are an error (MLLM_E_FORMAT), depth is MLLM_E_LIMIT. */
 mllm_code mllm_json_parse(mllm_json *doc, const char *text, size_t length, unsigned max_depth, mllm_error *err);
 void mllm_json_free(mllm_json *doc);
 /* Index of the value of `key` (the last one, if repeated) in the object at `node`; 0 when absent or no object. */

@@ -107,8 +107,10 @@ static mllm_code open_shards(mllm_checkpoint *c, mllm_error *err) {
     else if (mllm_file_exists(index))
         code = add_indexed_shards(c, index, err);
     else
-        code = mllm_fail(err, MLLM_E_IO, "%s: neither model.safetensors nor model.safetensors.index.json is there",
-                         c->path);
+        code = mllm_fail(
+            err, MLLM_E_IO,
+            "%s: neither model.safetensors nor model.safetensors.index.json is there (pytorch_model.bin is not read)",
+            c->path);
     mllm_free(single);
     mllm_free(index);
     return code;

@@ -199,6 +199,11 @@ static mllm_code read_blueprint(metadata *m, mllm_checkpoint *c, bool vocabulary
     facts->needs_qkv_bias = f->qkv_bias;
     facts->needs_qk_norm = f->qk_norm;
     uint32_t experts, value_length;
+    uint64_t parts = 1;
+    if (mllm_gguf_u64(m->g, "split.count", &parts) && parts > 1)
+        return mllm_fail(m->err, MLLM_E_UNSUPPORTED,
+                         "%s: key split.count: the model is split into %llu files, which must be merged first", m->path,
+                         (unsigned long long)parts);
     mllm_code code;
     if ((code = get_count(m, "expert_count", 0, &experts)) != MLLM_OK) return code;
     if (experts) return mllm_fail(m->err, MLLM_E_UNSUPPORTED, "%s: mixtures of experts are not supported", m->path);

@@ -160,7 +160,7 @@ static mllm_code put_metadata(const writing *x, mllm_gguf_writer *g, mllm_error 
     mllm_code code = strcmp(x->architecture, "mobilellm") == 0 ? put_steps(x, g, err) : MLLM_OK;
     if (code) return code;
     if (x->w->vocab)
-        mllm_vocab_put_gguf(x->w->vocab, g);
+        mllm_vocab_put_gguf_padded(x->w->vocab, b->vocabulary, g);
     else
         mllm_gguf_put_string(g, "tokenizer.ggml.model", "none", 4); /* llama.cpp loads a file without tokens by this */
     if (x->w->chat_template)

@@ -10,11 +10,11 @@
  *   MobileLLM-LS  steps 2i, 2i+1: block i, FFN i, KV slots 2i and 2i+1 (each pass attends to its own pass's keys)
  *   MobiLlama     step i: block i, FFN 0, KV slot i */
 typedef struct {
-    uint32_t block;   /* attention weights, and both norms */
-    uint32_t ffn;     /* gate, up, down */
+    uint32_t block; /* attention weights, and both norms */
+    uint32_t ffn; /* gate, up, down */
     uint32_t kv_slot;
-    uint32_t window;  /* attends to the last `window` positions; 0: all */
-    bool rope;        /* false: no position encoding in this step */
+    uint32_t window; /* attends to the last `window` positions; 0: all */
+    bool rope; /* false: no position encoding in this step */
 } mllm_step;
 
 typedef enum { MLLM_ROPE_NONE, MLLM_ROPE_LINEAR, MLLM_ROPE_LLAMA3 } mllm_rope_scaling;
@@ -30,8 +30,9 @@ typedef struct {
     mllm_step *steps; /* [step_count], owned */
     float norm_epsilon;
     float rope_base;
-    bool rope_interleaved; /* true: pairs (2i, 2i+1), rows of q and k permuted as GGUF's "llama" does; false: (i, i + rope_size/2) */
-    uint32_t rope_size;    /* rotated dimensions of a head, <= head_size, even */
+    bool
+        rope_interleaved; /* true: pairs (2i, 2i+1), rows of q and k permuted as GGUF's "llama" does; false: (i, i + rope_size/2) */
+    uint32_t rope_size; /* rotated dimensions of a head, <= head_size, even */
     mllm_rope_scaling rope_scaling;
     float rope_factor, rope_low, rope_high; /* LLAMA3: low_freq_factor, high_freq_factor */
     uint32_t rope_original_context;
@@ -48,24 +49,24 @@ mllm_code mllm_blueprint_make_steps(mllm_blueprint *b, uint32_t passes, bool sha
 
 /* The tensors of a model, by role. `index` is a block or an FFN; 0 for the others. */
 typedef enum {
-    MLLM_W_EMBEDDING,   /* [vocabulary, width] */
+    MLLM_W_EMBEDDING, /* [vocabulary, width] */
     MLLM_W_OUTPUT_NORM, /* [width] */
-    MLLM_W_HEAD,        /* [vocabulary, width]; absent when tied */
+    MLLM_W_HEAD, /* [vocabulary, width]; absent when tied */
     MLLM_W_ATTENTION_NORM, /* block: [width] */
-    MLLM_W_Q,           /* block: [heads * head_size, width] */
-    MLLM_W_K,           /* block: [kv_heads * head_size, width] */
+    MLLM_W_Q, /* block: [heads * head_size, width] */
+    MLLM_W_K, /* block: [kv_heads * head_size, width] */
     MLLM_W_V,
-    MLLM_W_O,           /* block: [width, heads * head_size] */
-    MLLM_W_Q_BIAS,      /* block: [heads * head_size]; optional, as the next five */
+    MLLM_W_O, /* block: [width, heads * head_size] */
+    MLLM_W_Q_BIAS, /* block: [heads * head_size]; optional, as the next five */
     MLLM_W_K_BIAS,
     MLLM_W_V_BIAS,
     MLLM_W_O_BIAS,
-    MLLM_W_Q_NORM,      /* block: [head_size] */
+    MLLM_W_Q_NORM, /* block: [head_size] */
     MLLM_W_K_NORM,
-    MLLM_W_FFN_NORM,    /* block: [width] */
-    MLLM_W_GATE,        /* ffn: [ffn_width, width] */
+    MLLM_W_FFN_NORM, /* block: [width] */
+    MLLM_W_GATE, /* ffn: [ffn_width, width] */
     MLLM_W_UP,
-    MLLM_W_DOWN,        /* ffn: [width, ffn_width] */
+    MLLM_W_DOWN, /* ffn: [width, ffn_width] */
     MLLM_W_ROLES
 } mllm_role;
 

@@ -32,8 +32,8 @@ typedef struct {
 
 /* Facts of a type; NULL for a number that is none. */
 typedef struct {
-    const char *name;      /* "Q8_0" */
-    unsigned block;        /* weights per block: 1, 32 or 256 */
+    const char *name; /* "Q8_0" */
+    unsigned block; /* weights per block: 1, 32 or 256 */
     unsigned block_bytes;
 } mllm_type_info;
 const mllm_type_info *mllm_type_facts(uint32_t type);

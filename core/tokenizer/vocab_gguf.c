@@ -2,6 +2,7 @@
  *
  * Keys of our own: mobilellm.tokenizer.nfc (bool) where the pre-tokenizer's name does not say it, and
  * mobilellm.tokenizer.end_ids (array of i32), the tokens that end a generation. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "../base/alloc.h"
@@ -11,6 +12,7 @@
 
 /* GGUF counts the kinds from 1. */
 enum { TYPE_NORMAL = 1, TYPE_BYTE = 6 };
+enum { PAD_LENGTH = 32 }; /* bytes of "[PAD123]" */
 
 typedef struct {
     const mllm_gguf *g;
@@ -275,17 +277,23 @@ static void put_id(mllm_gguf_writer *w, const char *key, mllm_token id) {
     if (id >= 0) mllm_gguf_put_u32(w, key, (uint32_t)id);
 }
 
-void mllm_vocab_put_gguf(const mllm_vocab *v, mllm_gguf_writer *w) {
+void mllm_vocab_put_gguf(const mllm_vocab *vocab, mllm_gguf_writer *w) {
+    mllm_vocab_put_gguf_padded(vocab, 0, w);
+}
+
+void mllm_vocab_put_gguf_padded(const mllm_vocab *v, size_t rows, mllm_gguf_writer *w) {
     bool spm = v->family == MLLM_VOCAB_SPM;
     const char *pre = spm ? "default" : mllm_pretokenizer_name(v->pre);
     mllm_gguf_put_string(w, "tokenizer.ggml.model", spm ? "llama" : "gpt2", spm ? 5 : 4);
     mllm_gguf_put_string(w, "tokenizer.ggml.pre", pre, strlen(pre));
 
-    const char **pieces = mllm_alloc_array(v->count, sizeof *pieces);
-    size_t *lengths = mllm_alloc_array(v->count, sizeof *lengths);
-    int32_t *types = mllm_alloc_array(v->count, sizeof *types);
-    float *scores = mllm_alloc_array(v->count, sizeof *scores);
-    if (!pieces || !lengths || !types || !scores) {
+    size_t count = rows > v->count && rows <= MLLM_MAX_VOCABULARY ? rows : v->count, padding = count - v->count;
+    const char **pieces = mllm_alloc_array(count, sizeof *pieces);
+    size_t *lengths = mllm_alloc_array(count, sizeof *lengths);
+    int32_t *types = mllm_alloc_array(count, sizeof *types);
+    float *scores = mllm_alloc_array(count, sizeof *scores);
+    char(*pads)[PAD_LENGTH] = mllm_alloc_array(padding, sizeof *pads);
+    if (!pieces || !lengths || !types || !scores || !pads) {
         out_of_memory(w, "tokenizer.ggml.tokens");
         goto done;
     }
@@ -298,13 +306,20 @@ void mllm_vocab_put_gguf(const mllm_vocab *v, mllm_gguf_writer *w) {
         scores[i] = v->scores ? v->scores[i] : -1e6f;
         if (v->kind[i] & MLLM_KIND_END && (mllm_token)i != v->eos) end_count++;
     }
-    mllm_gguf_put_strings(w, "tokenizer.ggml.tokens", pieces, lengths, v->count);
+    for (size_t i = v->count; i < count; i++) { /* the spelling that llama.cpp's own converter uses */
+        char *pad = pads[i - v->count];
+        lengths[i] = (size_t)snprintf(pad, PAD_LENGTH, "[PAD%zu]", i);
+        pieces[i] = pad;
+        types[i] = MLLM_TOKEN_UNUSED + TYPE_NORMAL;
+        scores[i] = -1e6f;
+    }
+    mllm_gguf_put_strings(w, "tokenizer.ggml.tokens", pieces, lengths, count);
     if (spm) {
         /* A list of merges as scores: a piece is as strong as its strongest merge. */
         for (uint32_t i = v->merge_count; i-- > 0;) scores[v->merges[i].result] = -(float)i;
-        mllm_gguf_put_numbers(w, "tokenizer.ggml.scores", MLLM_KV_F32, scores, v->count);
+        mllm_gguf_put_numbers(w, "tokenizer.ggml.scores", MLLM_KV_F32, scores, count);
     }
-    mllm_gguf_put_numbers(w, "tokenizer.ggml.token_type", MLLM_KV_I32, types, v->count);
+    mllm_gguf_put_numbers(w, "tokenizer.ggml.token_type", MLLM_KV_I32, types, count);
     if (!spm) put_merges(v, w);
     put_id(w, "tokenizer.ggml.bos_token_id", v->bos);
     put_id(w, "tokenizer.ggml.eos_token_id", v->eos);
@@ -327,4 +342,5 @@ done:
     mllm_free(lengths);
     mllm_free(types);
     mllm_free(scores);
+    mllm_free(pads);
 }

@@ -384,6 +384,9 @@ static void gguf_model(const char *path, const char *architecture, const char *w
 static void put_experts(mllm_gguf_writer *w) {
     mllm_gguf_put_u32(w, "llama.expert_count", 8);
 }
+static void put_split(mllm_gguf_writer *w) {
+    mllm_gguf_put_u32(w, "split.count", 3);
+}
 static void put_yarn(mllm_gguf_writer *w) {
     mllm_gguf_put_string(w, "llama.rope.scaling.type", "yarn", 4);
 }
@@ -448,6 +451,7 @@ static void gguf_metadata(void) {
         {"llama", "blk.1.attn_k.weight", NULL, MLLM_E_FORMAT, "blk.1.attn_k.weight", "missing"},
         {"llama", "blk.1.ffn_up.weight", NULL, MLLM_E_FORMAT, "blk.1.ffn_up.weight", "missing"},
         {"llama", "", put_experts, MLLM_E_UNSUPPORTED, "experts", ""},
+        {"llama", "", put_split, MLLM_E_UNSUPPORTED, "split.count", "3"},
         {"llama", "", put_yarn, MLLM_E_UNSUPPORTED, "rope.scaling.type", "yarn"},
         {"llama", "", put_text, MLLM_E_FORMAT, "llama.rope.freq_base", "number"},
         {"llama", "", put_rotated, MLLM_E_FORMAT, "rotated", "6"},
