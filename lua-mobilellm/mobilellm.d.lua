@@ -121,6 +121,7 @@ function Model:is_end(id) end
 ---@class mobilellm.Stats
 ---@field prompt_tokens integer
 ---@field tokens integer generated, the end token not counted
+---@field forced integer of those, taken because a grammar left no choice
 ---@field prefill_seconds number
 ---@field decode_seconds number
 ---@field prefill_per_second number

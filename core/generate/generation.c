@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -18,6 +19,8 @@
 
 enum {
     SLICE = 512, /* prompt tokens fed at a time: as many as a matrix product needs to run well */
+    UNFED = 64, /* most tokens taken at once because nothing else was possible */
+    FEW = 8, /* fewer than one of so many tokens allowed: only their logits are computed */
     BUDGET_SLICE = 32, /* the same when somebody waits for the step to come back */
     QUEUE = 1 << 16 /* bytes of unread text at which the thread waits for its reader */
 };
@@ -29,7 +32,13 @@ struct mllm_generation {
     mllm_sampler *sampler;
     mllm_token *prompt;
     size_t prompt_count, prompt_at, max_tokens;
-    mllm_token last; /* generated but not fed yet; -1: none */
+    mllm_token unfed[UNFED]; /* [unfed_count]: generated but not fed yet */
+    size_t unfed_count;
+    mllm_constraint constraint; /* mask NULL: none */
+    size_t vocabulary;
+    uint64_t *mask; /* [(vocabulary + 63) / 64]; with a constraint, as the next two */
+    mllm_token *allowed; /* [vocabulary] */
+    float *scores; /* [vocabulary] */
     bool ignore_end, feed_last, stepping;
     mllm_stop_filter filter;
     mllm_detokenizer detokenizer;
@@ -171,11 +180,10 @@ static bool running(mllm_generation *g) {
     return yes;
 }
 
-static mllm_code feed_last(mllm_generation *g, mllm_error *err) {
-    if (g->last < 0) return MLLM_OK;
-    mllm_token id = g->last;
-    g->last = -1;
-    return mllm_session_feed(g->session, &id, 1, err);
+static mllm_code feed_pending(mllm_generation *g, mllm_error *err) {
+    size_t count = g->unfed_count;
+    g->unfed_count = 0;
+    return count > 0 ? mllm_session_feed(g->session, g->unfed, count, err) : MLLM_OK;
 }
 
 /* The end: held text goes out, unless a stop string has cut it off. The session is not touched after this. */
@@ -187,9 +195,7 @@ static mllm_code finish(mllm_generation *g, mllm_stop stop, mllm_error *err) {
         if (code == MLLM_OK && found && stop != MLLM_STOP_CANCELLED) stop = MLLM_STOP_TEXT;
         if (code == MLLM_OK && !found) code = publish_text(g, g->filter.length, err);
     }
-    size_t count;
-    mllm_session_tokens(g->session, &count);
-    if (code == MLLM_OK && g->feed_last && count < (size_t)mllm_session_context(g->session)) code = feed_last(g, err);
+    if (code == MLLM_OK && g->feed_last) code = feed_pending(g, err);
     pthread_mutex_lock(&g->lock);
     g->stats.stop = code == MLLM_OK ? stop : MLLM_STOP_ERROR;
     if (code != MLLM_OK && err) g->error = *err;
@@ -212,40 +218,142 @@ static mllm_code prompt_unit(mllm_generation *g, size_t slice, mllm_error *err) 
     return g->prompt_at == g->prompt_count && g->max_tokens == 0 ? finish(g, MLLM_STOP_LENGTH, err) : MLLM_OK;
 }
 
-static mllm_code choose(mllm_generation *g, mllm_token *id, mllm_error *err) {
-    mllm_code code = feed_last(g, err);
+/* The best of scores[count], of equals the first; SIZE_MAX when none is a number above -INFINITY. */
+static size_t best_of(const float *scores, size_t count) {
+    size_t best = SIZE_MAX;
+    for (size_t i = 0; i < count; i++)
+        if (scores[i] > -INFINITY && (best == SIZE_MAX || scores[i] > scores[best])) best = i;
+    return best;
+}
+
+/* Fills mask[] and allowed[*count]. */
+static mllm_code allowed_tokens(mllm_generation *g, size_t *count, mllm_error *err) {
+    size_t words = (g->vocabulary + 63) / 64;
+    size_t left = g->max_tokens - g->stats.tokens;
+    memset(g->mask, 0, words * sizeof *g->mask);
+    mllm_code code = g->constraint.mask(g->constraint.ctx, g->mask, left < UINT32_MAX ? (uint32_t)left : 0, err);
+    if (code == MLLM_E_GRAMMAR && left < UINT32_MAX) { /* no way to end in time: it goes on as far as it comes */
+        memset(g->mask, 0, words * sizeof *g->mask);
+        code = g->constraint.mask(g->constraint.ctx, g->mask, 0, err);
+    }
+    *count = 0;
+    for (size_t w = 0; w < words && code == MLLM_OK; w++)
+        for (size_t bit = 0; bit < 64 && w * 64 + bit < g->vocabulary; bit++)
+            if (g->mask[w] >> bit & 1) g->allowed[(*count)++] = (mllm_token)(w * 64 + bit);
+    return code;
+}
+
+static mllm_code no_choice(const mllm_generation *g, mllm_error *err) {
+    if (g->sampler) return err->code;
+    return mllm_fail(err, MLLM_E_FORMAT, "no logit is a number: are these weights intact?");
+}
+
+/* Under a constraint. *id = -1: the output is complete and the vocabulary has no end token to say so. */
+static mllm_code choose_constrained(mllm_generation *g, mllm_token *id, mllm_error *err) {
+    size_t count;
+    mllm_code code = allowed_tokens(g, &count, err);
+    *id = -1;
+    if (code == MLLM_E_GRAMMAR && g->constraint.complete(g->constraint.ctx)) return MLLM_OK;
+    if (code == MLLM_OK && count == 0) code = mllm_fail(err, MLLM_E_GRAMMAR, "the constraint allows no token");
     if (code != MLLM_OK) return code;
-    size_t n = (size_t)mllm_model_get_info(mllm_session_model(g->session)).vocabulary;
+    if (count == 1) {
+        *id = g->allowed[0];
+        return MLLM_OK;
+    }
+    code = feed_pending(g, err);
+    if (code != MLLM_OK) return code;
+    if (count <= g->vocabulary / FEW && !(g->sampler && mllm_sampler_needs_script(g->sampler))) {
+        code = mllm_session_logits_of(g->session, g->allowed, count, g->scores, err);
+        if (code != MLLM_OK) return code;
+        if (g->sampler) {
+            *id = mllm_sampler_sample_of(g->sampler, g->allowed, g->scores, count, err);
+        } else {
+            size_t best = best_of(g->scores, count);
+            *id = best == SIZE_MAX ? -1 : g->allowed[best];
+        }
+    } else {
+        float *logits = mllm_session_logits(g->session, err);
+        if (!logits) return err->code;
+        for (size_t i = 0; i < g->vocabulary; i++)
+            if (!(g->mask[i / 64] >> (i % 64) & 1)) logits[i] = -INFINITY;
+        *id = g->sampler ? mllm_sampler_sample(g->sampler, logits, g->vocabulary, err)
+                         : mllm_logits_argmax(logits, g->vocabulary);
+    }
+    return *id < 0 ? no_choice(g, err) : MLLM_OK;
+}
+
+static mllm_code choose(mllm_generation *g, mllm_token *id, mllm_error *err) {
+    mllm_code code = feed_pending(g, err);
+    if (code != MLLM_OK) return code;
     float *logits = mllm_session_logits(g->session, err);
     if (!logits) return err->code;
-    *id = g->sampler ? mllm_sampler_sample(g->sampler, logits, n, err) : mllm_logits_argmax(logits, n);
-    if (*id >= 0) return MLLM_OK;
-    return g->sampler ? err->code : mllm_fail(err, MLLM_E_FORMAT, "no logit is a number: are these weights intact?");
+    *id = g->sampler ? mllm_sampler_sample(g->sampler, logits, g->vocabulary, err)
+                     : mllm_logits_argmax(logits, g->vocabulary);
+    return *id < 0 ? no_choice(g, err) : MLLM_OK;
+}
+
+/* Takes one token into the output; *stop says whether it was the last. */
+static mllm_code take(mllm_generation *g, mllm_token id, mllm_stop *stop, mllm_error *err) {
+    *stop = MLLM_STOP_NONE;
+    if (g->sampler) mllm_sampler_accept(g->sampler, id);
+    if (g->constraint.mask) {
+        mllm_code code = g->constraint.accept(g->constraint.ctx, id, err);
+        if (code != MLLM_OK) return code;
+    }
+    bool found = false;
+    mllm_code code = publish_token(g, id, err);
+    if (code == MLLM_OK) code = push_text(g, id, &found, err);
+    if (code != MLLM_OK) return code;
+    size_t count;
+    mllm_session_tokens(g->session, &count);
+    bool fits = count + g->unfed_count < (size_t)mllm_session_context(g->session);
+    if (fits) g->unfed[g->unfed_count++] = id;
+    if (found)
+        *stop = MLLM_STOP_TEXT;
+    else if (g->stats.tokens >= g->max_tokens)
+        *stop = MLLM_STOP_LENGTH;
+    else if (!fits)
+        *stop = MLLM_STOP_CONTEXT;
+    return MLLM_OK;
+}
+
+/* Tokens that the constraint leaves no choice about: they wait for one pass of the model together. */
+static mllm_code take_forced(mllm_generation *g, size_t *taken, mllm_stop *stop, mllm_error *err) {
+    mllm_token ids[UNFED];
+    size_t count = g->constraint.forced ? g->constraint.forced(g->constraint.ctx, ids, UNFED - g->unfed_count) : 0;
+    *stop = MLLM_STOP_NONE;
+    for (*taken = 0; *taken < count && *stop == MLLM_STOP_NONE; ++*taken) {
+        if (mllm_vocab_is_end(g->vocab, ids[*taken])) break;
+        mllm_code code = take(g, ids[*taken], stop, err);
+        if (code != MLLM_OK) return code;
+        pthread_mutex_lock(&g->lock);
+        g->stats.forced++;
+        pthread_mutex_unlock(&g->lock);
+    }
+    return MLLM_OK;
 }
 
 static mllm_code token_unit(mllm_generation *g, mllm_error *err) {
     mllm_token id = -1;
+    mllm_stop stop = MLLM_STOP_NONE;
+    mllm_code code = MLLM_OK;
     double before = now();
-    mllm_code code = choose(g, &id, err);
+    if (g->constraint.mask && g->vocab && g->unfed_count < UNFED) {
+        size_t taken;
+        code = take_forced(g, &taken, &stop, err);
+        if (code != MLLM_OK) return code;
+        if (stop != MLLM_STOP_NONE) return finish(g, stop, err);
+        if (taken > 0) return MLLM_OK;
+    }
+    code = g->constraint.mask ? choose_constrained(g, &id, err) : choose(g, &id, err);
     pthread_mutex_lock(&g->lock);
     g->stats.decode_seconds += now() - before;
     pthread_mutex_unlock(&g->lock);
     if (code != MLLM_OK) return code;
     if (atomic_load(&g->cancel)) return finish(g, MLLM_STOP_CANCELLED, err);
-    if (!g->ignore_end && g->vocab && mllm_vocab_is_end(g->vocab, id)) return finish(g, MLLM_STOP_END, err);
-
-    if (g->sampler) mllm_sampler_accept(g->sampler, id);
-    bool found;
-    code = publish_token(g, id, err);
-    if (code == MLLM_OK) code = push_text(g, id, &found, err);
-    if (code != MLLM_OK) return code;
-    g->last = id;
-    size_t count;
-    mllm_session_tokens(g->session, &count);
-    if (found) return finish(g, MLLM_STOP_TEXT, err);
-    if (g->stats.tokens >= g->max_tokens) return finish(g, MLLM_STOP_LENGTH, err);
-    if (count >= (size_t)mllm_session_context(g->session)) return finish(g, MLLM_STOP_CONTEXT, err);
-    return MLLM_OK;
+    if (id < 0 || (!g->ignore_end && g->vocab && mllm_vocab_is_end(g->vocab, id))) return finish(g, MLLM_STOP_END, err);
+    code = take(g, id, &stop, err);
+    return code == MLLM_OK && stop != MLLM_STOP_NONE ? finish(g, stop, err) : code;
 }
 
 static mllm_code unit(mllm_generation *g, size_t slice, mllm_error *err) {
@@ -304,31 +412,43 @@ static void *thread_main(void *arg) {
 
 /* --------------------------------------------------------------- outside */
 
-mllm_generation *mllm_generation_new(mllm_session *session, const mllm_generation_options *options, mllm_error *err) {
+static void release_constraint(const mllm_constraint *c) {
+    if (c && c->release) c->release(c->ctx);
+}
+
+/* Everything that can be refused before anything is made. */
+static mllm_code check_options(mllm_session *session, const mllm_generation_options *options, mllm_error *err) {
     size_t before;
     mllm_session_tokens(session, &before);
     int context = mllm_session_context(session);
     if (before + options->prompt_count == 0) {
-        mllm_fail(err, MLLM_E_ARGUMENT, "nothing to continue: the session and the prompt are empty");
-        return NULL;
+        return mllm_fail(err, MLLM_E_ARGUMENT, "nothing to continue: the session and the prompt are empty");
     }
     if (before > (size_t)context || options->prompt_count > (size_t)context - before) {
-        mllm_fail(err, MLLM_E_CONTEXT, "a prompt of %zu tokens does not fit: the session holds %zu of %d",
-                  options->prompt_count, before, context);
-        return NULL;
+        return mllm_fail(err, MLLM_E_CONTEXT, "a prompt of %zu tokens does not fit: the session holds %zu of %d",
+                         options->prompt_count, before, context);
     }
     int vocabulary = mllm_model_get_info(mllm_session_model(session)).vocabulary;
     for (size_t i = 0; i < options->prompt_count; i++)
         if (options->prompt[i] < 0 || options->prompt[i] >= vocabulary) {
-            mllm_fail(err, MLLM_E_TOKEN, "token id %d at place %zu of the prompt is outside the vocabulary of %d",
-                      (int)options->prompt[i], i + 1, vocabulary);
-            return NULL;
+            return mllm_fail(err, MLLM_E_TOKEN,
+                             "token id %d at place %zu of the prompt is outside the vocabulary of %d",
+                             (int)options->prompt[i], i + 1, vocabulary);
         }
-    mllm_generation *g = mllm_calloc(1, sizeof *g);
+    return MLLM_OK;
+}
+
+mllm_generation *mllm_generation_new(mllm_session *session, const mllm_generation_options *options, mllm_error *err) {
+    mllm_generation *g = NULL;
+    if (check_options(session, options, err) == MLLM_OK) {
+        g = mllm_calloc(1, sizeof *g);
+        if (!g) mllm_fail_memory(err, sizeof *g, "a generation");
+    }
     if (!g) {
-        mllm_fail_memory(err, sizeof *g, "a generation");
+        release_constraint(options->constraint);
         return NULL;
     }
+    if (options->constraint) g->constraint = *options->constraint;
     pthread_mutex_init(&g->lock, NULL);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
@@ -337,7 +457,6 @@ mllm_generation *mllm_generation_new(mllm_session *session, const mllm_generatio
     pthread_condattr_destroy(&attributes);
     atomic_init(&g->cancel, false);
     g->fd = g->fd_write = -1;
-    g->last = -1;
     g->session = session;
     g->vocab = mllm_model_vocab(mllm_session_model(session));
     g->max_tokens = options->max_tokens;
@@ -354,7 +473,20 @@ mllm_generation *mllm_generation_new(mllm_session *session, const mllm_generatio
     g->prompt_count = options->prompt_count;
     if (g->prompt_count > 0) memcpy(g->prompt, options->prompt, g->prompt_count * sizeof *g->prompt);
 
+    g->vocabulary = (size_t)mllm_model_get_info(mllm_session_model(session)).vocabulary;
+    if (options->constraint) {
+        g->mask = mllm_alloc_array((g->vocabulary + 63) / 64, sizeof *g->mask);
+        g->allowed = mllm_alloc_array(g->vocabulary, sizeof *g->allowed);
+        g->scores = mllm_alloc_array(g->vocabulary, sizeof *g->scores);
+        if (!g->mask || !g->allowed || !g->scores) {
+            mllm_fail_memory(err, g->vocabulary * (sizeof *g->allowed + sizeof *g->scores), "a mask");
+            goto failed;
+        }
+    }
+
     /* At the very beginning of a text SentencePiece's first piece loses its dummy space; behind any text it keeps it. */
+    size_t before;
+    mllm_session_tokens(session, &before);
     bool behind_text = before > 0;
     for (size_t i = 0; i < g->prompt_count && g->vocab && !behind_text; i++)
         behind_text = mllm_vocab_kind(g->vocab, g->prompt[i]) != MLLM_TOKEN_CONTROL;
@@ -384,6 +516,10 @@ void mllm_generation_release(mllm_generation *g) {
     mllm_sampler_release(g->sampler);
     mllm_stop_filter_free(&g->filter);
     mllm_free(g->prompt);
+    mllm_free(g->mask);
+    mllm_free(g->allowed);
+    mllm_free(g->scores);
+    release_constraint(&g->constraint);
     mllm_free(g->piece);
     mllm_free(g->text);
     mllm_free(g->tokens);

@@ -17,6 +17,23 @@ typedef struct {
     size_t length;
 } mllm_span;
 
+/* What the output must satisfy, token by token; a grammar's matcher is one (mllm_constraint_matcher). */
+typedef struct {
+    void *ctx;
+    /* Which tokens may come next: bit id of mask[(vocabulary + 63) / 64], zeroed before. End tokens where the output may end. With
+     * `budget` > 0, if there is a way, only those after which it can still end within so many tokens. Nothing allowed:
+     * MLLM_E_GRAMMAR. */
+    mllm_code (*mask)(void *ctx, uint64_t *mask, uint32_t budget, mllm_error *err);
+    /* The token was taken. */
+    mllm_code (*accept)(void *ctx, mllm_token token, mllm_error *err);
+    /* Tokens that must come next, at most `capacity`; how many. NULL: it does not know. */
+    size_t (*forced)(void *ctx, mllm_token *out, size_t capacity);
+    /* The output may end here. */
+    bool (*complete)(void *ctx);
+    /* May be NULL. Called once, also when mllm_generation_new fails. */
+    void (*release)(void *ctx);
+} mllm_constraint;
+
 /* What a generation runs with. Everything is copied or retained except the session, which must outlive it and is its alone until it
  * has settled. */
 typedef struct {
@@ -26,6 +43,7 @@ typedef struct {
     const mllm_span *stops; /* [stop_count]: text at which it ends; the text before it is the last that comes out */
     size_t stop_count;
     mllm_sampler *sampler; /* NULL: the best token each time. Retained; nobody else may use it meanwhile */
+    const mllm_constraint *constraint; /* NULL: none. Copied; its mask comes before any stage of the sampler */
     bool ignore_end; /* end tokens are ordinary ones */
     bool feed_last; /* the session holds the last token too when it is over (not an end token) */
 } mllm_generation_options;
@@ -85,6 +103,7 @@ MLLM_API int mllm_generation_pollfd(mllm_generation *g, mllm_error *err);
 
 typedef struct {
     size_t prompt_tokens, tokens; /* fed from the prompt; generated (the end token not counted) */
+    size_t forced; /* of those, taken without a draw because the constraint left no choice */
     double prefill_seconds, decode_seconds;
     mllm_stop stop;
 } mllm_generation_stats;

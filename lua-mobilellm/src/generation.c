@@ -309,7 +309,7 @@ static void set_number(lua_State *L, const char *name, double value) {
     lua_setfield(L, -2, name);
 }
 
-/* job:stats() -> table: prompt_tokens, tokens, prefill_seconds, decode_seconds, prefill_per_second, tokens_per_second, stop. */
+/* job:stats() -> table: prompt_tokens, tokens, forced, prefill_seconds, decode_seconds, prefill_per_second, tokens_per_second, stop. */
 static int job_stats(lua_State *L) {
     mllm_generation_stats s = mllm_generation_get_stats(check_job(L)->generation);
     lua_createtable(L, 0, 8);
@@ -317,6 +317,8 @@ static int job_stats(lua_State *L) {
     lua_setfield(L, -2, "prompt_tokens");
     mllm_lua_pushinteger(L, (int64_t)s.tokens);
     lua_setfield(L, -2, "tokens");
+    mllm_lua_pushinteger(L, (int64_t)s.forced);
+    lua_setfield(L, -2, "forced");
     set_number(L, "prefill_seconds", s.prefill_seconds);
     set_number(L, "decode_seconds", s.decode_seconds);
     set_number(L, "prefill_per_second", s.prefill_seconds > 0 ? (double)s.prompt_tokens / s.prefill_seconds : 0);

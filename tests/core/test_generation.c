@@ -143,6 +143,164 @@ static void test_unread(void) {
     mllm_model_release(model);
 }
 
+/* ---------------------------------------------------------------- constraints */
+
+/* A language of tokens: each place allows a list of ids; the output is complete behind the last. */
+typedef struct {
+    const mllm_token (*places)[4]; /* [count], ended by -1 */
+    size_t count, at;
+    bool forces;
+    int released, masks;
+    uint32_t budget;
+} script;
+
+static size_t choices(const script *s, size_t place) {
+    size_t n = 0;
+    while (n < 4 && s->places[place][n] >= 0) n++;
+    return n;
+}
+
+static mllm_code script_mask(void *ctx, uint64_t *mask, uint32_t budget, mllm_error *err) {
+    script *s = ctx;
+    s->masks++;
+    s->budget = budget;
+    if (s->at == s->count) mask[0] |= 1 << 2; /* the end token */
+    for (size_t i = 0; s->at < s->count && i < choices(s, s->at); i++)
+        mask[s->places[s->at][i] / 64] |= (uint64_t)1 << (s->places[s->at][i] % 64);
+    if (s->at < s->count && choices(s, s->at) == 0) {
+        if (err) snprintf(err->message, sizeof err->message, "a dead end");
+        if (err) err->code = MLLM_E_GRAMMAR;
+        return MLLM_E_GRAMMAR;
+    }
+    return MLLM_OK;
+}
+
+static mllm_code script_accept(void *ctx, mllm_token token, mllm_error *err) {
+    script *s = ctx;
+    (void)err;
+    bool allowed = false;
+    for (size_t i = 0; s->at < s->count && i < choices(s, s->at); i++)
+        allowed = allowed || s->places[s->at][i] == token;
+    CHECK(allowed, "token %d at place %zu", (int)token, s->at);
+    s->at++;
+    return MLLM_OK;
+}
+
+static size_t script_forced(void *ctx, mllm_token *out, size_t capacity) {
+    script *s = ctx;
+    size_t n = 0;
+    while (s->forces && s->at + n < s->count && n < capacity && choices(s, s->at + n) == 1) {
+        out[n] = s->places[s->at + n][0];
+        n++;
+    }
+    return n;
+}
+
+static bool script_complete(void *ctx) {
+    script *s = ctx;
+    return s->at == s->count;
+}
+
+static void script_release(void *ctx) {
+    ((script *)ctx)->released++;
+}
+
+static const mllm_token places[][4] = {{300, 310, 320, -1}, {330, -1}, {331, -1},     {332, -1},
+                                       {5, 7, 340, -1},     {341, -1}, {342, 343, -1}};
+enum { PLACES = sizeof places / sizeof *places };
+
+/* Forced tokens and short lists of logits change the work, not the output. */
+static void test_constraint(void) {
+    mllm_model *model = load();
+    mllm_token first[PLACES + 2];
+    for (int way = 0; way < 4; way++) {
+        mllm_error err = {MLLM_OK, ""};
+        script s = {.places = places, .count = PLACES, .forces = way & 1};
+        mllm_constraint c = {&s, script_mask, script_accept, script_forced, script_complete, script_release};
+        mllm_session *session = mllm_session_new(model, &(mllm_session_options){.context = 64}, &err);
+        mllm_sampler *sampler = mllm_sampler_new(5, NULL);
+        mllm_generation_options o = options(50);
+        o.constraint = &c;
+        if (way & 2) o.sampler = sampler;
+        o.feed_last = true;
+        mllm_generation *g = mllm_generation_new(session, &o, &err);
+        CHECK(g, "%s", err.message);
+        CHECK(mllm_generation_step(g, -1, &err) == MLLM_OK, "%s", err.message);
+        mllm_generation_stats stats = mllm_generation_get_stats(g);
+        CHECK(stats.stop == MLLM_STOP_END && stats.tokens == PLACES);
+        CHECK(stats.forced == (way & 1 ? 4 : 0), "%zu", stats.forced);
+        CHECK(s.budget == 50 - PLACES, "%u", s.budget);
+        CHECK(s.at == PLACES);
+        mllm_token ids[PLACES + 2];
+        CHECK(mllm_generation_read_tokens(g, ids, PLACES + 2) == PLACES);
+        if (way % 2 == 0)
+            memcpy(first, ids, sizeof ids);
+        else
+            CHECK(memcmp(first, ids, PLACES * sizeof *ids) == 0, "way %d", way);
+        size_t count;
+        const mllm_token *tokens = mllm_session_tokens(session, &count);
+        CHECK(count == PROMPT + PLACES);
+        CHECK(memcmp(tokens + PROMPT, ids, PLACES * sizeof *ids) == 0);
+        mllm_generation_release(g);
+        CHECK(s.released == 1);
+        mllm_sampler_release(sampler);
+        mllm_session_release(session);
+    }
+    mllm_model_release(model);
+}
+
+static void test_constraint_limits(void) {
+    mllm_model *model = load();
+    for (size_t most = 1; most <= PLACES; most++) { /* a length limit also ends a run of forced tokens */
+        script s = {.places = places, .count = PLACES, .forces = true};
+        mllm_constraint c = {&s, script_mask, script_accept, script_forced, script_complete, script_release};
+        mllm_session *session = mllm_session_new(model, &(mllm_session_options){.context = 64}, NULL);
+        mllm_generation_options o = options(most);
+        o.constraint = &c;
+        mllm_generation *g = mllm_generation_new(session, &o, NULL);
+        CHECK(mllm_generation_step(g, -1, NULL) == MLLM_OK);
+        mllm_generation_stats stats = mllm_generation_get_stats(g);
+        CHECK(stats.tokens == most && stats.stop == MLLM_STOP_LENGTH, "%zu: %zu", most, stats.tokens);
+        mllm_generation_release(g);
+        mllm_session_release(session);
+    }
+    for (int context = PROMPT; context <= PROMPT + PLACES; context++) { /* so does a full context */
+        script s = {.places = places, .count = PLACES, .forces = true};
+        mllm_constraint c = {&s, script_mask, script_accept, script_forced, script_complete, script_release};
+        mllm_session *session = mllm_session_new(model, &(mllm_session_options){.context = context}, NULL);
+        mllm_generation_options o = options(50);
+        o.constraint = &c;
+        o.feed_last = true;
+        mllm_generation *g = mllm_generation_new(session, &o, NULL);
+        mllm_error err = {MLLM_OK, ""};
+        CHECK(mllm_generation_step(g, -1, &err) == MLLM_OK, "context %d: %s", context, err.message);
+        mllm_generation_stats stats = mllm_generation_get_stats(g);
+        size_t expected = (size_t)(context - PROMPT) + 1 < PLACES ? (size_t)(context - PROMPT) + 1 : PLACES;
+        CHECK(stats.tokens == expected, "context %d: %zu tokens", context, stats.tokens);
+        CHECK(stats.stop == (context < PROMPT + PLACES ? MLLM_STOP_CONTEXT : MLLM_STOP_END), "context %d", context);
+        mllm_generation_release(g);
+        mllm_session_release(session);
+    }
+    /* A dead end is an error that says so; the release still comes. */
+    static const mllm_token dead[][4] = {{300, 310, -1}, {-1}};
+    script s = {.places = dead, .count = 2};
+    mllm_constraint c = {&s, script_mask, script_accept, script_forced, script_complete, script_release};
+    mllm_session *session = mllm_session_new(model, &(mllm_session_options){.context = 8}, NULL);
+    mllm_generation_options o = options(50);
+    o.constraint = &c;
+    mllm_error err = {MLLM_OK, ""};
+    mllm_generation *g = mllm_generation_new(session, &o, &err);
+    CHECK(mllm_generation_step(g, -1, &err) == MLLM_E_GRAMMAR && strcmp(err.message, "a dead end") == 0, "%s",
+          err.message);
+    CHECK(mllm_generation_state(g) == MLLM_STOP_ERROR && mllm_generation_error(g).code == MLLM_E_GRAMMAR);
+    mllm_generation_release(g);
+    CHECK(s.released == 1);
+    o.prompt_count = 100;
+    CHECK(!mllm_generation_new(session, &o, &err) && s.released == 2);
+    mllm_session_release(session);
+    mllm_model_release(model);
+}
+
 static void test_refusals(void) {
     mllm_model *model = load();
     mllm_error err = {MLLM_OK, ""};
@@ -201,6 +359,8 @@ static const test_case tests[] = {
     {"ways", test_ways},
     {"cancel", test_cancel},
     {"unread", test_unread},
+    {"constraint", test_constraint},
+    {"constraint_limits", test_constraint_limits},
     {"refusals", test_refusals},
     {"failing_memory", test_failing_memory},
 };
