@@ -6,6 +6,9 @@
 
 /* A vector wider than the default instruction set only lives inside static functions. */
 #pragma GCC diagnostic ignored "-Wpsabi"
+#ifndef __clang__
+#pragma GCC optimize("fp-contract=fast")
+#endif
 
 #ifdef MLLM_TRAIN_DOUBLE
 #define SQRT sqrt
@@ -27,10 +30,10 @@
 #define X86 1
 
 #ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("avx2")
+#pragma GCC target("avx2,fma")
 #endif
 #define WIDTH 8
 #define NAME(x) x##_avx2
