@@ -31,9 +31,6 @@
 #include "train/prime.h"
 #include "vocab.h"
 
-/* Until the linker finds them. */
-#pragma weak mllm_lua_check_vocab
-
 typedef struct {
     mllm_lua_object object;
     mllm_trainer *trainer;

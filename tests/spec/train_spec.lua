@@ -275,6 +275,27 @@ describe("an exported model", function()
     end)
   end
 
+  it("carries its vocabulary and its card", function()
+    local vocabulary = train.bpe{texts = {"turn the light on", "turn the light off", "turn it on"}, size = 280, special = {"<|end|>"}}
+    local trainer = train.new{
+      vocabulary = vocabulary, name = "light switch", threads = 1,
+      shape = {width = 32, heads = 2, kv_heads = 1, head_size = 16, ffn = 64, blocks = 1},
+    }
+    assert.equal(vocabulary:size(), trainer:info().vocabulary)
+    local text = "turn the light on"
+    local ids = vocabulary:tokenize(text)
+    assert(trainer:step{{ids = ids}})
+    local path = temporary ".gguf"
+    assert(trainer:export(path, {type = "q8_0", card = {licence = "MIT", data = "three sentences"}}))
+    local model = assert(mobilellm.load(path))
+    assert.same(ids, model:tokenize(text, {bos = false}))
+    assert.equal("light switch", model:info().name)
+    model:close()
+    assert.has_error(function()
+      train.new{vocabulary = vocabulary, shape = with{vocabulary = 40}}
+    end)
+  end)
+
   it("is not made from what is not there", function()
     local none, message, code = train.new{base = "/nowhere/model.gguf"}
     assert.is_nil(none)
