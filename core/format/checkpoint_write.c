@@ -65,18 +65,19 @@ static mllm_code describe_steps(writing *x, mllm_error *err) {
                                x->w->path);
 }
 
-/* The most widely understood architecture that can say all of the blueprint. */
+/* The most widely understood architecture that can say all of the blueprint. The conditions are llama.cpp's: it rotates whole
+ * heads, and Qwen 2's heads fill the width. */
 static void choose_architecture(writing *x) {
     const mllm_blueprint *b = x->b;
     bool llama3 = b->rope_scaling == MLLM_ROPE_LLAMA3;
-    bool plain = x->passes == 1 && !x->shared_ffn && !x->windows && !x->nope;
+    bool plain = x->passes == 1 && !x->shared_ffn && !x->windows && !x->nope && b->rope_size == b->head_size;
+    bool only_qkv = b->qkv_bias && !b->output_bias && b->heads * b->head_size == b->width;
     x->architecture = "mobilellm";
     x->interleaved = b->rope_interleaved;
     if (plain && b->qk_norm && !b->qkv_bias && !b->output_bias && !llama3) {
         x->architecture = "qwen3";
         x->interleaved = false;
-    } else if (plain && !b->qk_norm && strcmp(b->architecture, "qwen2") == 0 && b->qkv_bias && !b->output_bias &&
-               !llama3) {
+    } else if (plain && !b->qk_norm && strcmp(b->architecture, "qwen2") == 0 && only_qkv && !llama3) {
         x->architecture = "qwen2";
         x->interleaved = false;
     } else if (plain && !b->qk_norm && (!llama3 || (b->rope_low == 1 && b->rope_high == 4))) {

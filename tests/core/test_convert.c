@@ -81,7 +81,7 @@ static void every_form(void) {
         {"llama", "", 0, "llama", true},
         {"llama", "", TINY_HEAD, "llama", true},
         {"mobilellm", "\"share_embedding\": true", 0, "llama", true},
-        {"llama", "\"partial_rotary_factor\": 0.5", 0, "llama", true},
+        {"llama", "\"partial_rotary_factor\": 0.5", 0, "mobilellm", false},
         {"llama", "", TINY_BIAS | TINY_OUTPUT_BIAS, "llama", true},
         {"llama", "", TINY_BIAS, "llama", true},
         {"llama", "\"rope_scaling\": {\"type\": \"linear\", \"factor\": 4}", 0, "llama", true},
@@ -95,7 +95,8 @@ static void every_form(void) {
          "\"high_freq_factor\": 4.0, "
          "\"original_max_position_embeddings\": 64}",
          0, "mobilellm", false},
-        {"qwen2", "", TINY_BIAS, "qwen2", false},
+        {"qwen2", "", TINY_BIAS | TINY_WIDE, "qwen2", false},
+        {"qwen2", "", TINY_BIAS, "llama", true},
         {"qwen3", "", TINY_QK_NORM | TINY_HEAD, "qwen3", false},
         {"qwen3", "", TINY_QK_NORM | TINY_BIAS, "mobilellm", false},
         {"mobilellm", "\"layer_sharing\": true", 0, "mobilellm", false},
@@ -446,6 +447,57 @@ static void peer(void) {
     }
 }
 
+/* What llama.cpp makes of every form it knows, against the engine on the folder: it keeps its keys and values in F16. */
+static void peer_forms(void) {
+    const char *command = getenv("MLLM_TEST_PEER");
+    if (!command) SKIP("forms in llama.cpp: MLLM_TEST_PEER is not set");
+    static const struct {
+        const char *type, *extra;
+        unsigned flags;
+    } cases[] = {
+        {"llama", "", 0},
+        {"llama", "", TINY_BIAS | TINY_OUTPUT_BIAS | TINY_HEAD},
+        {"qwen2", "", TINY_BIAS},
+        {"qwen2", "", TINY_BIAS | TINY_WIDE},
+        {"qwen3", "", TINY_QK_NORM | TINY_HEAD},
+        {"llama", "\"rope_scaling\": {\"type\": \"linear\", \"factor\": 4}", 0},
+        {"llama",
+         "\"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 32.0, \"low_freq_factor\": 1.0, "
+         "\"high_freq_factor\": 4.0, \"original_max_position_embeddings\": 64}",
+         0},
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        mllm_error err = {0};
+        char to[256], from[256], line[1024];
+        snprintf(to, sizeof to, "%s", tiny_path("form.gguf"));
+        snprintf(from, sizeof from, "%s", tiny_folder("peer", cases[k].type, cases[k].extra, cases[k].flags));
+        CHECK(mllm_convert(from, to, "f32", &err) == MLLM_OK, "%s", err.message);
+        mllm_token ids[20];
+        size_t at = (size_t)snprintf(line, sizeof line, "%s %s", command, to), count = 0;
+        for (int i = 0; i < 20; i++) {
+            ids[i] = (i * 7 + 3) % TINY_VOCABULARY;
+            at += (size_t)snprintf(line + at, sizeof line - at, " %d", ids[i]);
+        }
+        snprintf(line + at, sizeof line - at, " 2>/dev/null");
+        double theirs[TINY_VOCABULARY] = {0}, error = 0, power = 0;
+        FILE *f = popen(line, "r");
+        while (f && count < TINY_VOCABULARY && fscanf(f, "%lf", &theirs[count]) == 1) count++;
+        if (f) pclose(f);
+        mllm_model *model = mllm_model_load(from, &(mllm_load_options){.kernel = "reference", .threads = 1}, &err);
+        mllm_session *session = model ? mllm_session_new(model, NULL, &err) : NULL;
+        float *ours =
+            session && mllm_session_feed(session, ids, 20, &err) == MLLM_OK ? mllm_session_logits(session, &err) : NULL;
+        CHECK(count == TINY_VOCABULARY && ours, "case %zu: %zu logits, %s", k, count, err.message);
+        for (size_t i = 0; ours && i < count; i++) {
+            error += ((double)ours[i] - theirs[i]) * ((double)ours[i] - theirs[i]);
+            power += theirs[i] * theirs[i];
+        }
+        CHECK(sqrt(error / power) < 5e-3, "case %zu: %g", k, sqrt(error / power));
+        mllm_session_release(session);
+        mllm_model_release(model);
+    }
+}
+
 static const test_case tests[] = {{"every_form", every_form},
                                   {"types", types},
                                   {"writer", writer},
@@ -454,5 +506,6 @@ static const test_case tests[] = {{"every_form", every_form},
                                   {"random_models", random_models},
                                   {"golden", golden},
                                   {"peer", peer},
+                                  {"peer_forms", peer_forms},
                                   {"cleanup", tiny_cleanup}};
 TEST_MAIN(tests)

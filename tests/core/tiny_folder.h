@@ -19,7 +19,8 @@ enum {
     TINY_FFN_OUTSIDE = 64, /* model.mlp.* */
     TINY_SHARDS = 128, /* two files and an index */
     TINY_NO_PREFIX = 256, /* names without "model." */
-    TINY_FFN_GATES = 512 /* gates equal, ups not */
+    TINY_FFN_GATES = 512, /* gates equal, ups not */
+    TINY_WIDE = 1024 /* 8 heads, which fill the width */
 };
 
 static char tiny_root[64];
@@ -105,15 +106,16 @@ static inline void tiny_finish(tiny_file *f, const char *path) {
  * key away). Returns its path. */
 static inline const char *tiny_folder(const char *name, const char *model_type, const char *extra, unsigned flags) {
     const char *dir = tiny_path(name);
+    size_t heads = flags & TINY_WIDE ? 8 : TINY_HEADS;
     char path[256], config[4096], block[64], full[96], content[96];
     mkdir(dir, 0700);
     snprintf(config, sizeof config,
              "{\"model_type\": \"%s\", \"vocab_size\": %d, \"hidden_size\": %d, \"intermediate_size\": %d, "
              "\"num_hidden_layers\": %d, "
-             "\"num_attention_heads\": %d, \"num_key_value_heads\": 1, \"head_dim\": %d, \"rms_norm_eps\": 1e-05, "
+             "\"num_attention_heads\": %zu, \"num_key_value_heads\": 1, \"head_dim\": %d, \"rms_norm_eps\": 1e-05, "
              "\"rope_theta\": 10000.0, \"max_position_embeddings\": 256, \"hidden_act\": \"silu\"%s%s}",
-             model_type, TINY_VOCABULARY, TINY_WIDTH, TINY_FFN, TINY_BLOCKS, TINY_HEADS, TINY_HEAD_SIZE,
-             *extra ? ", " : "", extra);
+             model_type, TINY_VOCABULARY, TINY_WIDTH, TINY_FFN, TINY_BLOCKS, heads, TINY_HEAD_SIZE, *extra ? ", " : "",
+             extra);
     snprintf(path, sizeof path, "%s/config.json", dir);
     tiny_save(path, config, strlen(config));
     static tiny_file file;
@@ -143,12 +145,12 @@ static inline const char *tiny_folder(const char *name, const char *model_type, 
         snprintf(block, sizeof block, "%slayers.%d.", prefix, i);
         TINY_PART("input_layernorm.weight", 1, TINY_WIDTH, true);
         TINY_PART("post_attention_layernorm.weight", 1, TINY_WIDTH, true);
-        TINY_PART("self_attn.q_proj.weight", TINY_HEADS * TINY_HEAD_SIZE, TINY_WIDTH, false);
+        TINY_PART("self_attn.q_proj.weight", heads * TINY_HEAD_SIZE, TINY_WIDTH, false);
         TINY_PART("self_attn.k_proj.weight", TINY_HEAD_SIZE, TINY_WIDTH, false);
         TINY_PART("self_attn.v_proj.weight", TINY_HEAD_SIZE, TINY_WIDTH, false);
-        TINY_PART("self_attn.o_proj.weight", TINY_WIDTH, TINY_HEADS * TINY_HEAD_SIZE, false);
+        TINY_PART("self_attn.o_proj.weight", TINY_WIDTH, heads * TINY_HEAD_SIZE, false);
         if (flags & TINY_BIAS) {
-            TINY_PART("self_attn.q_proj.bias", 1, TINY_HEADS * TINY_HEAD_SIZE, true);
+            TINY_PART("self_attn.q_proj.bias", 1, heads * TINY_HEAD_SIZE, true);
             TINY_PART("self_attn.k_proj.bias", 1, TINY_HEAD_SIZE, true);
             TINY_PART("self_attn.v_proj.bias", 1, TINY_HEAD_SIZE, true);
         }
