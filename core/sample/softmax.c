@@ -163,10 +163,9 @@ BODY double add8(const f8 *v) {
 /* x[m], m at most 8, minus the shift; what is missing is -INFINITY. */
 BODY void take8(const float *x, size_t m, float shift, f8 *v) {
     const f8 s = EIGHT(shift);
-    if (m >= 8)
-        memcpy(v, x, sizeof *v);
-    else
-        for (size_t k = 0; k < 8; k++) (*v)[k] = k < m ? x[k] : -INFINITY;
+    float last[8];
+    for (size_t k = 0; m < 8 && k < 8; k++) last[k] = k < m ? x[k] : -INFINITY;
+    memcpy(v, m < 8 ? last : x, sizeof *v);
     *v -= s;
 }
 
