@@ -70,15 +70,16 @@ typedef struct {
     const char *model_type;
     bool qkv_bias, qk_norm;
     bool window_flag; /* sliding_window counts only where use_sliding_window says so */
+    uint32_t window_from; /* the default of max_window_layers */
     bool nope; /* no_rope_layers, no_rope_layer_interval */
     int tied; /* the default of tie_word_embeddings; -1: let the tensors decide */
 } family;
 
 static const family families[] = {
-    {"llama", false, false, true, false, -1},     {"mobilellm", false, false, true, false, -1},
-    {"mobillama", false, false, true, false, -1}, {"mistral", false, false, false, false, -1},
-    {"qwen2", true, false, true, false, -1},      {"qwen3", false, true, true, false, -1},
-    {"smollm3", false, false, true, true, 1},
+    {"llama", false, false, true, 0, false, -1},     {"mobilellm", false, false, true, 0, false, -1},
+    {"mobillama", false, false, true, 0, false, -1}, {"mistral", false, false, false, 0, false, -1},
+    {"qwen2", true, false, true, 28, false, -1},     {"qwen3", false, true, true, 28, false, -1},
+    {"smollm3", false, false, true, 0, true, 1},
 };
 
 static const family *find_family(const config *c) {
@@ -155,7 +156,7 @@ static mllm_code read_steps(const config *c, const family *f, mllm_blueprint *b)
     if ((code = get_flag(c, "layer_sharing", 0, &sharing)) != MLLM_OK ||
         (code = get_flag(c, "use_sliding_window", !f->window_flag, &use_window)) != MLLM_OK ||
         (code = get_count(c, "sliding_window", 0, &window)) != MLLM_OK ||
-        (code = get_count(c, "max_window_layers", 0, &window_from)) != MLLM_OK ||
+        (code = get_count(c, "max_window_layers", f->window_from, &window_from)) != MLLM_OK ||
         (code = get_count(c, "no_rope_layer_interval", 4, &interval)) != MLLM_OK)
         return code;
     if (!use_window) window = 0;

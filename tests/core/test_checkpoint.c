@@ -139,6 +139,8 @@ static void positions(void) {
     CHECK(b->step_count == 3 && b->steps[0].window == 64 && b->steps[2].window == 64);
     b = variant("qwen2", "\"sliding_window\": 64, \"use_sliding_window\": false", TINY_BIAS);
     CHECK(b->step_count == 3 && b->steps[0].window == 0 && b->steps[2].window == 0);
+    b = variant("qwen2", "\"sliding_window\": 64, \"use_sliding_window\": true", TINY_BIAS);
+    CHECK(b->step_count == 3 && b->steps[2].window == 0, "from block 28 on, where nothing is said");
     b = variant("qwen2", "\"sliding_window\": 64, \"use_sliding_window\": true, \"max_window_layers\": 2", TINY_BIAS);
     CHECK(b->step_count == 3 && b->steps[1].window == 0 && b->steps[2].window == 64);
     b = variant("mobilellm",
