@@ -33,6 +33,14 @@ mllm_session *mllm_lua_check_session(lua_State *L, int index) {
     return mllm_lua_check_timeline(L, index)->session;
 }
 
+/* Keeps the model object at `model` with the session on top: what is made once for a model (a grammar's token trie) stays. */
+static void keep_model(lua_State *L, int model) {
+    mllm_lua_pushkept(L, -1);
+    lua_pushvalue(L, model);
+    lua_setfield(L, -2, "model");
+    lua_pop(L, 1);
+}
+
 /* A closed session object on top of the stack, with room for a session that is not there yet. */
 static mllm_lua_timeline *push_session(lua_State *L) {
     mllm_lua_session *s = mllm_lua_new(L, &mllm_lua_session_class);
@@ -54,6 +62,7 @@ static int model_session(lua_State *L) {
     };
     mllm_error err = {MLLM_OK, ""};
     mllm_lua_timeline *t = push_session(L);
+    keep_model(L, 1);
     t->session = mllm_session_new(model, &options, &err);
     return t->session ? 1 : mllm_lua_fail(L, &err);
 }
@@ -62,7 +71,10 @@ static int model_session(lua_State *L) {
 static int session_fork(lua_State *L) {
     mllm_session *session = mllm_lua_check_session(L, 1);
     mllm_error err = {MLLM_OK, ""};
+    mllm_lua_pushkept(L, 1);
+    lua_getfield(L, -1, "model");
     mllm_lua_timeline *t = push_session(L);
+    keep_model(L, lua_gettop(L) - 1);
     t->session = mllm_session_fork(session, &err);
     return t->session ? 1 : mllm_lua_fail(L, &err);
 }
@@ -178,12 +190,18 @@ static int session_bytes(lua_State *L) {
     return 1;
 }
 
-/* session:model() -> its model (another handle of the same one) */
+/* session:model() -> its model; another handle of it when the first one was closed. */
 static int session_model(lua_State *L) {
     mllm_session *session = mllm_lua_check_session(L, 1);
-    mllm_lua_model *m = mllm_lua_new(L, &mllm_lua_model_class);
+    mllm_lua_pushkept(L, 1);
+    lua_getfield(L, -1, "model");
+    mllm_lua_model *m = mllm_lua_test(L, -1, &mllm_lua_model_class);
+    if (m && m->object.open) return 1;
+    m = mllm_lua_new(L, &mllm_lua_model_class);
     m->model = mllm_model_retain(mllm_session_model(session));
     m->object.open = true;
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -4, "model"); /* kept table, old value, m, m */
     return 1;
 }
 
