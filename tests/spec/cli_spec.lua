@@ -101,6 +101,21 @@ describe("mobilellm", function()
       (cli("run " .. TINY .. " --temperature 1 --top-k 20 --seed 5 --max-tokens 12 x")))
   end)
 
+  it("run: draws the same tokens under every Lua and for any number of threads", function()
+    local build, texts = os.getenv "BUILD" or "build", {}
+    for lua, abi in pairs{["lua5.4"] = "5.4", ["lua5.1"] = "5.1", luajit = "5.1"} do
+      for threads = 1, 3 do
+        local pipe = io.popen(("LUA_CPATH='./%s/lua%s/?.so;;' %s lua-mobilellm/bin/mobilellm run %s --threads %d --kernel reference "
+          .. "--temperature 1 --top-p 0.95 --seed 42 --max-tokens 40 Hello 2>/dev/null"):format(build, abi, lua, TINY, threads))
+        local text = pipe:read "*a"
+        pipe:close()
+        if text ~= "" then texts[#texts + 1] = text end -- this Lua is here
+      end
+    end
+    assert.is_true(#texts >= 3)
+    for i = 2, #texts do assert.equal(texts[1], texts[i]) end
+  end)
+
   it("chat: answers line by line", function()
     local out, err, code = cli("chat " .. TINY .. " --threads 1 --max-tokens 6 --temperature 0 --system 'Be kind.'", "hi\nhow are you\n\n")
     assert.equal(0, code, err)
