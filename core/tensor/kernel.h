@@ -10,6 +10,13 @@
 
 #include "tensor.h"
 
+/* Before a loop of a few rounds, known where it is inlined, whose arrays are meant to be registers: -O2 alone leaves them in memory. */
+#if defined(__clang__)
+#define MLLM_UNROLL /* unrolls such loops unasked */
+#else
+#define MLLM_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 /* A matrix as the kernels see it: the stored tensor, and for kernels that want another layout the repacked copy. */
 typedef struct {
     mllm_tensor stored;

@@ -101,16 +101,15 @@ TARGET static void prepare(const float *x, size_t cols, void *out) {
 INLINE void half_panel8(const unsigned char *panel, const mllm_operand *o, int n, float (*y)[MLLM_PANEL], int half) {
     const __m256i low = _mm256_set1_epi16(255);
     __m256 sum[4];
-    for (int t = 0; t < n; t++) sum[t] = _mm256_setzero_ps();
+    MLLM_UNROLL for (int t = 0; t < n; t++) sum[t] = _mm256_setzero_ps();
     for (size_t g = 0; g < o->groups; g++, panel += MLLM_P8_BYTES) {
         __m256i dot[4];
-        for (int t = 0; t < n; t++)
-            dot[t] =
-                _mm256_set1_epi32(*(const int32_t *)(const void *)(o->x + (size_t)t * o->stride + o->p.sum8 + 4 * g));
-        for (int s = 0; s < 8; s++) {
+        MLLM_UNROLL for (int t = 0; t < n; t++) dot[t] =
+            _mm256_set1_epi32(*(const int32_t *)(const void *)(o->x + (size_t)t * o->stride + o->p.sum8 + 4 * g));
+        MLLM_UNROLL for (int s = 0; s < 8; s++) {
             __m256i w = _mm256_loadu_si256((const __m256i *)(const void *)(panel + 64 * s + 32 * half));
             __m256i even = _mm256_and_si256(w, low), odd = _mm256_srli_epi16(w, 8);
-            for (int t = 0; t < n; t++) {
+            MLLM_UNROLL for (int t = 0; t < n; t++) {
                 const int32_t *pair = (const int32_t *)(const void *)(o->x + (size_t)t * o->stride + o->p.pairs +
                                                                       2 * (g * MLLM_GROUP + 4 * (size_t)s));
                 dot[t] = _mm256_add_epi32(dot[t], _mm256_madd_epi16(even, _mm256_set1_epi32(pair[0])));
@@ -118,25 +117,25 @@ INLINE void half_panel8(const unsigned char *panel, const mllm_operand *o, int n
             }
         }
         __m256 scale = v_half(panel + MLLM_P8_SCALES + 16 * half);
-        for (int t = 0; t < n; t++) {
+        MLLM_UNROLL for (int t = 0; t < n; t++) {
             __m256 d = _mm256_set1_ps(*(const float *)(const void *)(o->x + (size_t)t * o->stride + o->p.d + 4 * g));
             sum[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[t]), _mm256_mul_ps(scale, d), sum[t]);
         }
     }
-    for (int t = 0; t < n; t++) _mm256_storeu_ps(y[t] + 8 * half, sum[t]);
+    MLLM_UNROLL for (int t = 0; t < n; t++) _mm256_storeu_ps(y[t] + 8 * half, sum[t]);
 }
 
 INLINE void half_panel4(const unsigned char *panel, const mllm_operand *o, int n, float (*y)[MLLM_PANEL], int half) {
     const __m256i low = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
     __m256 sum[4];
-    for (int t = 0; t < n; t++) sum[t] = _mm256_setzero_ps();
+    MLLM_UNROLL for (int t = 0; t < n; t++) sum[t] = _mm256_setzero_ps();
     for (size_t g = 0; g < o->groups; g++, panel += MLLM_P4_BYTES) {
         __m256i dot[4];
-        for (int t = 0; t < n; t++) dot[t] = _mm256_setzero_si256();
-        for (int s = 0; s < 4; s++) {
+        MLLM_UNROLL for (int t = 0; t < n; t++) dot[t] = _mm256_setzero_si256();
+        MLLM_UNROLL for (int s = 0; s < 4; s++) {
             __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(panel + 64 * s + 32 * half));
             __m256i a = _mm256_and_si256(v, low), b = _mm256_and_si256(_mm256_srli_epi16(v, 4), low);
-            for (int t = 0; t < n; t++) {
+            MLLM_UNROLL for (int t = 0; t < n; t++) {
                 const int32_t *q =
                     (const int32_t *)(const void *)(o->x + (size_t)t * o->stride + o->p.q + g * MLLM_GROUP);
                 dot[t] = _mm256_add_epi16(dot[t], _mm256_maddubs_epi16(a, _mm256_set1_epi32(q[s])));
@@ -144,7 +143,7 @@ INLINE void half_panel4(const unsigned char *panel, const mllm_operand *o, int n
             }
         }
         __m256 scale = v_half(panel + MLLM_P4_SCALES + 16 * half);
-        for (int t = 0; t < n; t++) {
+        MLLM_UNROLL for (int t = 0; t < n; t++) {
             const char *row = o->x + (size_t)t * o->stride;
             __m256i whole =
                 _mm256_add_epi32(_mm256_madd_epi16(dot[t], ones),
@@ -153,7 +152,7 @@ INLINE void half_panel4(const unsigned char *panel, const mllm_operand *o, int n
             sum[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(whole), _mm256_mul_ps(scale, d), sum[t]);
         }
     }
-    for (int t = 0; t < n; t++) _mm256_storeu_ps(y[t] + 8 * half, sum[t]);
+    MLLM_UNROLL for (int t = 0; t < n; t++) _mm256_storeu_ps(y[t] + 8 * half, sum[t]);
 }
 
 INLINE void any_panel(const unsigned char *panel, bool four, const mllm_operand *whole, int n, float (*y)[MLLM_PANEL]) {

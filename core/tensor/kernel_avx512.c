@@ -83,30 +83,29 @@ TARGET static void prepare(const float *x, size_t cols, void *out) {
 /* Both kinds of panel, any number of tokens up to a tile; `four` and `n` are constants where this is inlined. */
 INLINE void panel_product(const unsigned char *panel, bool four, const mllm_operand *o, int n, float (*y)[MLLM_PANEL]) {
     __m512 sum[MLLM_TILE];
-    for (int t = 0; t < n; t++) sum[t] = _mm512_setzero_ps();
+    MLLM_UNROLL for (int t = 0; t < n; t++) sum[t] = _mm512_setzero_ps();
     const size_t sums = four ? o->p.sum4 : o->p.sum8;
     const __m512i low = _mm512_set1_epi8(15);
     for (size_t g = 0; g < o->groups; g++, panel += four ? MLLM_P4_BYTES : MLLM_P8_BYTES) {
         __m512i w[8];
-        if (four)
-            for (int s = 0; s < 4; s++) {
+        if (four) MLLM_UNROLL for (int s = 0; s < 4; s++) {
                 __m512i v = _mm512_loadu_si512(panel + 64 * s);
                 w[s] = _mm512_and_si512(v, low);
                 w[s + 4] = _mm512_and_si512(_mm512_srli_epi16(v, 4), low);
             }
         else
-            for (int s = 0; s < 8; s++) w[s] = _mm512_loadu_si512(panel + 64 * s);
+            MLLM_UNROLL for (int s = 0; s < 8; s++) w[s] = _mm512_loadu_si512(panel + 64 * s);
         __m512 scale = v_half(panel + (four ? MLLM_P4_SCALES : MLLM_P8_SCALES));
-        for (int t = 0; t < n; t++) {
+        MLLM_UNROLL for (int t = 0; t < n; t++) {
             const char *row = o->x + (size_t)t * o->stride;
             const int32_t *q = (const int32_t *)(const void *)(row + o->p.q + g * MLLM_GROUP);
             __m512i dot = _mm512_set1_epi32(*(const int32_t *)(const void *)(row + sums + 4 * g));
-            for (int s = 0; s < 8; s++) dot = _mm512_dpbusd_epi32(dot, w[s], _mm512_set1_epi32(q[s]));
+            MLLM_UNROLL for (int s = 0; s < 8; s++) dot = _mm512_dpbusd_epi32(dot, w[s], _mm512_set1_epi32(q[s]));
             __m512 d = _mm512_set1_ps(*(const float *)(const void *)(row + o->p.d + 4 * g));
             sum[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_mul_ps(scale, d), sum[t]);
         }
     }
-    for (int t = 0; t < n; t++) _mm512_storeu_ps(y[t], sum[t]);
+    MLLM_UNROLL for (int t = 0; t < n; t++) _mm512_storeu_ps(y[t], sum[t]);
 }
 
 INLINE void any_panel(const unsigned char *panel, bool four, const mllm_operand *o, int n, float (*y)[MLLM_PANEL]) {

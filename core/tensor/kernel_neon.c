@@ -64,23 +64,21 @@ TARGET static void prepare(const float *x, size_t cols, void *out) {
 
 INLINE void panel_product(const unsigned char *panel, bool four, const mllm_operand *o, int n, float (*y)[MLLM_PANEL]) {
     float32x4_t sum[4][4];
-    for (int t = 0; t < n; t++)
-        for (int r = 0; r < 4; r++) sum[t][r] = vdupq_n_f32(0);
+    MLLM_UNROLL for (int t = 0; t < n; t++) MLLM_UNROLL for (int r = 0; r < 4; r++) sum[t][r] = vdupq_n_f32(0);
     for (size_t g = 0; g < o->groups; g++, panel += four ? MLLM_P4_BYTES : MLLM_P8_BYTES) {
         const uint16_t *scales = (const uint16_t *)(const void *)(panel + (four ? MLLM_P4_SCALES : MLLM_P8_SCALES));
-        for (int r = 0; r < 4; r++) { /* four rows: their 32 weights fill eight registers */
+        MLLM_UNROLL for (int r = 0; r < 4; r++) { /* four rows: their 32 weights fill eight registers */
             int8x16_t w[8];
-            if (four)
-                for (int s = 0; s < 4; s++) {
+            if (four) MLLM_UNROLL for (int s = 0; s < 4; s++) {
                     uint8x16_t v = vld1q_u8(panel + 64 * s + 16 * r);
                     w[s] = vreinterpretq_s8_u8(vandq_u8(v, vdupq_n_u8(15)));
                     w[s + 4] = vreinterpretq_s8_u8(vshrq_n_u8(v, 4));
                 }
             else
-                for (int s = 0; s < 8; s++)
-                    w[s] = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(panel + 64 * s + 16 * r), vdupq_n_u8(0x80)));
+                MLLM_UNROLL for (int s = 0; s < 8; s++) w[s] =
+                    vreinterpretq_s8_u8(veorq_u8(vld1q_u8(panel + 64 * s + 16 * r), vdupq_n_u8(0x80)));
             float32x4_t scale = v_half(scales + 4 * r);
-            for (int t = 0; t < n; t++) {
+            MLLM_UNROLL for (int t = 0; t < n; t++) {
                 const char *row = o->x + (size_t)t * o->stride;
                 const int8_t *q = (const int8_t *)row + o->p.q + g * MLLM_GROUP;
                 int8x16_t a = vld1q_s8(q), b = vld1q_s8(q + 16);
@@ -98,8 +96,7 @@ INLINE void panel_product(const unsigned char *panel, bool four, const mllm_oper
             }
         }
     }
-    for (int t = 0; t < n; t++)
-        for (int r = 0; r < 4; r++) vst1q_f32(y[t] + 4 * r, sum[t][r]);
+    MLLM_UNROLL for (int t = 0; t < n; t++) MLLM_UNROLL for (int r = 0; r < 4; r++) vst1q_f32(y[t] + 4 * r, sum[t][r]);
 }
 
 INLINE void any_panel(const unsigned char *panel, bool four, const mllm_operand *whole, int n, float (*y)[MLLM_PANEL]) {

@@ -85,22 +85,21 @@ INLINE void attend_heads(const mllm_attention *a, uint32_t h, int heads, const u
     const float *q = a->q + h * hs;
     for (uint32_t at = first - first % BLOCK; at < end; at += BLOCK) {
         vf score[4][HELD];
-        for (int k = 0; k < heads; k++)
-            for (int j = 0; j < HELD; j++) score[k][j] = v_set1(0);
+        MLLM_UNROLL for (int k = 0; k < heads; k++) MLLM_UNROLL for (int j = 0; j < HELD; j++) score[k][j] = v_set1(0);
         for (size_t d = 0; d < hs; d++) {
             vf key[HELD];
-            for (int j = 0; j < HELD; j++) key[j] = v_half(keys + d * MLLM_KV_CHUNK + at + LANES * (unsigned)j);
-            for (int k = 0; k < heads; k++) {
+            MLLM_UNROLL for (int j = 0; j < HELD; j++) key[j] =
+                v_half(keys + d * MLLM_KV_CHUNK + at + LANES * (unsigned)j);
+            MLLM_UNROLL for (int k = 0; k < heads; k++) {
                 vf x = v_set1(q[(size_t)k * hs + d]);
-                for (int j = 0; j < HELD; j++) score[k][j] = v_fma(x, key[j], score[k][j]);
+                MLLM_UNROLL for (int j = 0; j < HELD; j++) score[k][j] = v_fma(x, key[j], score[k][j]);
             }
         }
-        for (int k = 0; k < heads; k++)
-            for (int j = 0; j < HELD; j++)
-                v_store(weights + k * MLLM_KV_CHUNK + at + LANES * (unsigned)j, v_mul(score[k][j], v_set1(a->scale)));
+        MLLM_UNROLL for (int k = 0; k < heads; k++) MLLM_UNROLL for (int j = 0; j < HELD; j++)
+            v_store(weights + k * MLLM_KV_CHUNK + at + LANES * (unsigned)j, v_mul(score[k][j], v_set1(a->scale)));
     }
     uint32_t low = first - first % LANES, high = (end + LANES - 1) / LANES * LANES;
-    for (int k = 0; k < heads; k++) {
+    MLLM_UNROLL for (int k = 0; k < heads; k++) {
         float *w = weights + k * MLLM_KV_CHUNK;
         for (uint32_t p = low; p < first; p++) w[p] = -INFINITY; /* not seen, whatever was computed there */
         for (uint32_t p = end; p < high; p++) w[p] = -INFINITY;
@@ -124,18 +123,18 @@ INLINE void attend_heads(const mllm_attention *a, uint32_t h, int heads, const u
     }
     for (size_t d = 0; d < hs; d += BLOCK) {
         vf out[4][HELD];
-        for (int k = 0; k < heads; k++)
-            for (int j = 0; j < HELD; j++) out[k][j] = v_load(a->out + (h + (size_t)k) * hs + d + LANES * (unsigned)j);
+        MLLM_UNROLL for (int k = 0; k < heads; k++) MLLM_UNROLL for (int j = 0; j < HELD; j++) out[k][j] =
+            v_load(a->out + (h + (size_t)k) * hs + d + LANES * (unsigned)j);
         for (uint32_t p = first; p < end; p++) {
             vf value[HELD];
-            for (int j = 0; j < HELD; j++) value[j] = v_half(values + p * hs + d + LANES * (unsigned)j);
-            for (int k = 0; k < heads; k++) {
+            MLLM_UNROLL for (int j = 0; j < HELD; j++) value[j] = v_half(values + p * hs + d + LANES * (unsigned)j);
+            MLLM_UNROLL for (int k = 0; k < heads; k++) {
                 vf x = v_set1(weights[k * MLLM_KV_CHUNK + (int)p]);
-                for (int j = 0; j < HELD; j++) out[k][j] = v_fma(x, value[j], out[k][j]);
+                MLLM_UNROLL for (int j = 0; j < HELD; j++) out[k][j] = v_fma(x, value[j], out[k][j]);
             }
         }
-        for (int k = 0; k < heads; k++)
-            for (int j = 0; j < HELD; j++) v_store(a->out + (h + (size_t)k) * hs + d + LANES * (unsigned)j, out[k][j]);
+        MLLM_UNROLL for (int k = 0; k < heads; k++) MLLM_UNROLL for (int j = 0; j < HELD; j++)
+            v_store(a->out + (h + (size_t)k) * hs + d + LANES * (unsigned)j, out[k][j]);
     }
 }
 
