@@ -299,6 +299,16 @@ void mllm_tc_call_done(mllm_toolcall_parser *p) {
     if (p->f->body == BODY_CHANNELS) section_over(p);
 }
 
+/* repair: the end of the call stands where brackets are missing. 1: the arguments are closed, 0: more input decides, -1: no. */
+int mllm_tc_mend(mllm_toolcall_parser *p) {
+    static const mllm_toolcall_field ends[] = {F_CALL_END, F_SECTION_END};
+    size_t length;
+    if (!p->options.repair || p->value.over_limit) return -1;
+    int found = mllm_tc_match(p, ends, 2, &length);
+    if (found == -2) return 0;
+    return found >= 0 && mllm_value_close(&p->value) ? 1 : -1;
+}
+
 int mllm_tc_feed_arguments(mllm_toolcall_parser *p) {
     mllm_value_status status = MLLM_VALUE_MORE;
     while (mllm_tc_left(p) && status == MLLM_VALUE_MORE) {
@@ -311,6 +321,8 @@ int mllm_tc_feed_arguments(mllm_toolcall_parser *p) {
     }
     if (status == MLLM_VALUE_DONE) return 1;
     if (status == MLLM_VALUE_BROKEN) {
+        int mended = p->announced ? mllm_tc_mend(p) : -1;
+        if (mended >= 0) return mended;
         mllm_tc_broken(p, p->value.over_limit ? MLLM_TOOLCALL_LIMIT : MLLM_TOOLCALL_BROKEN, p->value.reason);
         return -1;
     }
@@ -343,7 +355,7 @@ mllm_step mllm_tc_arguments(mllm_toolcall_parser *p) {
         p->value.delimiter_length = d->count ? d->items[0].length : 0;
         mllm_value_start(&p->value);
         p->have_arguments = true;
-        mllm_tc_announce(p);
+        if (!p->announced) mllm_tc_announce(p);
     }
     int done = mllm_tc_feed_arguments(p);
     if (done == 0) return STEP_WAIT;

@@ -33,10 +33,12 @@ static mllm_queued *last(mllm_toolcall_parser *p, mllm_toolcall_kind kind) {
     return q && q->e.kind == kind ? q : NULL;
 }
 
-static void text_event(mllm_toolcall_parser *p, mllm_toolcall_kind kind, const char *s, size_t n, uint64_t position) {
+/* `verbatim`: the bytes stand so in the input, at `position`; pieces of one event are neighbours there. */
+static void text_event(mllm_toolcall_parser *p, mllm_toolcall_kind kind, const char *s, size_t n, uint64_t position,
+                       bool verbatim) {
     if (!n) return;
     mllm_queued *q = last(p, kind);
-    if (!q) {
+    if (!q || (verbatim && q->e.position + q->e.text_length != position)) {
         if (!(q = queue(p, kind, position))) return;
         q->text = p->texts.length;
     }
@@ -45,11 +47,11 @@ static void text_event(mllm_toolcall_parser *p, mllm_toolcall_kind kind, const c
 }
 
 void mllm_tc_text(mllm_toolcall_parser *p, mllm_toolcall_kind kind, uint64_t from, uint64_t to) {
-    if (to > from) text_event(p, kind, mllm_tc_at(p, from), (size_t)(to - from), from);
+    if (to > from) text_event(p, kind, mllm_tc_at(p, from), (size_t)(to - from), from, true);
 }
 
 void mllm_tc_text_bytes(mllm_toolcall_parser *p, mllm_toolcall_kind kind, const char *s, size_t n) {
-    text_event(p, kind, s, n, p->pos);
+    text_event(p, kind, s, n, p->pos, false);
 }
 
 static void name_call(mllm_toolcall_parser *p, mllm_queued *q) {
@@ -129,6 +131,14 @@ static void put_path(mllm_toolcall_parser *p, mllm_queued *q) {
             mllm_buffer_put(&p->others, p->value.keys.data ? p->value.keys.data + fr->key : "", fr->length);
         q->e.path_length++;
     }
+    if (q->e.path_length <= p->step_capacity) return;
+    mllm_toolcall_step *s = mllm_realloc_array(p->steps, MLLM_VALUE_MAX_DEPTH, sizeof *s);
+    if (!s) {
+        p->failed = true;
+        return;
+    }
+    p->steps = s;
+    p->step_capacity = MLLM_VALUE_MAX_DEPTH;
 }
 
 static void leaf_event(mllm_toolcall_parser *p, unsigned phase, const char *raw, size_t raw_length, const char *text,
@@ -173,12 +183,6 @@ bool mllm_toolcall_next(mllm_toolcall_parser *p, mllm_toolcall_event *event) {
     if (p->queue_read == p->queue_count) return false;
     mllm_queued *q = &p->queue[p->queue_read];
     *event = q->e;
-    if (q->e.path_length > p->step_capacity) {
-        mllm_toolcall_step *s = mllm_realloc_array(p->steps, q->e.path_length, sizeof *s);
-        if (!s) return false;
-        p->steps = s;
-        p->step_capacity = q->e.path_length;
-    }
     const char *others = p->others.data;
     if (q->e.text_length) event->text = p->texts.data + q->text;
     if (q->e.raw_length) event->raw = p->raws.data + q->raw;

@@ -135,11 +135,14 @@ static void pop(mllm_toolcall_parser *p) {
         broken(p, "the call has no arguments");
         return;
     }
-    if (!call && p->trial && p->object_depth == 1) {
+    bool whole = top(p)->kind == '{' && (p->object_depth == 1 || p->objects[p->object_depth - 2].kind == '[');
+    if (!call && whole && !top(p)->used) {
         broken(p, "no call");
         return;
     }
     if (call && !announce(p)) return;
+    if (call)
+        for (int i = 0; i < p->object_depth; i++) p->objects[i].used = true;
     p->pos++;
     p->object_depth--;
     if (call) mllm_tc_call_done(p);
@@ -234,6 +237,7 @@ static void begin_value(mllm_toolcall_parser *p, char c) {
     switch (p->object_role) {
     case ROLE_NEST:
         if (c == '{' || c == '[') {
+            top(p)->used |= c == '[';
             push(p, c);
             return;
         }
@@ -252,6 +256,7 @@ static void begin_value(mllm_toolcall_parser *p, char c) {
     case ROLE_TEXT:
         if (c == '"') {
             mllm_tc_certain(p);
+            top(p)->used = true;
             break;
         }
         if (strict(p) && c != 'n') {
@@ -295,11 +300,14 @@ static void end_side(mllm_toolcall_parser *p) {
 static int run_value(mllm_toolcall_parser *p) {
     mllm_value *v = p->object_state == IN_ARGUMENTS ? &p->value : &p->side;
     mllm_value_status status;
-    uint64_t from = p->pos;
-    p->pos += mllm_value_feed(v, mllm_tc_at(p, from), mllm_tc_left(p), &status);
     bool text = p->object_state == IN_TEXT;
+    do /* arguments inside a string: byte by byte, so that a fault is found where it is */
+        p->pos += mllm_value_feed(v, mllm_tc_at(p, p->pos), text ? 1 : mllm_tc_left(p), &status);
+    while (text && status == MLLM_VALUE_MORE && p->text_status != MLLM_VALUE_BROKEN && mllm_tc_left(p));
     if (status == MLLM_VALUE_BROKEN || (text && p->text_status == MLLM_VALUE_BROKEN)) {
         bool inner = status != MLLM_VALUE_BROKEN;
+        int mended = p->object_state == IN_ARGUMENTS && p->announced ? mllm_tc_mend(p) : -1;
+        if (mended >= 0) return mended;
         const char *reason = inner && !p->value.reason[0] ? "more than one value in the arguments"
                              : inner                      ? p->value.reason
                                                           : v->reason;

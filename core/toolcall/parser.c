@@ -14,8 +14,9 @@ static mllm_code collect_marks(mllm_toolcall_parser *p, mllm_error *err) {
     static const struct {
         mllm_toolcall_field field;
         mllm_mark_kind kind;
-    } sources[] = {{F_SECTION_BEGIN, MARK_SECTION}, {F_CALL_BEGIN, MARK_CALL}, {F_REASONING_BEGIN, MARK_REASONING},
-                   {F_REASONING_STRAY, MARK_STRAY}, {F_DROP, MARK_DROP},       {F_CHANNELS_BEGIN, MARK_CHANNEL}};
+    } sources[] = {{F_SECTION_BEGIN, MARK_SECTION},   {F_CALL_BEGIN, MARK_CALL}, {F_REASONING_BEGIN, MARK_REASONING},
+                   {F_REASONING_STRAY, MARK_STRAY},   {F_DROP, MARK_DROP},       {F_CHANNELS_BEGIN, MARK_CHANNEL},
+                   {F_CHANNELS_END, MARK_CHANNEL_END}};
     enum { SOURCES = sizeof sources / sizeof *sources };
     size_t total = 0;
     for (int f = 0; f < p->format_count; f++)
@@ -492,13 +493,15 @@ static bool out_of_memory(const mllm_toolcall_parser *p) {
            p->side.keys.failed;
 }
 
+static mllm_code memory_failed(mllm_toolcall_parser *p, mllm_error *err) {
+    p->failed = true;
+    clear_queue(p);
+    return mllm_fail(err, MLLM_E_MEMORY, "not enough memory for a tool call at byte %llu", (unsigned long long)p->pos);
+}
+
 static mllm_code run(mllm_toolcall_parser *p, mllm_error *err) {
     for (;;) {
-        if (out_of_memory(p)) {
-            p->failed = true;
-            return mllm_fail(err, MLLM_E_MEMORY, "not enough memory for a tool call at byte %llu",
-                             (unsigned long long)p->pos);
-        }
+        if (out_of_memory(p)) return memory_failed(p, err);
         p->horizon = UINT64_MAX;
         bool in_call = p->phase != PHASE_TEXT && p->phase != PHASE_REASONING && p->phase != PHASE_GAP;
         if (p->trial)
@@ -547,7 +550,7 @@ mllm_code mllm_toolcall_feed(mllm_toolcall_parser *p, const char *bytes, size_t 
         bytes += n;
         length -= n;
     }
-    return code;
+    return code || !out_of_memory(p) ? code : memory_failed(p, err);
 }
 
 /* What stands open at the end of the input. True: there is more to read. */
@@ -604,5 +607,5 @@ mllm_code mllm_toolcall_finish(mllm_toolcall_parser *p, mllm_error *err) {
     mllm_code code;
     do code = run(p, err);
     while (!code && wind_up(p));
-    return code;
+    return code || !out_of_memory(p) ? code : memory_failed(p, err);
 }

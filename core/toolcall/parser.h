@@ -75,6 +75,7 @@ enum {
 typedef struct {
     char kind; /* '{' '[' */
     bool call; /* the object that holds the name */
+    bool used; /* it held a call, text, or a list of calls */
 } mllm_object_level;
 
 struct mllm_toolcall_parser {
@@ -194,6 +195,7 @@ void mllm_tc_call_done(mllm_toolcall_parser *p);
 void mllm_tc_broken(mllm_toolcall_parser *p, mllm_toolcall_fault fault, const char *message);
 /* Feeds the arguments; 1: complete, 0: more, -1: broken (told). */
 int mllm_tc_feed_arguments(mllm_toolcall_parser *p);
+int mllm_tc_mend(mllm_toolcall_parser *p);
 mllm_step mllm_tc_gap(mllm_toolcall_parser *p);
 mllm_step mllm_tc_name(mllm_toolcall_parser *p);
 mllm_step mllm_tc_id(mllm_toolcall_parser *p);

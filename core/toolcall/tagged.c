@@ -166,6 +166,19 @@ static void typed(mllm_toolcall_parser *p, uint64_t from, uint64_t to) {
     mllm_value_string_end(&p->value);
 }
 
+/* What may be told of the value when `pos` is as far as it goes: all but a line end, which may be the last one. */
+static void tell_so_far(mllm_toolcall_parser *p) {
+    uint64_t to = p->pos;
+    if (p->f->trim && to > p->mark && *mllm_tc_at(p, to - 1) == '\n') to--;
+    if (to > p->mark) tell(p, to, false);
+}
+
+static mllm_step too_long(mllm_toolcall_parser *p) {
+    tell_so_far(p);
+    mllm_tc_broken(p, MLLM_TOOLCALL_LIMIT, "the value of an argument is longer than the limit");
+    return STEP_ON;
+}
+
 static mllm_step tag_value(mllm_toolcall_parser *p) {
     static const mllm_toolcall_field ends[] = {F_VALUE_END};
     const char first = p->f->fields[F_VALUE_END].items[0].text[0];
@@ -185,10 +198,7 @@ static mllm_step tag_value(mllm_toolcall_parser *p) {
             const char *hit = memchr(s, first, run);
             if (hit != s) {
                 p->pos += hit ? (size_t)(hit - s) : run;
-                if (!hit && run == room && run < left) {
-                    mllm_tc_broken(p, MLLM_TOOLCALL_LIMIT, "the value of an argument is longer than the limit");
-                    return STEP_ON;
-                }
+                if (!hit && run == room && run < left) return too_long(p);
                 continue;
             }
         }
@@ -196,10 +206,7 @@ static mllm_step tag_value(mllm_toolcall_parser *p) {
         int found = mllm_tc_match(p, ends, 1, &length);
         if (found == -2) break;
         if (found < 0) {
-            if (!room) {
-                mllm_tc_broken(p, MLLM_TOOLCALL_LIMIT, "the value of an argument is longer than the limit");
-                return STEP_ON;
-            }
+            if (!room) return too_long(p);
             p->pos++;
             continue;
         }
@@ -212,9 +219,7 @@ static mllm_step tag_value(mllm_toolcall_parser *p) {
         p->phase = PHASE_TAGS;
         return STEP_ON;
     }
-    uint64_t to = p->pos;
-    if (p->f->trim && to > p->mark && *mllm_tc_at(p, to - 1) == '\n') to--;
-    if (to > p->mark) tell(p, to, false);
+    tell_so_far(p);
     return STEP_WAIT;
 }
 

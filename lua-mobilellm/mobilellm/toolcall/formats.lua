@@ -75,7 +75,7 @@ return {
   {
     name = "apriel", models = "Apriel 1.5 and 1.6",
     body = "json", list = true, section = {"<tool_calls>", "</tool_calls>"},
-    reasoning = {{"Here are my reasoning steps:\n", "<think>"}, {"[BEGIN FINAL RESPONSE]", "</think>"}},
+    reasoning = {"<think>", {"[BEGIN FINAL RESPONSE]", "</think>"}},
     drop = {"<|end|>", "[END FINAL RESPONSE]"},
     name_key = "name", arguments_key = name_and_arguments, id_key = "id",
   },
@@ -222,11 +222,15 @@ return {
     name_key = "name", arguments_key = name_and_arguments,
   },
   {
-    name = "openai", aliases = {"apple_fm"}, models = "the message object of OpenAI's API",
+    name = "tool_calls", models = "lists of calls in the form of OpenAI's API",
     body = "json", bare = true, list = true, name_key = "name", arguments_key = "arguments", id_key = "id",
-    arguments_text = true,
-    nest_key = {"function", "tool_calls", "tool_call"},
-    extra_key = {"type", "index", "role", "refusal", "annotations", "audio"},
+    arguments_text = true, nest_key = {"function", "tool_calls", "tool_call"}, extra_key = {"type", "index", "role"},
+  },
+  {
+    name = "openai", aliases = {"apple_fm"}, models = "the message object of OpenAI's API", hidden = true,
+    body = "json", bare = true, list = true, name_key = "name", arguments_key = "arguments", id_key = "id",
+    arguments_text = true, nest_key = {"function", "tool_calls", "tool_call"}, text_key = "content",
+    extra_key = {"type", "index", "role", "refusal", "annotations", "audio", "function_call"},
   },
   {
     name = "generic", models = "models without tools of their own, answering in JSON", hidden = true,
