@@ -309,15 +309,19 @@ int mllm_tc_mend(mllm_toolcall_parser *p) {
     return found >= 0 && mllm_value_close(&p->value) ? 1 : -1;
 }
 
+/* A Python literal can begin so; a variable of a program hardly. */
+static bool begins_value(char c) {
+    return c && (strchr("\"'[{(-+.TFN", c) != NULL || (c >= '0' && c <= '9') || c == 't' || c == 'f' || c == 'n');
+}
+
 int mllm_tc_feed_arguments(mllm_toolcall_parser *p) {
     mllm_value_status status = MLLM_VALUE_MORE;
     while (mllm_tc_left(p) && status == MLLM_VALUE_MORE) {
-        /* Not announced: only as far as the name of the first argument, which makes a call of it. */
+        /* Not announced: only as far as the first argument has a name and the beginning of a value, which makes a call of it. */
+        char c = *mllm_tc_at(p, p->pos);
+        if (!p->announced && mllm_value_expects_value(&p->value) && begins_value(c)) mllm_tc_announce(p);
         size_t n = p->announced ? mllm_tc_left(p) : 1;
         p->pos += mllm_value_feed(&p->value, mllm_tc_at(p, p->pos), n, &status);
-        if (!p->announced && p->f->body == BODY_PYTHON && p->value.json.length &&
-            p->value.json.data[p->value.json.length - 1] == ':' && p->value.depth == 1 && !p->value.is_key)
-            mllm_tc_announce(p);
     }
     if (status == MLLM_VALUE_DONE) return 1;
     if (status == MLLM_VALUE_BROKEN) {

@@ -45,6 +45,11 @@ static void side_leaf(void *owner, unsigned phase, const char *raw, size_t raw_l
         if (string) mllm_tc_text_bytes(p, MLLM_TOOLCALL_TEXT, text, text_length);
         break;
     case ROLE_ARGUMENTS: {
+        for (size_t i = 0; i < text_length && !p->value.json.length; i++) { /* nothing but an object */
+            if (mllm_tc_space(text[i])) continue;
+            if (text[i] != '{') p->text_status = MLLM_VALUE_BROKEN;
+            break;
+        }
         size_t taken = p->text_status == MLLM_VALUE_MORE ? mllm_value_feed(&p->value, text, text_length, &status) : 0;
         if (p->text_status == MLLM_VALUE_MORE && text_length) p->text_status = status;
         for (; taken < text_length && p->text_status == MLLM_VALUE_DONE; taken++)
@@ -270,7 +275,7 @@ static void begin_value(mllm_toolcall_parser *p, char c) {
             broken(p, "the arguments are no object");
             return;
         }
-        if (p->have_name && !announce(p)) return;
+        if (p->have_name && !(c == '"' && strict(p)) && !announce(p)) return;
         start_arguments(p);
         p->text_arguments = c == '"';
         if (c == '"') start_side(p);
@@ -301,14 +306,15 @@ static int run_value(mllm_toolcall_parser *p) {
     mllm_value *v = p->object_state == IN_ARGUMENTS ? &p->value : &p->side;
     mllm_value_status status;
     bool text = p->object_state == IN_TEXT;
-    do /* arguments inside a string: byte by byte, so that a fault is found where it is */
+    do { /* arguments inside a string: byte by byte, so that a fault is found where it is */
         p->pos += mllm_value_feed(v, mllm_tc_at(p, p->pos), text ? 1 : mllm_tc_left(p), &status);
-    while (text && status == MLLM_VALUE_MORE && p->text_status != MLLM_VALUE_BROKEN && mllm_tc_left(p));
+        if (text && !p->announced && p->have_name && p->value.depth && !announce(p)) return -1;
+    } while (text && status == MLLM_VALUE_MORE && p->text_status != MLLM_VALUE_BROKEN && mllm_tc_left(p));
     if (status == MLLM_VALUE_BROKEN || (text && p->text_status == MLLM_VALUE_BROKEN)) {
         bool inner = status != MLLM_VALUE_BROKEN;
         int mended = p->object_state == IN_ARGUMENTS && p->announced ? mllm_tc_mend(p) : -1;
         if (mended >= 0) return mended;
-        const char *reason = inner && !p->value.reason[0] ? "more than one value in the arguments"
+        const char *reason = inner && !p->value.reason[0] ? "the arguments are no object"
                              : inner                      ? p->value.reason
                                                           : v->reason;
         bool limit = (inner ? &p->value : v)->over_limit;
@@ -316,7 +322,9 @@ static int run_value(mllm_toolcall_parser *p) {
         return -1;
     }
     if (status != MLLM_VALUE_DONE) return 0;
-    if (text && p->text_status != MLLM_VALUE_DONE) {
+    if (text && !p->value.json.length && !strict(p)) /* "": none */
+        p->have_arguments = false;
+    else if (text && p->text_status != MLLM_VALUE_DONE) {
         broken(p, "the arguments end early");
         return -1;
     }

@@ -582,7 +582,8 @@ static bool wind_up(mllm_toolcall_parser *p) {
     default: break;
     }
     const mllm_reading *r = &p->readings[p->reading];
-    if (p->trial && (r->kind == MARK_BARE || p->f->weak)) {
+    uint64_t end = p->base + p->input.length;
+    if (p->trial && (r->kind == MARK_BARE || p->f->weak || blank(p, p->origin + r->skip, end))) {
         refuse_reading(p);
         return true;
     }
@@ -592,7 +593,7 @@ static bool wind_up(mllm_toolcall_parser *p) {
     }
     if (p->announced && p->options.repair && p->phase == PHASE_OBJECT && mllm_tc_object_close(p)) return true;
     mllm_tc_certain(p);
-    p->pos = p->base + p->input.length;
+    p->pos = end;
     mllm_tc_error(p, MLLM_TOOLCALL_UNFINISHED, "the message ends inside a call");
     p->start = p->pos;
     p->phase = PHASE_TEXT;

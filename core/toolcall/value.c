@@ -899,6 +899,10 @@ void mllm_value_salvage(const mllm_value *v, mllm_buffer *out) {
     for (int d = v->safe_depth; d-- > 0;) mllm_buffer_put(out, v->frames[d].kind == '[' ? "]" : "}", 1);
 }
 
+bool mllm_value_expects_value(const mllm_value *v) {
+    return v->state == AT_VALUE && v->depth && !v->may_close && !v->after_comma;
+}
+
 bool mllm_value_in_string(const mllm_value *v) {
     return v->quote && (v->state == IN_STRING || v->state == IN_ESCAPE || v->state == IN_UNICODE);
 }

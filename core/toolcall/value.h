@@ -99,6 +99,8 @@ mllm_value_status mllm_value_finish(mllm_value *v);
 bool mllm_value_close(mllm_value *v);
 /* The value up to its last complete part, brackets closed, appended to `out` ("{}" when nothing was complete). */
 void mllm_value_salvage(const mllm_value *v, mllm_buffer *out);
+/* Whether the value of a member is what comes next. */
+bool mllm_value_expects_value(const mllm_value *v);
 /* Whether the next byte stands inside a string that `quote` closes. */
 bool mllm_value_in_string(const mllm_value *v);
 void mllm_value_free(mllm_value *v);

@@ -135,6 +135,115 @@ describe("toolcall.parse", function()
   end)
 end)
 
+describe("format = \"auto\"", function()
+  local cases = read_lines(shared .. "/toolcalls/wire_public.jsonl.gz")
+
+  it("finds every format by its text", function()
+    if not cases then return pending("no wire_public.jsonl.gz in " .. shared) end
+    local bad = {}
+    for _, case in ipairs(cases) do
+      local r = toolcall.parse(case.text, {tools = case.tools})
+      local calls = {}
+      for i, call in ipairs(r.calls) do calls[i] = {name = call.name, arguments = call.arguments} end
+      if r.text ~= case.content or not same(calls, case.calls) then bad[#bad + 1] = case.id .. " as " .. tostring(r.format) end
+    end
+    assert.equal(0, #bad, table.concat(bad, "\n", 1, math.min(#bad, 20)))
+  end)
+
+  it("leaves text that is none of them alone", function()
+    for _, text in ipairs{
+      "", " ", "Just text.", "A list: [1, 2, 3] and {\"a\": 1}.", "f(x) and [f(x)]", "{\"name\": \"Bob\", \"age\": 3}",
+      "Use <tool_call> like this.", "x < y > z", "[TOOL_CALLS", "```json\n{\"a\": 1}\n```", ">>> print(1)\n1\n", "all\ntext",
+      "[](link) [x](y)", "call f(a=1) when you like", "{{{{[[[[((((", "<function=", "functools are tools", "\n\n  indented(",
+      '{"name": "f", "arguments": "none"}', "<|tool", "a\nb(c)\nd",
+    } do
+      local r = toolcall.parse(text)
+      assert.same({text, 0}, {r.text, #r.calls})
+    end
+  end)
+end)
+
+describe("a format of one's own", function()
+  it("is a table of ten lines", function()
+    local record = {
+      name = "mine", body = "named",
+      section = {"<<", ">>"}, call = {"do ", "."}, name_end = " with ",
+    }
+    local r = toolcall.parse('ok <<do f with {"a": 1}. do g with {}.>> bye', {format = record})
+    assert.equal(2, #r.calls)
+    assert.same({a = 1}, r.calls[1].arguments)
+    assert.equal("ok  bye", r.text)
+    assert.equal("mine", toolcall.format(record))
+    assert.equal("g", toolcall.parse("<<do g with {}.>>", {format = "mine"}).calls[1].name)
+  end)
+
+  it("says what is wrong with it", function()
+    assert.error_matches(function() toolcall.format{name = "x", body = "named"} end, "no call can be found")
+    assert.error_matches(function() toolcall.format{name = "x", body = "named", cal = {"<"}} end, "unknown field 'cal'")
+    assert.error_matches(function() toolcall.format{body = "json"} end, "a table with a name expected")
+    assert.error_matches(function() toolcall.parse("", {format = {name = "x", body = "odd"}}) end, "unknown body 'odd'")
+  end)
+end)
+
+describe("broken calls", function()
+  it("do not take the good ones down", function()
+    local r = toolcall.parse('<|tool_call_start|>[f(a=1), g(b=@), h(c="x")]<|tool_call_end|> done', {format = "lfm2"})
+    assert.same({"f", "h"}, {r.calls[1].name, r.calls[2].name})
+    assert.equal(" done", r.text)
+    assert.equal("broken", r.errors[1].code)
+    assert.equal("g", r.errors[1].name)
+    assert.matches("expected a value, got '@'", r.errors[1].message)
+    assert.equal(("<|tool_call_start|>[f(a=1), g(b="):len() + 1, r.errors[1].position)
+  end)
+
+  it("are told with what could be saved", function()
+    local r = toolcall.parse('<tool_call>{"name": "f", "arguments": {"a": 1, "b": {"c": [2, "x', {format = "hermes"})
+    assert.equal(0, #r.calls)
+    assert.equal("unfinished", r.errors[1].code)
+    assert.same({a = 1, b = {c = {2}}}, r.errors[1].arguments)
+  end)
+
+  it("are mended when that is unambiguous and wanted", function()
+    local text = "<tool_call>{\"name\": \"f\", \"arguments\": {'a': True, b: 07}}</tool_call>"
+    assert.equal(0, #toolcall.parse(text, {format = "hermes"}).calls)
+    local r = toolcall.parse(text, {format = "hermes", repair = true})
+    assert.same({a = true, b = 7}, r.calls[1].arguments)
+    assert.same({"quote", "literal", "key", "number"}, r.calls[1].repairs)
+  end)
+end)
+
+describe("events", function()
+  it("come as soon as they are certain", function()
+    local parser = toolcall.parser{format = "hermes"}
+    local function kinds(chunk)
+      local list = {}
+      for i, e in ipairs(parser:feed(chunk)) do list[i] = e.kind end
+      return table.concat(list, " ")
+    end
+    assert.equal("text", kinds("Hi <"))
+    assert.equal("", kinds("tool_call>\n"))
+    assert.equal("call_begin", kinds('{"name": "f"'))
+    assert.equal("", kinds(', "arguments": '))
+    assert.equal("argument", kinds('{"city": "Par'))
+    assert.equal("argument", kinds("is"))
+    assert.equal("argument argument", kinds('", "n": 1'))
+    assert.equal("argument call_end", kinds("}}"))
+    assert.equal("", kinds("\n</tool_call>"))
+    assert.same({}, parser:finish())
+    assert.same({}, parser:finish())
+  end)
+
+  it("tell the path and the value of an argument", function()
+    local parser = toolcall.parser{format = "mobilellm"}
+    local events = parser:feed('f(a = [1, {"b": "x\\ty"}])')
+    assert.same({kind = "argument", call = 1, path = {"a", 1}, delta = "1", complete = true, value = 1}, events[2])
+    assert.same({"a", 2, "b"}, events[3].path)
+    assert.equal('"x\\ty"', events[3].delta)
+    assert.equal("x\ty", events[3].text)
+    assert.equal("x\ty", events[3].value)
+  end)
+end)
+
 describe("the events of the wire formats", function()
   local cases = read_lines(shared .. "/toolcalls/wire_public.jsonl.gz")
   local all = os.getenv("MLLM_TEST_ALL")
@@ -159,5 +268,93 @@ describe("the events of the wire formats", function()
       end
     end
     assert.equal(0, #bad, table.concat(bad, "\n", 1, math.min(#bad, 20)))
+  end)
+end)
+
+-- What llama.cpp's chat parser tests say: the formats of their templates, and the end of the prompt where it opens thoughts.
+local templates = {
+  ["Qwen3.5-4B"] = {"qwen3_xml", "<think>\n"}, ["Qwen3-Coder"] = {"qwen3_xml"}, ["StepFun3.5-Flash"] = {"qwen3_xml", "<think>\n"},
+  ["NVIDIA-Nemotron-3-Nano-30B-A3B-BF16"] = {"qwen3_xml", "<think>\n"}, ["ByteDance-Seed-OSS"] = {"seed_oss"},
+  ["mistralai-Ministral-3-14B-Reasoning-2512"] = {"mistral_v11"}, ["Mistral-Small-3.2-24B-Instruct-2506"] = {"mistral_v11"},
+  ["unsloth-mistral-Devstral-Small-2507"] = {"mistral_v11"}, ["mistralai-Mistral-Nemo-Instruct-2407"] = {"mistral_v3"},
+  ["CohereForAI-c4ai-command-r7b-12-2024-tool_use"] = {"command_r7b"}, ["Cohere2MoE"] = {"command_r7b", "<|START_THINKING|>", true},
+  ["CohereForAI-c4ai-command-r-plus-tool_use"] = {"command_r_plus"}, ["google-gemma-2-2b-it"] = {"generic"},
+  ["google-gemma-4-31B-it"] = {"gemma4"}, ["Qwen-QwQ-32B"] = {"hermes", "<think>\n"}, ["Reka-Edge"] = {"hermes", "<think>\n"},
+  ["NousResearch-Hermes-2-Pro-Llama-3-8B-tool_use"] = {"hermes"}, ["ibm-granite-granite-3.3-2B-Instruct"] = {"granite3"},
+  ["deepseek-ai-DeepSeek-V3.1"] = {"deepseek_v31", "<think>"}, ["deepseek-ai-DeepSeek-V3.2"] = {"deepseek_dsml", "<think>"},
+  ["deepseek-ai-DeepSeek-R1-Distill-Llama-8B"] = {"deepseek_v3", "<think>\n"}, ["llama-cpp-deepseek-r1"] = {"deepseek_v3", "<think>\n"},
+  -- the distillates of Qwen also write calls as Qwen does
+  ["deepseek-ai-DeepSeek-R1-Distill-Qwen-32B"] = {{"deepseek_v3", "hermes"}, "<think>\n"},
+  ["GLM-4.6"] = {"glm4"}, ["GLM-4.7-Flash"] = {"glm4", "<think>"}, ["Kimi-K2-Thinking"] = {"kimi_k2"},
+  ["moonshotai-Kimi-K2"] = {"kimi_k2"}, ["Kimi-K2-Instruct"] = {"kimi_k2"}, ["LFM2-8B-A1B"] = {"lfm2"}, ["LFM2.5-Instruct"] = {"lfm2"},
+  ["Apertus-8B-Instruct"] = {"apertus"}, ["MiniMax-M2"] = {"minimax_m2", "<think>\n"}, ["NVIDIA-Nemotron-Nano-v2"] = {"nemotron_v2"},
+  ["meetkai-functionary-medium-v3.1"] = {"functionary_v31"}, ["meetkai-functionary-medium-v3.2"] = {"functionary_v32"},
+  ["fireworks-ai-llama-3-firefunction-v2"] = {"functools"}, ["unsloth-Apriel-1.5"] = {"apriel"},
+  ["Apriel-1.6-15b-Thinker-fixed"] = {"apriel", "Here are my reasoning steps:\n", true, "open"},
+  ["meta-llama-Llama-3.1-8B-Instruct"] = {"llama3_json"}, ["meta-llama-Llama-3.2-3B-Instruct"] = {"llama3_json"},
+  ["meta-llama-Llama-3.3-70B-Instruct"] = {"llama3_json"}, ["openai-gpt-oss-120b"] = {"harmony"},
+  ["GigaChat3-10B-A1.8B"] = {"gigachat3"}, ["GigaChat3.1-10B-A1.8B"] = {"granite_20b"},
+}
+
+-- Cases that we read otherwise, and why.
+local misses = {
+  ["llamacpp-153"] = "llama.cpp keeps the two bytes \\n of a Python string; Python and every other case of the format mean a line end",
+}
+
+local function trim(s)
+  return (s:gsub("^%s+", ""):gsub("%s+$", ""))
+end
+
+-- nil, or what differs. As in llama.cpp's own comparison, white space around text does not count, nor do arguments that are cut.
+local function difference(case, events)
+  local want, thoughts, calls = case.expect, {}, {}
+  for _, e in ipairs(events) do
+    if e.kind == "reasoning" then thoughts[#thoughts + 1] = e.text end
+    if e.kind == "call_end" or (e.kind == "error" and e.code == "unfinished" and e.name) then calls[#calls + 1] = e end
+  end
+  if want == mobilellm.null then return nil end -- it only has to come through
+  if trim(text_of(events)) ~= trim(want.content) then return "text: " .. text_of(events) end
+  if trim(table.concat(thoughts)) ~= trim(want.reasoning) then return "thoughts: " .. table.concat(thoughts) end
+  if #calls ~= #want.calls then return #calls .. " calls" end
+  for i, call in ipairs(want.calls) do
+    if calls[i].name ~= call.name then return "name: " .. tostring(calls[i].name) end
+    if call.id ~= "" and calls[i].id ~= call.id then return "id: " .. tostring(calls[i].id) end
+    local arguments = json.decode(call.arguments)
+    if arguments and not same(arguments, calls[i].arguments) then return "arguments: " .. json.encode(calls[i].arguments) end
+    if not arguments and calls[i].kind ~= "error" then return "a call that is cut is complete" end
+  end
+end
+
+describe("llama.cpp's chat parser cases", function()
+  local cases = read_lines(shared .. "/toolcalls/llamacpp_test_chat.jsonl.gz")
+
+  it("give the same text, thoughts and calls", function()
+    if not cases then return pending("no llamacpp_test_chat.jsonl.gz in " .. shared) end
+    local bad, missed = {}, 0
+    for _, case in ipairs(cases) do
+      local t = assert(templates[case.template:gsub("%.jinja$", "")], case.template)
+      local reasoning = case.reasoning_format ~= nil and case.reasoning_format ~= "COMMON_REASONING_FORMAT_NONE"
+      -- Does the prompt open thoughts? Where a template can do without, it does when they are off.
+      local opens = t[2] and (t[3] or (case.enable_thinking ~= false and (reasoning or case.enable_thinking)))
+      local mode = reasoning and opens and t[4] or reasoning
+      local text = (opens and t[2] or "") .. case.input
+      local parser = toolcall.parser{format = t[1], tools = case.tools, reasoning = mode}
+      local whole = collect(parser, {text})
+      local why = difference(case, whole)
+      if why and misses[case.id] then
+        missed = missed + 1
+      elseif why then
+        bad[#bad + 1] = case.id .. " " .. case.template .. ": " .. why
+      elseif misses[case.id] then
+        bad[#bad + 1] = case.id .. " is listed as a miss but passes"
+      end
+      for _, chunks in ipairs{bytes(text), split(text), split(text)} do
+        parser:reset()
+        if not same(whole, collect(parser, chunks)) then bad[#bad + 1] = case.id .. " in pieces" end
+      end
+      parser:close()
+    end
+    assert.equal(0, #bad, table.concat(bad, "\n"))
+    assert.is_true(missed / #cases <= 0.01)
   end)
 end)
