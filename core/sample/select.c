@@ -72,9 +72,9 @@ mllm_cut mllm_select(uint32_t *keys, float *weights, size_t n, double target) {
 }
 
 float mllm_floor_of_best(const float *x, size_t n, size_t k, uint32_t *keys) {
+    /* Rounding the length up leaves at least half of the blocks: never fewer than k. */
     size_t blocks = 4 * k < n ? 4 * k : n, length = (n + blocks - 1) / blocks, count = 0;
     for (size_t i = 0; i < n; i += length) keys[count++] = mllm_key(mllm_max(x + i, n - i < length ? n - i : length));
-    if (count < k) return -INFINITY;
     uint32_t key = mllm_select(keys, NULL, count, (double)k).key, bits = key & 0x80000000u ? key & 0x7FFFFFFFu : ~key;
     float least;
     memcpy(&least, &bits, sizeof least);

@@ -149,8 +149,16 @@ static void forks(void) {
     if (!b) return;
     mllm_sampler_release(c);
     c = mllm_sampler_fork(a, &err);
-    mllm_sampler_release(a); /* the fork needs nothing of it */
-    for (int i = 300; i < 400; i++) {
+    for (int i = 300; i < 350; i++) {
+        step_logits(i, x, VOCABULARY);
+        mllm_token t = draw(a, x, VOCABULARY);
+        CHECK(draw(b, x, VOCABULARY) == t && draw(c, x, VOCABULARY) == t, "fork and origin, step %d", i);
+        mllm_sampler_accept(a, t);
+        mllm_sampler_accept(b, t);
+        mllm_sampler_accept(c, t);
+    }
+    mllm_sampler_release(a); /* the forks need nothing of it */
+    for (int i = 350; i < 400; i++) {
         step_logits(i, x, VOCABULARY);
         mllm_token t = draw(b, x, VOCABULARY);
         CHECK(draw(c, x, VOCABULARY) == t, "fork, step %d", i);

@@ -97,6 +97,23 @@ static void select_by_mass(void) {
     }
 }
 
+/* No number above the floor is lost: at least k reach it. */
+static void floors(void) {
+    static float x[MOST];
+    static uint32_t scratch[4 * MOST];
+    mllm_random_seed(&rng, 4);
+    for (int round = 0; round < 300; round++) {
+        size_t n = 2 + mllm_random_below(&rng, round % 10 ? 60 : MOST - 2), k = 1 + mllm_random_below(&rng, n - 1),
+               reached = 0;
+        for (size_t i = 0; i < n; i++)
+            x[i] = round % 5 == 4 && i % 3 ? -INFINITY : number((int[]){0, 1, 20}[round % 3]);
+        float least = mllm_floor_of_best(x, n, k, scratch);
+        for (size_t i = 0; i < n; i++) reached += x[i] >= least;
+        CHECK(reached >= k, "%zu of %zu reach %g, k = %zu", reached, n, (double)least, k);
+        if (k * 32 < n && round % 3 == 0) CHECK(reached < 8 * k + 32, "%zu for k = %zu of %zu", reached, k, n);
+    }
+}
+
 static void exponential(void) {
     double worst = 0;
     for (double x = -700; x < 700; x += 0.0137) {
@@ -191,6 +208,7 @@ static void finiteness(void) {
 static const test_case tests[] = {{"keys_are_ordered", keys_are_ordered},
                                   {"select_by_count", select_by_count},
                                   {"select_by_mass", select_by_mass},
+                                  {"floors", floors},
                                   {"exponential", exponential},
                                   {"logarithm", logarithm},
                                   {"power", power},
