@@ -1,0 +1,73 @@
+/* lexer.h - automata made deterministic while they are used. A lexicon is the immutable list of a grammar's lexers; the tables of the states
+ * seen so far belong to whoever runs it (one thread at a time). */
+#ifndef MLLM_GRAMMAR_LEXER_H
+#define MLLM_GRAMMAR_LEXER_H
+
+#include "nfa.h"
+
+enum { MLLM_LEXER_PARTS = 16 };
+
+/* Several automata that read the same bytes. */
+typedef struct {
+    const mllm_nfa *parts[MLLM_LEXER_PARTS];
+    uint8_t count;
+    bool any; /* alive while one part is (accepting says which); otherwise all parts must be, and accept together */
+    uint8_t classes[256]; /* bytes that no part tells apart */
+    uint16_t class_count;
+    uint8_t byte_of[256]; /* one byte of each class */
+} mllm_lexer;
+
+void mllm_lexer_init(mllm_lexer *lexer, const mllm_nfa *const *parts, size_t count, bool any);
+
+enum {
+    LEXER_ACCEPT = 1,    /* the bytes so far are accepted (`any`: by some part) */
+    LEXER_TOTAL = 2,     /* whatever UTF-8 follows, it stays alive */
+    LEXER_UNIVERSAL = 4, /* whatever UTF-8 follows is accepted */
+    LEXER_LOOP_KNOWN = 8,
+    LEXER_LOOP = 16      /* every character that JSON writes plainly leads back to this very state */
+};
+
+enum { LEXER_UNKNOWN = 0xFFFFFFFE };
+
+typedef struct {
+    const mllm_lexer *lexer;
+    uint32_t set, set_length; /* in the pool: for each part a count and that many states */
+    uint32_t row;
+    uint32_t accepting; /* bit per part */
+    uint32_t distance; /* fewest characters to an accepting state; LEXER_UNKNOWN, NONE: there is none */
+    uint32_t next_hash, epoch;
+    uint8_t flags;
+} mllm_lexer_state;
+
+typedef struct {
+    mllm_lexer_state *states;
+    uint32_t count, capacity;
+    uint32_t *pool, pool_count, pool_capacity;
+    uint32_t *rows, row_count, row_capacity;
+    uint32_t *buckets, bucket_count;
+    mllm_nfa_set set, scratch;
+    uint32_t *stack, *tuple;
+    uint32_t epoch;
+    uint32_t largest; /* states of the largest automaton that the scratch memory is made for */
+    mllm_code failed; /* MLLM_OK, MLLM_E_MEMORY, MLLM_E_LIMIT; sticks until cleared */
+} mllm_lexers;
+
+enum { MLLM_LEXER_MAX_STATES = 30000, MLLM_LEXER_MAX_POOL = 4 << 20 };
+
+void mllm_lexers_free(mllm_lexers *t);
+/* State before the first byte; NONE when nothing can be accepted or on a failure (t->failed). */
+uint32_t mllm_lexer_start(mllm_lexers *t, const mllm_lexer *lexer);
+uint32_t mllm_lexer_step(mllm_lexers *t, uint32_t state, uint8_t byte);
+/* Fewest characters from `state` to an accepted text; NONE: there is no way. Gives up and says 0 on large automata. */
+uint32_t mllm_lexer_distance(mllm_lexers *t, uint32_t state);
+bool mllm_lexer_is_loop(mllm_lexers *t, uint32_t state);
+size_t mllm_lexers_bytes(const mllm_lexers *t);
+
+/* The state after `byte`; NONE: dead. */
+static inline uint32_t mllm_lexer_next(mllm_lexers *t, uint32_t state, uint8_t byte) {
+    const mllm_lexer_state *s = &t->states[state];
+    uint32_t next = t->rows[s->row + s->lexer->classes[byte]];
+    return next != LEXER_UNKNOWN ? next : mllm_lexer_step(t, state, byte);
+}
+
+#endif
