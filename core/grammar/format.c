@@ -21,7 +21,7 @@
 #define LABEL "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 #define HOST LABEL "(?:\\." LABEL ")*"
 #define PCT "%[0-9A-Fa-f]{2}"
-#define UNRESERVED "A-Za-z0-9._~-"
+#define UNRESERVED "A-Za-z0-9._~\\-"
 #define SUB "!$&'()*+,;="
 #define PCHAR "(?:[" UNRESERVED SUB ":@]|" PCT ")"
 #define QUERY "(?:\\?(?:[" UNRESERVED SUB ":@/?]|" PCT ")*)?"
@@ -39,6 +39,11 @@
     "P(?:[0-9]+W|(?:[0-9]+Y(?:[0-9]+M(?:[0-9]+D)?)?|[0-9]+M(?:[0-9]+D)?|[0-9]+D)(?:" DURATION_TIME ")?|" DURATION_TIME ")"
 #define ATEXT "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]"
 #define EMAIL "(?:" ATEXT "+(?:\\." ATEXT "+)*|\"(?:[ !#-\\[\\]-~]|\\\\[ -~])*\")@(?:" HOST "|\\[(?:" IPV4 "|IPv6:" IPV6 ")\\])"
+#define NOT_IRI_BARE "\\u0000-\\u0020\"'<>\\\\^`|"
+#define NOT_IRI NOT_IRI_BARE "{}"
+#define IRI_REST "[^" NOT_IRI "]*"
+#define VARNAME "(?:[A-Za-z0-9_]|" PCT ")(?:\\.?(?:[A-Za-z0-9_]|" PCT "))*"
+#define VARSPEC VARNAME "(?:\\*|:[1-9][0-9]{0,3})?"
 #define POINTER "(?:/(?:[^~/]|~[01])*)*"
 
 const char *mllm_format_pattern(const char *name) {
@@ -47,7 +52,7 @@ const char *mllm_format_pattern(const char *name) {
     } formats[] = {
         {"date", DATE},
         {"time", TIME},
-        {"date-time", DATE "[Tt ]" TIME},
+        {"date-time", DATE "[Tt]" TIME},
         {"duration", DURATION},
         {"email", EMAIL},
         {"hostname", HOST},
@@ -56,6 +61,9 @@ const char *mllm_format_pattern(const char *name) {
         {"uuid", "[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"},
         {"uri", SCHEME HIER QUERY FRAGMENT},
         {"uri-reference", "(?:" SCHEME HIER QUERY FRAGMENT "|" RELATIVE QUERY FRAGMENT ")"},
+        {"iri", SCHEME IRI_REST},
+        {"iri-reference", "(?:" SCHEME IRI_REST "|(?:[^:/?#" NOT_IRI "]*(?:[/?#]" IRI_REST ")?))"},
+        {"uri-template", "(?:[^{}" NOT_IRI_BARE "]|\\{[+#./;?&=,!@|]?" VARSPEC "(?:," VARSPEC ")*\\})*"},
         {"json-pointer", POINTER},
         {"relative-json-pointer", "(?:0|[1-9][0-9]*)(?:#|" POINTER ")"},
     };

@@ -17,14 +17,14 @@ typedef struct mllm_token_trie mllm_token_trie;
 typedef struct mllm_matcher mllm_matcher;
 
 typedef enum { MLLM_SPACE_ONE, MLLM_SPACE_ANY, MLLM_SPACE_NONE } mllm_space;
-typedef enum { MLLM_FORMAT_AUTO, MLLM_FORMAT_ASSERT, MLLM_FORMAT_ANNOTATE } mllm_format_policy;
+typedef enum { MLLM_FORMAT_ASSERT, MLLM_FORMAT_ANNOTATE } mllm_format_policy;
 
 typedef struct {
     bool any_order; /* object keys in any order; otherwise declared keys keep the schema's order */
     mllm_space space; /* ONE: at most one space after ',' and ':'; ANY: JSON's white space; NONE */
     bool lenient; /* keywords that cannot be enforced are listed in the report instead of refused */
     int draft; /* 4, 6, 7, 2019, 2020; 0: what $schema says, else 2020 with the older keywords understood too */
-    mllm_format_policy format; /* AUTO: known formats are enforced unless $schema names 2019-09 or 2020-12 */
+    mllm_format_policy format; /* known formats are enforced (unknown ones never are), or none is */
     unsigned max_depth; /* nesting of the output; 0: 64 */
 } mllm_schema_options;
 
@@ -59,7 +59,7 @@ MLLM_API mllm_code mllm_json_validate(const char *schema, size_t schema_length, 
 
 /* ------------------------------------------------------------------ tokens */
 
-/* The vocabulary must outlive the trie. Tokens that stand for the same bytes share one canonical id: masks never allow a byte token
+/* Retains the vocabulary. Tokens that stand for the same bytes share one canonical id: masks never allow a byte token
  * beside an ordinary piece. */
 MLLM_API mllm_token_trie *mllm_token_trie_new(const mllm_vocab *vocab, mllm_error *err);
 /* From byte strings; bytes[i] NULL or empty for tokens that are no text, ends[i] true for tokens that end a generation (ends may be NULL). The

@@ -185,13 +185,19 @@ static uint32_t intern(mllm_lexers *t, const mllm_lexer *lexer, uint32_t length)
 }
 
 uint32_t mllm_lexer_start(mllm_lexers *t, const mllm_lexer *lexer) {
-    uint32_t length = 0;
+    uint32_t length = 0, slot = (uint32_t)((uintptr_t)lexer / sizeof *lexer) % 64;
+    if (t->starts[slot].lexer == lexer) return t->starts[slot].state;
     if (!prepare(t, lexer)) return fail(t, MLLM_E_MEMORY);
     for (int i = 0; i < lexer->count; i++) {
         mllm_nfa_begin(lexer->parts[i], &t->set, &t->scratch, t->stack);
         if (!close_part(t, lexer, i, &length)) return NONE;
     }
-    return intern(t, lexer, length);
+    uint32_t state = intern(t, lexer, length);
+    if (state != NONE) {
+        t->starts[slot].lexer = lexer;
+        t->starts[slot].state = state;
+    }
+    return state;
 }
 
 uint32_t mllm_lexer_step(mllm_lexers *t, uint32_t state, uint8_t byte) {

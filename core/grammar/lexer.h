@@ -49,6 +49,10 @@ typedef struct {
     uint32_t *stack, *tuple;
     uint32_t epoch;
     uint32_t largest; /* states of the largest automaton that the scratch memory is made for */
+    struct {
+        const mllm_lexer *lexer;
+        uint32_t state;
+    } starts[64]; /* of lexers, by their address */
     mllm_code failed; /* MLLM_OK, MLLM_E_MEMORY, MLLM_E_LIMIT; sticks until cleared */
 } mllm_lexers;
 

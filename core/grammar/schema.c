@@ -98,6 +98,19 @@ void mllm_schema_keywords(const mllm_schema *s, uint32_t node, mllm_keywords *k)
     uint32_t key = node + 1;
     for (uint32_t i = 0; i < nodes[node].count; i++, key = nodes[key + 1].next)
         if (s->keywords[key] < KW_COUNT) k->at[s->keywords[key]] = key + 1;
+    if (s->named_draft) { /* what a draft does not know is no keyword of it */
+        static const uint8_t since6[] = {KW_CONST, KW_CONTAINS, KW_PROPERTY_NAMES, KW_ID},
+                             since7[] = {KW_IF, KW_THEN, KW_ELSE},
+                             since2019[] = {KW_ANCHOR, KW_DEPENDENT_REQUIRED, KW_DEPENDENT_SCHEMAS, KW_UNEVALUATED_ITEMS,
+                                            KW_UNEVALUATED_PROPERTIES, KW_MIN_CONTAINS, KW_MAX_CONTAINS, KW_RECURSIVE_REF},
+                             since2020[] = {KW_PREFIX_ITEMS, KW_DYNAMIC_REF, KW_DYNAMIC_ANCHOR};
+        for (size_t i = 0; i < sizeof since6 && s->draft < 6; i++) k->at[since6[i]] = 0;
+        for (size_t i = 0; i < sizeof since7 && s->draft < 7; i++) k->at[since7[i]] = 0;
+        for (size_t i = 0; i < sizeof since2019 && s->draft < 2019; i++) k->at[since2019[i]] = 0;
+        for (size_t i = 0; i < sizeof since2020 && s->draft < 2020; i++) k->at[since2020[i]] = 0;
+        if (s->draft >= 2019) k->at[KW_DEPENDENCIES] = 0;
+        if (s->draft >= 2020) k->at[KW_ADDITIONAL_ITEMS] = k->at[KW_RECURSIVE_REF] = 0;
+    }
     if (s->draft <= 7 && k->at[KW_REF]) { /* a reference hides its siblings */
         uint32_t ref = k->at[KW_REF], defs = k->at[KW_DEFINITIONS], more = k->at[KW_DEFS];
         memset(k, 0, sizeof *k);
@@ -654,7 +667,7 @@ mllm_code mllm_schema_read(mllm_schema *s, const char *text, size_t length, cons
     s->draft = options->draft ? options->draft : named ? named : 2020;
     s->named_draft = options->draft || named;
     s->lenient = options->lenient;
-    s->assert_format = options->format == MLLM_FORMAT_ASSERT || (options->format == MLLM_FORMAT_AUTO && named < 2019);
+    s->assert_format = options->format == MLLM_FORMAT_ASSERT;
     size_t n = s->doc.count;
     s->keywords = mllm_alloc(n);
     s->resource_of = mllm_calloc(n, sizeof *s->resource_of);

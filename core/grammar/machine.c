@@ -1,0 +1,348 @@
+#include "machine.h"
+
+#include <string.h>
+
+#include "../base/alloc.h"
+
+/* -------------------------------------------------------------------- arena */
+
+enum { CHUNK = 16384 };
+
+mllm_mark mllm_arena_mark(const mllm_arena *a) {
+    return (mllm_mark){a->count, a->count ? a->chunks[a->count - 1]->used : 0};
+}
+
+static void drop_chunk(mllm_chunk *c) {
+    if (--c->refs == 0) mllm_free(c);
+}
+
+void mllm_arena_reset(mllm_arena *a, mllm_mark mark) {
+    while (a->count > mark.chunk && a->count > 0) {
+        mllm_chunk *last = a->chunks[a->count - 1];
+        /* One spare chunk stays, so that looking ahead over a border does not allocate again and again. */
+        if (a->count == mark.chunk + 1 && a->count > a->sealed && last->refs == 1 && last->capacity == CHUNK && mark.chunk > 0)
+            break;
+        drop_chunk(last);
+        a->count--;
+        if (a->sealed > a->count) a->sealed = a->count;
+    }
+    if (a->count > mark.chunk) a->chunks[a->count - 1]->used = 0;
+    if (mark.chunk && mark.chunk > a->sealed && mark.chunk <= a->count) a->chunks[mark.chunk - 1]->used = mark.used;
+}
+
+void mllm_arena_free(mllm_arena *a) {
+    while (a->count) drop_chunk(a->chunks[--a->count]);
+    mllm_free(a->chunks);
+    memset(a, 0, sizeof *a);
+}
+
+bool mllm_arena_share(mllm_arena *from, mllm_arena *to) {
+    memset(to, 0, sizeof *to);
+    from->sealed = from->count;
+    if (!from->count) return true;
+    to->chunks = mllm_alloc_array(from->count, sizeof *to->chunks);
+    if (!to->chunks) return false;
+    for (uint32_t i = 0; i < from->count; i++) {
+        to->chunks[i] = from->chunks[i];
+        to->chunks[i]->refs++;
+    }
+    to->count = to->capacity = to->sealed = from->count;
+    return true;
+}
+
+size_t mllm_arena_bytes(const mllm_arena *a) {
+    size_t n = 0;
+    for (uint32_t i = 0; i < a->count; i++) n += a->chunks[i]->capacity;
+    return n;
+}
+
+void *mllm_machine_alloc(mllm_machine *m, size_t size) {
+    mllm_arena *a = m->arena;
+    size = (size + 7) & ~(size_t)7;
+    mllm_chunk *c = a->count > a->sealed ? a->chunks[a->count - 1] : NULL;
+    if (!c || c->capacity - c->used < size) {
+        if (a->count == a->capacity) {
+            uint32_t n = a->capacity ? a->capacity * 2 : 8;
+            void *p = mllm_realloc_array(a->chunks, n, sizeof *a->chunks);
+            if (!p) {
+                m->failed = MLLM_E_MEMORY;
+                return NULL;
+            }
+            a->chunks = p;
+            a->capacity = n;
+        }
+        size_t capacity = size > CHUNK ? size : CHUNK;
+        c = mllm_alloc(sizeof *c + capacity);
+        if (!c) {
+            m->failed = MLLM_E_MEMORY;
+            return NULL;
+        }
+        *c = (mllm_chunk){.refs = 1, .capacity = capacity};
+        a->chunks[a->count++] = c;
+    }
+    void *p = c->data + c->used;
+    c->used += size;
+    return p;
+}
+
+mllm_frame *mllm_machine_frame(mllm_machine *m, const mllm_grammar *g, mllm_frame_kind kind, uint32_t id,
+                               const mllm_frame *up, uint32_t words) {
+    /* Captures that end together are closed by recursion. */
+    if (up && up->depth >= (kind == FRAME_CAPTURE ? 500 : 20000)) {
+        if (m->failed == MLLM_OK)
+            m->failed = MLLM_E_LIMIT,
+            m->limit = kind == FRAME_CAPTURE ? "captures nested deeper than 500" : "rules nested deeper than 20000";
+        return NULL;
+    }
+    mllm_frame *f = mllm_machine_alloc(m, sizeof *f + words * sizeof f->seen[0]);
+    if (!f) return NULL;
+    memset(f, 0, sizeof *f + words * sizeof f->seen[0]);
+    f->up = up;
+    f->g = g;
+    f->serial = ++*m->serial;
+    f->depth = up ? up->depth + 1 : 0;
+    f->id = id;
+    f->kind = (uint8_t)kind;
+    return f;
+}
+
+bool mllm_machine_room(mllm_machine *m, uint32_t more) {
+    if (m->length + more + 2 <= m->text_capacity) return true;
+    if (m->length + more > INT32_MAX) {
+        m->failed = MLLM_E_LIMIT, m->limit = "2 GiB of text";
+        return false;
+    }
+    uint32_t c = m->text_capacity ? m->text_capacity : 256;
+    while (c < m->length + more + 2) c *= 2;
+    char *p = mllm_realloc_array(m->text, c, 1);
+    if (!p) {
+        m->failed = MLLM_E_MEMORY;
+        return false;
+    }
+    m->text = p;
+    m->text_capacity = c;
+    return true;
+}
+
+/* ------------------------------------------------------------------- threads */
+
+static bool same_stack(const mllm_frame *a, const mllm_frame *b) {
+    for (int i = 0; i < 64; i++) {
+        if (a == b) return true;
+        if (!a || !b || a->kind != b->kind || a->kind != FRAME_RULE || a->id != b->id || a->g != b->g ||
+            a->nonempty != b->nonempty || (a->nonempty && a->start != b->start))
+            return false;
+        a = a->up;
+        b = b->up;
+    }
+    return false;
+}
+
+void mllm_machine_add(mllm_machine *m, const mllm_thread *t, bool unique) {
+    if (unique)
+        for (uint32_t i = m->base; i < m->count; i++) {
+            const mllm_thread *o = &m->pool[i];
+            if (o->kind == t->kind && o->a == t->a && o->b == t->b && o->c == t->c && o->d == t->d && o->e == t->e &&
+                o->sub == t->sub && o->g == t->g && same_stack(o->up, t->up))
+                return;
+        }
+    if (m->count - m->base >= MLLM_MAX_THREADS) {
+        if (m->failed == MLLM_OK) m->failed = MLLM_E_LIMIT, m->limit = "more than 1024 readings of the text at once";
+        return;
+    }
+    if (m->count == m->capacity) {
+        uint32_t c = m->capacity ? m->capacity * 2 : 64;
+        mllm_thread copy = *t; /* it may lie in the pool */
+        void *p = mllm_realloc_array(m->pool, c, sizeof *m->pool);
+        if (!p) {
+            m->failed = MLLM_E_MEMORY;
+            return;
+        }
+        m->pool = p;
+        m->capacity = c;
+        m->pool[m->count++] = copy;
+        return;
+    }
+    m->pool[m->count++] = *t;
+}
+
+/* Everything that `up` waited for has been read. */
+void mllm_machine_complete(mllm_machine *m, const mllm_frame *up, const mllm_captured *captured) {
+    if (!up) {
+        mllm_thread done = {.kind = THREAD_DONE, .captured = captured};
+        mllm_machine_add(m, &done, true);
+        return;
+    }
+    switch ((mllm_frame_kind)up->kind) {
+    case FRAME_RULE:
+        if (!up->nonempty || m->length > up->start) mllm_machine_enter(m, up->g, up->id, up->up, captured);
+        return;
+    case FRAME_CAPTURE: {
+        mllm_captured *c = mllm_machine_alloc(m, sizeof *c);
+        if (!c) return;
+        *c = (mllm_captured){captured, up->g->names[up->id], up->start, m->length};
+        mllm_machine_complete(m, up->up, c); /* what is above a capture is a rule's frame */
+        return;
+    }
+    case FRAME_OBJECT: case FRAME_ARRAY: mllm_json_value_ended(m, up, captured); return;
+    }
+}
+
+void mllm_machine_enter_grammar(mllm_machine *m, const mllm_grammar *g, const mllm_frame *up, const mllm_captured *captured) {
+    if (g->kind == GRAMMAR_RULES) {
+        mllm_machine_enter(m, g, g->root, up, captured);
+        return;
+    }
+    mllm_thread t = {.kind = THREAD_VALUE, .up = up, .g = g, .captured = captured, .a = g->shapes.root,
+                     .b = g->space == MLLM_SPACE_ANY ? 64 : 0};
+    mllm_machine_add(m, &t, true);
+}
+
+/* --------------------------------------------------------------------- rules */
+
+typedef struct {
+    const mllm_grammar *g;
+    uint32_t state;
+    const mllm_frame *up;
+    const mllm_captured *captured;
+} visit;
+
+enum { MAX_VISITS = 4096 };
+
+/* All states that are reached from `state` without reading. A list that grows at its end serves as queue and as the set of what was
+ * seen; grammars have no left recursion any more, so it is finite. */
+void mllm_machine_enter(mllm_machine *m, const mllm_grammar *g, uint32_t state, const mllm_frame *up,
+                        const mllm_captured *captured) {
+    visit small[32], *list = small;
+    uint32_t count = 0, capacity = 32;
+    list[count++] = (visit){g, state, up, captured};
+    for (uint32_t i = 0; i < count && m->failed == MLLM_OK; i++) {
+        visit v = list[i];
+        const mllm_rule_state *s = &v.g->states[v.state];
+        visit found[2];
+        for (uint32_t j = 0; j <= s->count && m->failed == MLLM_OK; j++) {
+            uint32_t n = 0;
+            if (j == s->count) {
+                if (!s->accept) break;
+                if (v.up && v.up->kind == FRAME_RULE) {
+                    if (!v.up->nonempty || m->length > v.up->start)
+                        found[n++] = (visit){v.up->g, v.up->id, v.up->up, v.captured};
+                } else
+                    mllm_machine_complete(m, v.up, v.captured);
+            } else {
+                const mllm_edge *e = &v.g->edges[s->first + j];
+                const mllm_rule_state *next = &v.g->states[e->next];
+                bool tail = next->accept && next->count == 0;
+                const mllm_frame *inner = v.up;
+                if (e->kind == EDGE_CALL || e->kind == EDGE_IMPORT || e->kind == EDGE_CAPTURE) {
+                    if (!tail || e->nonempty || e->kind == EDGE_CAPTURE) {
+                        mllm_frame *f = mllm_machine_frame(m, v.g, FRAME_RULE, e->next, v.up, 0);
+                        if (!f) break;
+                        f->nonempty = e->nonempty;
+                        f->start = m->length;
+                        inner = f;
+                    }
+                }
+                switch ((mllm_edge_kind)e->kind) {
+                case EDGE_EMPTY: found[n++] = (visit){v.g, e->next, v.up, v.captured}; break;
+                case EDGE_CALL: found[n++] = (visit){v.g, e->arg, inner, v.captured}; break;
+                case EDGE_CAPTURE: {
+                    mllm_frame *f = mllm_machine_frame(m, v.g, FRAME_CAPTURE, e->name, inner, 0);
+                    if (!f) break;
+                    f->start = m->length;
+                    found[n++] = (visit){v.g, e->arg, f, v.captured};
+                    break;
+                }
+                case EDGE_IMPORT: {
+                    const mllm_grammar *other = v.g->imports[e->arg];
+                    if (other->kind == GRAMMAR_RULES)
+                        found[n++] = (visit){other, other->root, inner, v.captured};
+                    else
+                        mllm_machine_enter_grammar(m, other, inner, v.captured);
+                    break;
+                }
+                case EDGE_TOKEN: {
+                    mllm_thread t = {.kind = THREAD_TOKEN, .up = v.up, .g = v.g, .captured = v.captured, .a = e->arg, .b = e->next};
+                    mllm_machine_add(m, &t, true);
+                    break;
+                }
+                case EDGE_LEX: {
+                    uint32_t start = mllm_lexer_start(m->lexers, &v.g->lexers[e->arg]);
+                    if (start == NONE) break;
+                    mllm_thread t = {.kind = THREAD_LEX, .up = v.up, .g = v.g, .captured = v.captured, .a = start, .b = e->next};
+                    mllm_machine_add(m, &t, true);
+                    if (!e->nonempty && (m->lexers->states[start].flags & LEXER_ACCEPT))
+                        found[n++] = (visit){v.g, e->next, v.up, v.captured};
+                    break;
+                }
+                }
+            }
+            for (uint32_t k = 0; k < n; k++) {
+                bool seen = false;
+                for (uint32_t x = 0; x < count && !seen; x++)
+                    seen = list[x].state == found[k].state && list[x].g == found[k].g && same_stack(list[x].up, found[k].up);
+                if (seen) continue;
+                if (count == capacity) {
+                    visit *p = count >= MAX_VISITS ? NULL : mllm_realloc_array(list == small ? NULL : list, capacity * 2, sizeof *p);
+                    if (!p) {
+                        m->failed = count >= MAX_VISITS ? MLLM_E_LIMIT : MLLM_E_MEMORY;
+                        m->limit = "more than 4096 rules entered at one place of the text";
+                        break;
+                    }
+                    if (list == small) memcpy(p, small, sizeof small);
+                    list = p;
+                    capacity *= 2;
+                }
+                list[count++] = found[k];
+            }
+        }
+    }
+    if (list != small) mllm_free(list);
+}
+
+void mllm_machine_start(mllm_machine *m, const mllm_grammar *g) {
+    mllm_machine_enter_grammar(m, g, NULL, NULL);
+    if (m->lexers->failed != MLLM_OK && m->failed == MLLM_OK)
+        m->failed = m->lexers->failed, m->limit = "30000 states of automata";
+}
+
+void mllm_machine_take_token(mllm_machine *m, mllm_thread t) {
+    mllm_machine_enter(m, t.g, t.b, t.up, t.captured);
+}
+
+void mllm_machine_step(mllm_machine *m, mllm_thread t, uint8_t byte) {
+    if (t.kind == THREAD_LEX) {
+        uint32_t next = mllm_lexer_next(m->lexers, t.a, byte);
+        if (next != NONE) {
+            bool accepts = (m->lexers->states[next].flags & LEXER_ACCEPT) != 0;
+            t.a = next;
+            mllm_machine_add(m, &t, true);
+            if (accepts) mllm_machine_enter(m, t.g, t.b, t.up, t.captured);
+        }
+    } else if (t.kind != THREAD_DONE && t.kind != THREAD_TOKEN)
+        mllm_json_step(m, &t, byte);
+    if (m->lexers->failed != MLLM_OK && m->failed == MLLM_OK)
+        m->failed = m->lexers->failed, m->limit = "30000 states of automata";
+}
+
+uint32_t mllm_machine_min_left(mllm_machine *m, const mllm_thread *t) {
+    uint32_t n;
+    switch ((mllm_thread_kind)t->kind) {
+    case THREAD_DONE: return 0;
+    case THREAD_LEX: {
+        uint32_t rest = t->g->min_bytes[t->b], distance = mllm_lexer_distance(m->lexers, t->a);
+        if (rest == NONE || distance == NONE) return NONE;
+        n = rest + distance; /* characters: the least a step can be is a byte */
+        break;
+    }
+    case THREAD_TOKEN: n = t->g->min_bytes[t->b]; break;
+    default: n = mllm_json_leaf_left(m, t);
+    }
+    for (const mllm_frame *f = t->up; f && n != NONE; f = f->up) {
+        uint32_t more = f->kind == FRAME_RULE      ? f->g->min_bytes[f->id]
+                        : f->kind == FRAME_CAPTURE ? 0
+                                                   : mllm_json_frame_left(f);
+        n = more == NONE || n > NONE - 1 - more ? NONE : n + more;
+    }
+    return n;
+}

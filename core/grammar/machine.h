@@ -1,0 +1,180 @@
+/* machine.h - the run time of a grammar: a small set of threads, each in one leaf (a string, a number, a key, a lexer) above a stack of
+ * immutable frames. Stepping a thread by a byte gives the threads after it; an empty set is a dead end. */
+#ifndef MLLM_GRAMMAR_MACHINE_H
+#define MLLM_GRAMMAR_MACHINE_H
+
+#include <stdatomic.h>
+
+#include "shape.h"
+
+/* ------------------------------------------------------------------- grammar */
+
+typedef enum { EDGE_EMPTY, EDGE_LEX, EDGE_CALL, EDGE_IMPORT, EDGE_TOKEN, EDGE_CAPTURE } mllm_edge_kind;
+
+typedef struct {
+    uint8_t kind;
+    bool nonempty; /* LEX, CALL: does not count when it read nothing */
+    uint32_t arg;  /* LEX: lexer; CALL: state that the rule starts in; IMPORT: index; TOKEN: id; CAPTURE: state it starts in */
+    uint32_t name; /* CAPTURE: index */
+    uint32_t next;
+} mllm_edge;
+
+typedef struct {
+    uint32_t first, count; /* edges */
+    bool accept; /* the rule may end here */
+} mllm_rule_state;
+
+typedef enum { GRAMMAR_SCHEMA, GRAMMAR_RULES } mllm_grammar_kind;
+
+struct mllm_grammar {
+    atomic_int refs;
+    uint8_t kind;
+    /* schema */
+    mllm_schema schema;
+    mllm_shapes shapes;
+    bool any_order;
+    uint8_t space;
+    uint32_t max_depth;
+    /* rules */
+    mllm_rule_state *states;
+    mllm_edge *edges;
+    mllm_lexer *lexers;
+    mllm_nfa *nfas;
+    mllm_grammar **imports;
+    char **names; /* of captures */
+    uint32_t state_count, edge_count, lexer_count, nfa_count, import_count, name_count, root;
+    uint32_t *min_bytes; /* [state_count] to the end of its rule; NONE: none or unknown */
+    size_t bytes;
+};
+
+/* ------------------------------------------------------------------- threads */
+
+typedef enum { FRAME_OBJECT, FRAME_ARRAY, FRAME_RULE, FRAME_CAPTURE } mllm_frame_kind;
+
+typedef struct mllm_extra {
+    const struct mllm_extra *up;
+    uint64_t hash;
+} mllm_extra; /* keys beside the declared ones that an object has so far */
+
+typedef struct mllm_frame {
+    const struct mllm_frame *up;
+    const mllm_grammar *g;
+    uint64_t serial; /* never the same twice in a family */
+    uint32_t depth;
+    uint32_t id;    /* OBJECT, ARRAY: flat; RULE: state to go on in; CAPTURE: name */
+    uint32_t start; /* where its text begins */
+    uint32_t index; /* OBJECT: first declared key that may still come; ARRAY: items begun */
+    uint32_t limit; /* OBJECT: the last declared key that may come next in schema order: the first required one that is missing */
+    uint32_t count; /* OBJECT: members */
+    uint8_t kind;
+    bool nonempty;
+    const mllm_extra *extra;
+    uint64_t seen[]; /* OBJECT: declared keys */
+} mllm_frame;
+
+typedef struct mllm_captured {
+    const struct mllm_captured *before;
+    const char *name;
+    uint32_t start, end;
+} mllm_captured;
+
+typedef enum {
+    THREAD_DONE,   /* the whole text is complete */
+    THREAD_VALUE,  /* a: shape, b: spaces that may still come */
+    THREAD_WORD,   /* a: flat, b..c: span of words, d: depth, e: start */
+    THREAD_STRING, /* a: lexer state or NONE, b: characters, d: flat, e: start */
+    THREAD_NUMBER, /* d: flat, e: start */
+    THREAD_KEY,    /* a: lexer state or NONE, b..c: span of words, d: bytes so far, e: start */
+    THREAD_OBJECT, /* a: phase, b: spaces, c: shape of the value */
+    THREAD_ARRAY,  /* a: phase, b: spaces */
+    THREAD_LEX,    /* a: lexer state, b: rule state after it */
+    THREAD_TOKEN   /* a: id, b: rule state after it */
+} mllm_thread_kind;
+
+typedef struct {
+    const mllm_frame *up;
+    const mllm_grammar *g;
+    const mllm_captured *captured;
+    uint32_t a, b, c, d, e;
+    uint8_t kind;
+    uint8_t sub; /* STRING, KEY: inside a character or an escape */
+} mllm_thread;
+
+enum { PHASE_OPEN, PHASE_NEXT, PHASE_COLON, PHASE_AFTER };
+
+/* ------------------------------------------------------------------ allocation */
+
+typedef struct {
+    int refs;
+    size_t used, capacity;
+    char data[];
+} mllm_chunk;
+
+/* Frames are only ever freed by going back to a mark. A sealed chunk is shared with a fork and never written again. */
+typedef struct {
+    mllm_chunk **chunks;
+    uint32_t count, capacity, sealed;
+} mllm_arena;
+
+typedef struct {
+    uint32_t chunk;
+    size_t used;
+} mllm_mark;
+
+mllm_mark mllm_arena_mark(const mllm_arena *a);
+void mllm_arena_reset(mllm_arena *a, mllm_mark mark);
+void mllm_arena_free(mllm_arena *a);
+bool mllm_arena_share(mllm_arena *from, mllm_arena *to);
+size_t mllm_arena_bytes(const mllm_arena *a);
+
+/* -------------------------------------------------------------------- machine */
+
+enum { MLLM_MAX_THREADS = 1024 };
+
+typedef struct {
+    mllm_lexers *lexers;
+    mllm_arena *arena;
+    uint64_t *serial;
+    /* The text: what was accepted and, while looking ahead, what is tried. */
+    char *text;
+    uint32_t length, text_capacity;
+    /* Sets of threads one after another; `base` is where the set being made begins. */
+    mllm_thread *pool;
+    uint32_t count, capacity, base;
+    bool by_text; /* some decision since this was cleared looked at the text, not only at the threads */
+    mllm_code failed; /* MEMORY or LIMIT; sticks until cleared */
+    const char *limit; /* which one */
+} mllm_machine;
+
+/* Room for `more` bytes of text and one that the checks use. */
+bool mllm_machine_room(mllm_machine *m, uint32_t more);
+/* Adds the threads that a grammar starts with. */
+void mllm_machine_start(mllm_machine *m, const mllm_grammar *g);
+/* Adds the threads that `t` becomes by `byte`, which is already at text[length - 1]. `t` is copied: it may lie in the pool. */
+void mllm_machine_step(mllm_machine *m, mllm_thread t, uint8_t byte);
+/* Adds the threads that `t` (THREAD_TOKEN) becomes by its token. */
+void mllm_machine_take_token(mllm_machine *m, mllm_thread t);
+/* How many plain characters the leaf takes whatever they are: 0 where that is not sure; then `exact` is false. */
+uint32_t mllm_machine_plain_room(mllm_machine *m, const mllm_thread *t, bool *exact);
+/* Fewest bytes that complete the text from thread `t`; NONE: unknown. */
+uint32_t mllm_machine_min_left(mllm_machine *m, const mllm_thread *t);
+
+/* For the two halves of the machine. */
+void mllm_machine_add(mllm_machine *m, const mllm_thread *t, bool unique);
+void mllm_machine_complete(mllm_machine *m, const mllm_frame *up, const mllm_captured *captured);
+mllm_frame *mllm_machine_frame(mllm_machine *m, const mllm_grammar *g, mllm_frame_kind kind, uint32_t id,
+                               const mllm_frame *up, uint32_t words);
+void *mllm_machine_alloc(mllm_machine *m, size_t size);
+void mllm_machine_enter(mllm_machine *m, const mllm_grammar *g, uint32_t state, const mllm_frame *up,
+                        const mllm_captured *captured);
+void mllm_machine_enter_grammar(mllm_machine *m, const mllm_grammar *g, const mllm_frame *up, const mllm_captured *captured);
+void mllm_json_step(mllm_machine *m, mllm_thread *t, uint8_t byte);
+void mllm_json_value_ended(mllm_machine *m, const mllm_frame *up, const mllm_captured *captured);
+uint32_t mllm_json_leaf_left(mllm_machine *m, const mllm_thread *t);
+uint32_t mllm_json_frame_left(const mllm_frame *f);
+
+/* Numbers: may text[length] become a number of this kind, and is it one? */
+bool mllm_number_viable(const mllm_grammar *g, const mllm_number_shape *n, const char *text, uint32_t length);
+bool mllm_number_complete(const mllm_grammar *g, const mllm_number_shape *n, const char *text, uint32_t length);
+
+#endif

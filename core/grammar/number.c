@@ -1,0 +1,204 @@
+/* number.c - JSON numbers under bounds and divisors: which beginnings can still become one. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "machine.h"
+
+typedef struct {
+    uint32_t whole, fraction, exponent; /* digits of each part */
+    bool minus, point, e, exponent_sign;
+    bool leading_zero;
+    uint32_t exponent_at; /* offset of the first byte after e */
+} parts;
+
+enum { MAX_WHOLE = 320, MAX_FRACTION = 40, MAX_EXPONENT = 3 };
+
+/* The syntax of RFC 8259, up to where the text ends. */
+static bool split(const char *s, uint32_t n, parts *p) {
+    uint32_t i = 0;
+    memset(p, 0, sizeof *p);
+    if (i < n && s[i] == '-') p->minus = true, i++;
+    for (; i < n && s[i] >= '0' && s[i] <= '9'; i++) {
+        if (p->leading_zero) return false;
+        if (p->whole == 0 && s[i] == '0') p->leading_zero = true;
+        p->whole++;
+    }
+    if (i < n && s[i] == '.') {
+        if (!p->whole) return false;
+        p->point = true;
+        for (i++; i < n && s[i] >= '0' && s[i] <= '9'; i++) p->fraction++;
+    }
+    if (i < n && (s[i] | 32) == 'e') {
+        if (!p->whole || (p->point && !p->fraction)) return false;
+        p->e = true;
+        i++;
+        p->exponent_at = i;
+        if (i < n && (s[i] == '+' || s[i] == '-')) p->exponent_sign = true, i++;
+        for (; i < n && s[i] >= '0' && s[i] <= '9'; i++) p->exponent++;
+    }
+    return i == n && p->whole <= MAX_WHOLE && p->fraction <= MAX_FRACTION && p->exponent <= MAX_EXPONENT;
+}
+
+static bool in_bounds(const mllm_number_shape *n, const mllm_decimal *d) {
+    if (n->has_low) {
+        int c = mllm_decimal_compare(d, &n->low);
+        if (c < 0 || (c == 0 && n->open_low)) return false;
+    }
+    if (n->has_high) {
+        int c = mllm_decimal_compare(d, &n->high);
+        if (c > 0 || (c == 0 && n->open_high)) return false;
+    }
+    return true;
+}
+
+static bool holds(const mllm_grammar *g, const mllm_number_shape *n, const mllm_decimal *d) {
+    if ((n->integer && !mllm_decimal_is_integer(d)) || (n->fraction && mllm_decimal_is_integer(d))) return false;
+    if (!in_bounds(n, d)) return false;
+    for (uint32_t i = 0; i < n->multiples; i++) {
+        const mllm_json_node *v = &g->schema.doc.nodes[g->shapes.indices[n->first_multiple + i]];
+        mllm_decimal m;
+        if (!mllm_decimal_read(&m, g->schema.text + v->start, v->end - v->start) || !mllm_decimal_is_multiple(d, &m)) return false;
+    }
+    return true;
+}
+
+bool mllm_number_complete(const mllm_grammar *g, const mllm_number_shape *n, const char *text, uint32_t length) {
+    parts p;
+    mllm_decimal d;
+    if (!split(text, length, &p) || !p.whole || (p.point && !p.fraction) || (p.e && !p.exponent)) return false;
+    if (n->old_integer && (p.point || p.e)) return false;
+    if (n->plain && (!n->integer || (!p.e && !p.point))) return true;
+    return mllm_decimal_read(&d, text, length) && holds(g, n, &d);
+}
+
+/* With an exponent begun: some exponent of at most three digits fits. */
+static bool exponent_viable(const mllm_grammar *g, const mllm_number_shape *n, const char *text, uint32_t length, const parts *p) {
+    char buffer[MAX_WHOLE + MAX_FRACTION + 16];
+    uint32_t at = p->exponent_at;
+    memcpy(buffer, text, length);
+    for (int sign = 0; sign < 2; sign++) {
+        uint32_t k = length;
+        if (!p->exponent_sign) {
+            if (p->exponent && sign) break;
+            if (!p->exponent) buffer[k++] = sign ? '-' : '+';
+        } else if (sign)
+            break;
+        uint32_t digits = p->exponent;
+        (void)at;
+        for (uint32_t more = digits ? 0 : 1; digits + more <= MAX_EXPONENT; more++) {
+            uint32_t span = more == 0 ? 1 : more == 1 ? 10 : more == 2 ? 100 : 1000;
+            for (uint32_t v = 0; v < span; v++) {
+                uint32_t x = v;
+                for (uint32_t j = more; j-- > 0; x /= 10) buffer[k + j] = (char)('0' + x % 10);
+                mllm_decimal d;
+                if (mllm_decimal_read(&d, buffer, k + more) && holds(g, n, &d)) return true;
+            }
+        }
+    }
+    return false;
+}
+
+static int64_t floor_div(int64_t a, int64_t b) {
+    int64_t q = a / b;
+    return a % b != 0 && (a < 0) != (b < 0) ? q - 1 : q;
+}
+
+/* Is there an allowed value in [low, high], all scaled? */
+static bool some_between(const mllm_number_shape *n, int64_t low, int64_t high) {
+    int64_t a = n->low_scaled + (n->has_low && n->open_low), z = n->high_scaled - (n->has_high && n->open_high);
+    if (low > a) a = low;
+    if (high < z) z = high;
+    if (a > z) return false;
+    int64_t step = n->step_scaled, one = 1;
+    for (int i = 0; i < n->scale; i++) one *= 10;
+    if (n->integer) { /* the least common multiple with 1 */
+        if (!step)
+            step = one;
+        else {
+            int64_t x = step, y = one;
+            while (y) {
+                int64_t t = x % y;
+                x = y;
+                y = t;
+            }
+            if (step / x > INT64_MAX / one) return true; /* too large to say */
+            step = step / x * one;
+        }
+    }
+    return !step || floor_div(z, step) * step >= a;
+}
+
+/* Without an exponent: digits may follow, before or after the point. Looks at the intervals that they can reach. */
+static bool plain_viable(const mllm_number_shape *n, const char *text, uint32_t length, const parts *p) {
+    if (n->scale < 0) return true; /* bounds beyond the usual: only the complete number is looked at */
+    int64_t v = 0, one = 1;
+    const int64_t most = 100000000000000000; /* 10^17 */
+    for (uint32_t i = p->minus; i < length; i++) {
+        if (text[i] == '.') continue;
+        if (v > most / 10) return true;
+        v = v * 10 + (text[i] - '0');
+    }
+    if (!p->whole) { /* "-": anything up to zero */
+        return some_between(n, -most, 0);
+    }
+    int shift = n->scale - (int)p->fraction; /* v * 10^shift is the value, scaled */
+    for (int i = 0; i < abs(shift); i++) one *= 10;
+    if (shift < 0) {
+        /* More digits than the bounds have: the value lies strictly inside one unit, or is exactly a bound. */
+        int64_t low = v / one, high = v % one ? low + 1 : low;
+        if (n->step_scaled || n->integer) { /* further digits must be zeros */
+            if (v % one) return n->step_scaled == 0 && !n->integer;
+            return p->minus ? some_between(n, -low, -low) : some_between(n, low, low);
+        }
+        if (p->minus) {
+            int64_t t = low;
+            low = -high;
+            high = -t;
+        }
+        /* Some number of this beginning is within the closed bounds; open ends are looked at when it is complete. */
+        int64_t a = n->low_scaled, z = n->high_scaled;
+        return high >= a && low <= z && !(low == high && ((n->open_low && n->has_low && low == a && p->minus) ||
+                                                          (n->open_high && n->has_high && low == z && !p->minus)));
+    }
+    if (v > most / one) return true;
+    int64_t low = v * one, high = low;
+    /* Fraction digits add less than one unit of the last place; where the scale has no more places nothing can be added that matters. */
+    bool open_end = !n->integer && !n->step_scaled;
+    if (p->point || p->leading_zero || true) {
+        int64_t add = one - 1;
+        high = low + add;
+        if (p->minus ? some_between(n, -high, -low) : some_between(n, low, high)) return true;
+        if (open_end) { /* digits beyond the scale: strictly between low and low + one */
+            int64_t a = n->low_scaled, z = n->high_scaled;
+            if (p->minus ? (-low > a && -(low + one) < z) : (low + one > a && low < z)) return true;
+        }
+    }
+    if (p->point || p->leading_zero) return false;
+    /* More digits before the point. */
+    for (int64_t l = low, width = one;;) {
+        if (l > most / 10 || width > most / 10) return false;
+        l *= 10;
+        width *= 10;
+        if (p->minus ? some_between(n, -(l + width - 1), -l) : some_between(n, l, l + width - 1)) return true;
+        if (open_end && (p->minus ? (-l > n->low_scaled && -(l + width) < n->high_scaled)
+                                  : (l + width > n->low_scaled && l < n->high_scaled)))
+            return true;
+        if (l == 0) return false;
+    }
+}
+
+bool mllm_number_viable(const mllm_grammar *g, const mllm_number_shape *n, const char *text, uint32_t length) {
+    parts p;
+    if (!split(text, length, &p)) return false;
+    if (n->old_integer && (p.point || p.e)) return false;
+    if (n->integer && p.point && !p.e)
+        for (uint32_t i = length; i-- > 0 && text[i] != '.';)
+            if (text[i] != '0') return false;
+    if (n->plain && !n->integer) return true;
+    if (p.e) {
+        if (p.fraction > 20 || p.whole > 20) return false;
+        return exponent_viable(g, n, text, length, &p);
+    }
+    if (n->plain) return true;
+    return plain_viable(n, text, length, &p);
+}

@@ -1,0 +1,37 @@
+/* trie.h - the vocabulary as a tree of bytes, in depth-first order. */
+#ifndef MLLM_GRAMMAR_TRIE_H
+#define MLLM_GRAMMAR_TRIE_H
+
+#include <stdatomic.h>
+
+#include "../mobilellm.h"
+
+/* Node 0 is the root. A node's subtree is [i, end[i]). */
+typedef struct {
+    uint8_t *byte, *depth;
+    uint32_t *end;
+    int32_t *id; /* canonical token that ends here, -1: none */
+    uint32_t count;
+    uint32_t child[256]; /* of the root, 0: none */
+} mllm_trie;
+
+enum { MLLM_PLAIN_LENGTHS = 20 };
+
+struct mllm_token_trie {
+    atomic_int refs;
+    const mllm_vocab *vocab; /* NULL: made from byte strings */
+    uint32_t size, words; /* tokens; 64-bit words of a mask */
+    const char **bytes; /* [size] NULL: no text */
+    uint32_t *lengths;
+    mllm_token *ends;
+    uint32_t end_count;
+    mllm_trie all;
+    mllm_trie rest; /* without the plain tokens */
+    /* Plain tokens consist of whole characters that a JSON string holds without escapes (and not 0x7F): a bit set per length. */
+    uint64_t *plain[MLLM_PLAIN_LENGTHS + 1]; /* of at most that many characters; the last: all */
+    uint32_t longest_plain;
+    uint32_t longest; /* bytes */
+    size_t memory;
+};
+
+#endif

@@ -1,0 +1,231 @@
+/* The grammars on real schemas with instances: coverage, and what masks and compilation cost. MLLM_CONFORMANCE=all takes every row (a sample
+ * otherwise); MLLM_CONFORMANCE_VERBOSE=1 names the rows that fail; MLLM_CONFORMANCE_FILE=path reads another file of rows (plain or .gz). */
+#include "test.h"
+
+#include <time.h>
+
+#include "base/json.h"
+#include "tokenizer/vocab_source.h"
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static mllm_vocab *load_vocab(void) {
+    char path[512];
+    if (!test_shared()) return NULL;
+    snprintf(path, sizeof path, "%s/tokenizers/llama2/tokenizer.model", test_shared());
+    FILE *f = fopen(path, "rb");
+    if (!f) return NULL;
+    char *data = malloc(1 << 20);
+    size_t n = fread(data, 1, 1 << 20, f);
+    fclose(f);
+    mllm_error err;
+    mllm_vocab *v = mllm_vocab_from_spm(data, n, path, &err);
+    free(data);
+    return v;
+}
+
+typedef struct {
+    double *list;
+    size_t count, capacity;
+} series;
+
+static void add(series *s, double v) {
+    if (s->count == s->capacity) s->list = realloc(s->list, (s->capacity = s->capacity ? s->capacity * 2 : 1024) * sizeof *s->list);
+    s->list[s->count++] = v;
+}
+
+static int compare(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static double quantile(series *s, double q) {
+    if (!s->count) return 0;
+    qsort(s->list, s->count, sizeof *s->list, compare);
+    size_t i = (size_t)(q * (double)s->count);
+    return s->list[i < s->count ? i : s->count - 1];
+}
+
+/* As json.dumps of Python writes it, with its separators or compact ones. */
+static void write_value(mllm_buffer *b, const mllm_json *d, const char *text, uint32_t x, bool compact) {
+    const mllm_json_node *n = &d->nodes[x];
+    if (n->kind == MLLM_JSON_STRING)
+        mllm_json_put_string(b, n->as.string, n->count);
+    else if (n->kind == MLLM_JSON_ARRAY || n->kind == MLLM_JSON_OBJECT) {
+        bool object = n->kind == MLLM_JSON_OBJECT;
+        mllm_buffer_put(b, object ? "{" : "[", 1);
+        for (uint32_t c = x + 1, i = 0; i < n->count; i++) {
+            if (i) mllm_buffer_put(b, ", ", compact ? 1 : 2);
+            if (object) {
+                write_value(b, d, text, c++, compact);
+                mllm_buffer_put(b, ": ", compact ? 1 : 2);
+            }
+            write_value(b, d, text, c, compact);
+            c = d->nodes[c].next;
+        }
+        mllm_buffer_put(b, object ? "}" : "]", 1);
+    } else
+        mllm_buffer_put(b, text + n->start, n->end - n->start);
+}
+
+typedef struct {
+    size_t rows, passed, refused, valid_rejected, invalid_accepted, row_rejected;
+    series masks, compiles, memory;
+    size_t tokens, forced;
+} totals;
+
+static uint64_t words[1024];
+
+/* 1: accepted to the end; 0: refused; -1: an error. */
+static int run_instance(mllm_grammar *g, mllm_token_trie *trie, mllm_vocab *vocab, const char *text, size_t n, totals *t,
+                        mllm_error *err) {
+    static mllm_token ids[200000];
+    size_t count = mllm_tokenize(vocab, text, n, MLLM_TOKENIZE_NO_PREFIX, ids, 200000);
+    if (count > 200000) return -1;
+    mllm_matcher *m = mllm_matcher_new(g, trie, err);
+    if (!m) return -1;
+    int result = 1;
+    for (size_t i = 0; i <= count && result == 1; i++) {
+        mllm_token id = i < count ? ids[i] : mllm_vocab_eos(vocab);
+        err->code = MLLM_OK;
+        double start = now();
+        mllm_code code = mllm_matcher_mask(m, words, 0, err);
+        double spent = now() - start;
+        bool allowed = code == MLLM_OK && (words[id / 64] >> (id % 64) & 1);
+        mllm_error other;
+        mllm_code taken = mllm_matcher_accept(m, id, &other);
+        if (code != MLLM_OK && code != MLLM_E_GRAMMAR) result = -1;
+        else if ((taken == MLLM_OK) != allowed) {
+            snprintf(err->message, sizeof err->message, "mask %d, accept %d: %.200s", allowed, taken == MLLM_OK, other.message);
+            result = -2;
+        } else if (!allowed) {
+            result = 0;
+            if (taken != MLLM_OK) *err = other;
+        }
+        if (t && code == MLLM_OK) add(&t->masks, spent * 1e6);
+    }
+    mllm_matcher_release(m);
+    return result;
+}
+
+static void run_row(const mllm_json *d, const char *line, mllm_token_trie *trie, mllm_vocab *vocab, const mllm_schema_options *o,
+                    totals *t, bool verbose) {
+    mllm_error err = {.code = MLLM_OK};
+    const char *id = d->nodes[mllm_json_get(d, 0, "id")].as.string;
+    const mllm_json_node *schema = &d->nodes[mllm_json_get(d, 0, "schema")];
+    t->rows++;
+    double start = now();
+    mllm_grammar *g = mllm_grammar_json_schema(line + schema->start, schema->end - schema->start, o, &err);
+    add(&t->compiles, (now() - start) * 1e3);
+    bool no_valid = d->nodes[mllm_json_get(d, 0, "valid")].count == 0;
+    if (!g) {
+        if (err.code == MLLM_E_GRAMMAR && no_valid) {
+            t->passed++;
+            return;
+        }
+        t->refused++;
+        if (verbose) printf("refused %s: %s\n", id, err.message);
+        return;
+    }
+    add(&t->memory, (double)mllm_grammar_bytes(g));
+    bool ok = true, rejected = false;
+    for (int k = 0; k < 2; k++) {
+        uint32_t list = mllm_json_get(d, 0, k ? "invalid" : "valid");
+        for (uint32_t c = list + 1, i = 0; i < d->nodes[list].count; i++, c = d->nodes[c].next)
+            for (int compact = 0; compact < 2; compact++) {
+                mllm_buffer b = {0};
+                write_value(&b, d, line, c, compact);
+                int r = run_instance(g, trie, vocab, b.data, b.length, t, &err);
+                if (r < 0 || r == k) {
+                    ok = false;
+                    if (r < 0 || !k) rejected = true;
+                    if (k && r == 1) t->invalid_accepted++;
+                    if (!k) t->valid_rejected++;
+                    if (verbose) printf("%s %s #%u: %.100s %s\n", r < 0 ? "ERROR" : k ? "INVALID-ACCEPTED" : "valid-rejected", id, i, r == 1 ? "" : err.message, k && r == 1 ? "" : b.data);
+                    compact = 2;
+                }
+                mllm_buffer_free(&b);
+            }
+    }
+    t->row_rejected += rejected;
+    t->passed += ok;
+    mllm_grammar_release(g);
+}
+
+static bool run_file(const char *path, size_t every, const mllm_schema_options *base, bool suite, totals *t) {
+    char command[700];
+    bool verbose = getenv("MLLM_CONFORMANCE_VERBOSE") != NULL;
+    snprintf(command, sizeof command, "gzip -dcf '%s' 2>/dev/null", path);
+    FILE *f = popen(command, "r");
+    if (!f) return false;
+    mllm_error err;
+    mllm_vocab *vocab = load_vocab();
+    mllm_token_trie *trie = vocab ? mllm_token_trie_new(vocab, &err) : NULL;
+    char *line = NULL;
+    size_t capacity = 0, row = 0;
+    ssize_t n;
+    while (trie && (n = getline(&line, &capacity, f)) > 0) {
+        mllm_json d;
+        if (row++ % every) continue;
+        if (mllm_json_parse(&d, line, (size_t)n, 0, &err) != MLLM_OK) continue;
+        mllm_schema_options o = *base;
+        if (suite) o.draft = strstr(d.nodes[mllm_json_get(&d, 0, "id")].as.string, "draft7") ? 7 : 2020;
+        run_row(&d, line, trie, vocab, &o, t, verbose);
+        mllm_json_free(&d);
+    }
+    free(line);
+    pclose(f);
+    mllm_token_trie_release(trie);
+    mllm_vocab_free(vocab);
+    return t->rows > 0;
+}
+
+static void print_totals(const char *name, totals *t) {
+    printf("%s: %zu rows, %zu pass (%.2f %%), %zu refused, %zu valid rejected in %zu rows, %zu invalid accepted\n", name, t->rows,
+           t->passed, 100.0 * (double)t->passed / (double)t->rows, t->refused, t->valid_rejected, t->row_rejected, t->invalid_accepted);
+    printf("  mask us p50 %.2f p99 %.1f p99.9 %.1f max %.1f (%zu) | compile ms p50 %.3f p99 %.2f max %.2f | grammar KiB p50 %.0f max %.0f\n",
+           quantile(&t->masks, .5), quantile(&t->masks, .99), quantile(&t->masks, .999), quantile(&t->masks, 1), t->masks.count,
+           quantile(&t->compiles, .5), quantile(&t->compiles, .99), quantile(&t->compiles, 1), quantile(&t->memory, .5) / 1024,
+           quantile(&t->memory, 1) / 1024);
+    free(t->masks.list);
+    free(t->compiles.list);
+    free(t->memory.list);
+}
+
+static bool everything(void) {
+    const char *v = getenv("MLLM_CONFORMANCE");
+    return v && strcmp(v, "all") == 0;
+}
+
+static void conformance(const char *file, bool any_order, bool suite, size_t every, double least) {
+    if (!test_shared()) SKIP("no shared data");
+    char path[512];
+    const char *other = getenv("MLLM_CONFORMANCE_FILE");
+    snprintf(path, sizeof path, "%s/schemas/%s", test_shared(), file);
+    if (other) snprintf(path, sizeof path, "%s", other);
+    totals t = {0};
+    mllm_schema_options o = {.any_order = any_order, .format = suite ? MLLM_FORMAT_ANNOTATE : MLLM_FORMAT_ASSERT};
+    if (!run_file(path, everything() ? 1 : every, &o, suite, &t)) SKIP("%s is not here", path);
+    CHECK(t.invalid_accepted == 0, "%zu", t.invalid_accepted);
+    CHECK((double)t.passed >= least * (double)t.rows, "%zu of %zu", t.passed, t.rows);
+    print_totals(any_order ? suite ? "suite, any order" : "schemas, any order" : "schemas, schema order", &t);
+}
+
+static void test_schema_order(void) {
+    conformance("schemas_public.jsonl.gz", false, false, 25, .94);
+}
+
+static void test_any_order(void) {
+    conformance("schemas_public.jsonl.gz", true, false, 25, .96);
+}
+
+static void test_suite(void) {
+    conformance("suite_public.jsonl.gz", true, true, 3, .85);
+}
+
+static const test_case tests[] = {{"schema_order", test_schema_order}, {"any_order", test_any_order}, {"suite", test_suite}};
+TEST_MAIN(tests)
