@@ -432,6 +432,140 @@ function Sampler:close() end
 ---@return mobilellm.code? code
 function mobilellm.beam(from, prompt, options) end
 
+-- -------------------------------------------------------------- grammar
+
+mobilellm.grammar = {}
+
+---@class mobilellm.SchemaOptions
+---@field order? "schema"|"any" of declared keys; "schema" unless given
+---@field space? "one"|"any"|"none" "one": at most one space after ',' and ':'
+---@field strict? boolean true unless given: what cannot be guaranteed is refused; false: it is listed in the report
+---@field draft? integer 4, 6, 7, 2019 or 2020; otherwise what $schema says
+---@field format? "assert"|"annotation" whether known formats are enforced; "assert" unless given
+---@field max_depth? integer nesting of the output; 64 unless given
+
+---JSON Schema, drafts 4 to 2020-12. Of a table the properties come in the order of `required`, the others sorted by name.
+---@param schema table|string|boolean JSON text keeps its own order of properties
+---@param options? mobilellm.SchemaOptions
+---@return mobilellm.Grammar? grammar
+---@return string? message names the JSON pointer and the keyword
+---@return mobilellm.code? code
+function mobilellm.grammar.json_schema(schema, options) end
+
+---Any JSON value.
+---@param options? mobilellm.SchemaOptions
+---@return mobilellm.Grammar? grammar
+---@return string? message
+---@return mobilellm.code? code
+function mobilellm.grammar.json(options) end
+
+---A regular expression (ECMA syntax without look-around and back-references) that the whole text must match.
+---@param pattern string
+---@return mobilellm.Grammar? grammar
+---@return string? message names the position
+---@return mobilellm.code? code
+function mobilellm.grammar.regex(pattern) end
+
+---One of the given texts.
+---@param texts string[]
+---@return mobilellm.Grammar? grammar
+---@return string? message
+---@return mobilellm.code? code
+function mobilellm.grammar.choice(texts) end
+
+---@class mobilellm.Grammar
+local Grammar = {}
+
+---A matcher at the start. Without a vocabulary it takes text, not tokens.
+---@param model? mobilellm.Model|mobilellm.Vocab
+---@return mobilellm.Matcher? matcher
+---@return string? message
+---@return mobilellm.code? code
+function Grammar:matcher(model) end
+
+---Keywords that are checked only when a value closes ("closing"), formats that are only notes ("annotation"), and, with strict = false,
+---what is not enforced ("ignored").
+---@return {pointer: string, keyword: string, tier: string}[]
+function Grammar:report() end
+
+---Fewest bytes of a complete text; nil where that is not known.
+---@return integer?
+function Grammar:min_bytes() end
+
+function Grammar:close() end
+
+---One position in a grammar. A matcher and its forks are used by one thread at a time.
+---@class mobilellm.Matcher
+local Matcher = {}
+
+---Takes one token. An end token is taken where the text is complete.
+---@param id integer
+---@return boolean accepted when false, nothing has changed
+---@return string? message
+---@return mobilellm.code? code
+function Matcher:accept(id) end
+
+---Takes text as one step, all of it or nothing.
+---@param text string
+---@return boolean accepted
+---@return string? message
+---@return mobilellm.code? code
+function Matcher:accept_text(text) end
+
+---Tokens that may not come next become -inf. Without logits: a string whose bit id % 8 of byte id / 8 allows a token.
+---@param logits? mobilellm.Logits
+---@param options? {budget?: integer} only tokens after which the text can be completed within so many tokens
+---@return mobilellm.Logits|string|nil mask
+---@return string? message
+---@return mobilellm.code? code
+function Matcher:mask(logits, options) end
+
+---@param options? {budget?: integer}
+---@return integer[]? ids that may come next
+---@return string? message
+---@return mobilellm.code? code
+function Matcher:allowed(options) end
+
+---What must come next, as the tokenizer writes it, without last tokens that what follows may still change; and all of it as text.
+---@return integer[] ids
+---@return string text
+function Matcher:forced() end
+
+---Undoes the last accepted tokens and texts.
+---@param n integer
+---@return mobilellm.Matcher
+function Matcher:rollback(n) end
+
+---@return mobilellm.Matcher
+function Matcher:reset() end
+
+---The text so far is in the language.
+---@return boolean
+function Matcher:is_complete() end
+
+---An end token was taken.
+---@return boolean
+function Matcher:is_finished() end
+
+---@return mobilellm.Matcher? fork
+---@return string? message
+---@return mobilellm.code? code
+function Matcher:fork() end
+
+---All bytes taken since the start.
+---@return string
+function Matcher:text() end
+
+---Fewest bytes that complete the text, at most that many tokens; nil where that is not known.
+---@return integer?
+function Matcher:min_left() end
+
+---@return table<string, string> texts the last one of each name
+---@return {name: string, text: string, from: integer, to: integer}[] list in the order they closed
+function Matcher:captures() end
+
+function Matcher:close() end
+
 -- ----------------------------------------------------------------- json
 
 mobilellm.json = {}
@@ -456,6 +590,15 @@ function mobilellm.json.array(t) end
 ---@param value any
 ---@return boolean
 function mobilellm.json.is_array(value) end
+
+---Does a value satisfy a JSON Schema? Strings are JSON text, in both places.
+---@param schema table|string|boolean
+---@param value any
+---@param options? mobilellm.SchemaOptions draft, format and strict count
+---@return true? yes
+---@return string? message names both places
+---@return mobilellm.code? code "grammar": it does not
+function mobilellm.json.validate(schema, value, options) end
 
 -- ---------------------------------------------------------------- tools
 

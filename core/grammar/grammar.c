@@ -49,7 +49,8 @@ size_t mllm_grammar_bytes(const mllm_grammar *g) {
         n += g->schema.length * 2 + g->schema.doc.count * (sizeof(mllm_json_node) + 9) + mllm_shapes_bytes(&g->shapes);
         for (uint32_t i = 0; i < g->schema.nfa_count; i++) n += g->schema.nfas[i].capacity * sizeof(mllm_nfa_state);
     }
-    n += g->state_count * (sizeof *g->states + 4) + g->edge_count * sizeof *g->edges + g->lexer_count * sizeof *g->lexers;
+    n += g->state_count * (sizeof *g->states + 4) + g->edge_count * sizeof *g->edges +
+         g->lexer_count * sizeof *g->lexers;
     for (uint32_t i = 0; i < g->nfa_count; i++) n += g->nfas[i].capacity * sizeof(mllm_nfa_state);
     return n;
 }
@@ -58,7 +59,8 @@ uint32_t mllm_grammar_min_bytes(const mllm_grammar *g) {
     return g->kind == GRAMMAR_SCHEMA ? g->shapes.shapes[g->shapes.root].min_bytes : g->min_bytes[g->root];
 }
 
-mllm_grammar *mllm_grammar_json_schema(const char *text, size_t length, const mllm_schema_options *options, mllm_error *err) {
+mllm_grammar *mllm_grammar_json_schema(const char *text, size_t length, const mllm_schema_options *options,
+                                       mllm_error *err) {
     mllm_grammar *g = mllm_grammar_blank(GRAMMAR_SCHEMA, err);
     if (!g) return NULL;
     if (options) {
@@ -133,8 +135,10 @@ mllm_grammar *mllm_grammar_choice(const char *const *texts, const size_t *length
         return NULL;
     }
     uint32_t root = mllm_expr_new(&x, EXPR_ALT, 0), last = NONE;
-    for (size_t i = 0; i < count; i++) mllm_expr_append(&x, root, &last, mllm_expr_bytes(&x, EXPR_BYTES, texts[i], lengths[i], 0));
-    mllm_code code = x.failed ? mllm_fail_memory(err, 0, "choice") : mllm_nfa_build(&nfa, &x, root, NFA_PLAIN, NULL, NULL, err);
+    for (size_t i = 0; i < count; i++)
+        mllm_expr_append(&x, root, &last, mllm_expr_bytes(&x, EXPR_BYTES, texts[i], lengths[i], 0));
+    mllm_code code =
+        x.failed ? mllm_fail_memory(err, 0, "choice") : mllm_nfa_build(&nfa, &x, root, NFA_PLAIN, NULL, NULL, err);
     mllm_exprs_free(&x);
     return code == MLLM_OK ? one_lexer(&nfa, err) : NULL;
 }

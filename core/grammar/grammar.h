@@ -105,6 +105,7 @@ MLLM_API uint32_t mllm_matcher_min_left(mllm_matcher *matcher);
 /* All bytes taken since the start or the last reset. Valid until the next accept. */
 MLLM_API const char *mllm_matcher_text(const mllm_matcher *matcher, size_t *length);
 /* Captures that closed on the present path, in order: name, byte span of the text. false: no such index. */
-MLLM_API bool mllm_matcher_capture(const mllm_matcher *matcher, size_t index, const char **name, size_t *start, size_t *end);
+MLLM_API bool mllm_matcher_capture(const mllm_matcher *matcher, size_t index, const char **name, size_t *start,
+                                   size_t *end);
 
 #endif

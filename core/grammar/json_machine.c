@@ -7,19 +7,19 @@
 /* Inside a character: which bytes may come. */
 enum {
     SUB_NONE,
-    SUB_1,      /* one more continuation byte */
+    SUB_1, /* one more continuation byte */
     SUB_2,
     SUB_3,
-    SUB_E0,     /* A0..BF, then one */
-    SUB_ED,     /* 80..9F, then one */
-    SUB_F0,     /* 90..BF, then two */
-    SUB_F4,     /* 80..8F, then two */
+    SUB_E0, /* A0..BF, then one */
+    SUB_ED, /* 80..9F, then one */
+    SUB_F0, /* 90..BF, then two */
+    SUB_F4, /* 80..8F, then two */
     SUB_ESCAPE, /* after \ */
-    SUB_U,      /* \u */
+    SUB_U, /* \u */
     SUB_U0,
     SUB_U00,
-    SUB_U000,   /* \u000 */
-    SUB_U001    /* \u001 */
+    SUB_U000, /* \u000 */
+    SUB_U001 /* \u001 */
 };
 
 static bool is_space(const mllm_grammar *g, uint8_t byte) {
@@ -97,8 +97,12 @@ static bool items_unique(mllm_machine *m, const mllm_frame *f) {
 void mllm_json_value_ended(mllm_machine *m, const mllm_frame *up, const mllm_captured *captured) {
     bool array = up->kind == FRAME_ARRAY;
     if (array && up->g->shapes.arrays[flat_of(up->g, up->id)->array].unique && !items_unique(m, up)) return;
-    mllm_thread t = {.kind = array ? THREAD_ARRAY : THREAD_OBJECT, .up = up, .g = up->g, .captured = captured,
-                     .a = PHASE_AFTER, .b = spaces(up->g, false)};
+    mllm_thread t = {.kind = array ? THREAD_ARRAY : THREAD_OBJECT,
+                     .up = up,
+                     .g = up->g,
+                     .captured = captured,
+                     .a = PHASE_AFTER,
+                     .b = spaces(up->g, false)};
     mllm_machine_add(m, &t, true);
 }
 
@@ -140,7 +144,8 @@ static bool extra_allowed(const mllm_frame *f) {
 static bool some_key(const mllm_frame *f) {
     if (extra_allowed(f)) return true;
     const mllm_object_shape *o = object_of(f);
-    uint32_t from = f->g->any_order ? 0 : f->index, to = f->g->any_order || f->limit >= o->keys ? o->keys : f->limit + 1;
+    uint32_t from = f->g->any_order ? 0 : f->index,
+             to = f->g->any_order || f->limit >= o->keys ? o->keys : f->limit + 1;
     for (uint32_t i = from; i < to; i++)
         if (key_allowed(f, i)) return true;
     return false;
@@ -193,15 +198,22 @@ static void open_object(mllm_machine *m, const mllm_thread *t, uint32_t flat) {
     if (!f) return;
     f->start = m->length - 1;
     set_limit(f);
-    mllm_thread n = {.kind = THREAD_OBJECT, .up = f, .g = t->g, .captured = t->captured, .a = PHASE_OPEN, .b = spaces(t->g, false)};
+    mllm_thread n = {
+        .kind = THREAD_OBJECT, .up = f, .g = t->g, .captured = t->captured, .a = PHASE_OPEN, .b = spaces(t->g, false)};
     mllm_machine_add(m, &n, false);
 }
 
 static void open_key(mllm_machine *m, const mllm_thread *t) {
     const mllm_object_shape *o = object_of(t->up);
     if (!some_key(t->up)) return;
-    mllm_thread n = {.kind = THREAD_KEY, .up = t->up, .g = t->g, .captured = t->captured, .a = NONE, .b = o->first_word,
-                     .c = o->first_word + o->keys, .e = m->length};
+    mllm_thread n = {.kind = THREAD_KEY,
+                     .up = t->up,
+                     .g = t->g,
+                     .captured = t->captured,
+                     .a = NONE,
+                     .b = o->first_word,
+                     .c = o->first_word + o->keys,
+                     .e = m->length};
     if (o->lexer != NONE && extra_allowed(t->up)) n.a = mllm_lexer_start(m->lexers, &t->g->shapes.lexers[o->lexer]);
     mllm_machine_add(m, &n, false);
 }
@@ -256,7 +268,8 @@ static void close_key(mllm_machine *m, const mllm_thread *t) {
     } else {
         if (!extra_allowed(t->up)) return;
         uint32_t bits = t->a == NONE ? 0 : m->lexers->states[t->a].accepting;
-        if (o->all_names ? t->a == NONE || !(m->lexers->states[t->a].flags & LEXER_ACCEPT) : bits == 0 && !o->extra_anywhere)
+        if (o->all_names ? t->a == NONE || !(m->lexers->states[t->a].flags & LEXER_ACCEPT)
+                         : bits == 0 && !o->extra_anywhere)
             return;
         if (o->all_names) bits = 0;
         if (o->extra_table)
@@ -279,8 +292,13 @@ static void close_key(mllm_machine *m, const mllm_thread *t) {
         f->extra = x;
     }
     f->count++;
-    mllm_thread n = {.kind = THREAD_OBJECT, .up = f, .g = t->g, .captured = t->captured, .a = PHASE_COLON,
-                     .b = spaces(t->g, false), .c = shape};
+    mllm_thread n = {.kind = THREAD_OBJECT,
+                     .up = f,
+                     .g = t->g,
+                     .captured = t->captured,
+                     .a = PHASE_COLON,
+                     .b = spaces(t->g, false),
+                     .c = shape};
     mllm_machine_add(m, &n, false);
 }
 
@@ -293,13 +311,16 @@ static void step_object(mllm_machine *m, mllm_thread *t, uint8_t byte) {
         return;
     }
     switch (t->a) {
-    case PHASE_OPEN: case PHASE_NEXT:
+    case PHASE_OPEN:
+    case PHASE_NEXT:
         if (byte == '"') open_key(m, t);
-        if (byte == '}' && t->a == PHASE_OPEN && object_closable(t->up)) finish_value(m, t, t->up->id, t->up->start, t->up->up);
+        if (byte == '}' && t->a == PHASE_OPEN && object_closable(t->up))
+            finish_value(m, t, t->up->id, t->up->start, t->up->up);
         return;
     case PHASE_COLON:
         if (byte == ':') {
-            mllm_thread n = {.kind = THREAD_VALUE, .up = t->up, .g = g, .captured = t->captured, .a = t->c, .b = spaces(g, true)};
+            mllm_thread n = {
+                .kind = THREAD_VALUE, .up = t->up, .g = g, .captured = t->captured, .a = t->c, .b = spaces(g, true)};
             mllm_machine_add(m, &n, false);
         }
         return;
@@ -325,7 +346,11 @@ static void next_item(mllm_machine *m, const mllm_thread *t, bool first) {
     if (!f) return;
     f->start = up->start;
     f->index = up->index + 1;
-    mllm_thread n = {.kind = THREAD_VALUE, .up = f, .g = t->g, .captured = t->captured, .b = spaces(t->g, !first),
+    mllm_thread n = {.kind = THREAD_VALUE,
+                     .up = f,
+                     .g = t->g,
+                     .captured = t->captured,
+                     .b = spaces(t->g, !first),
                      .a = up->index < a->prefix ? t->g->shapes.indices[a->first_prefix + up->index] : a->rest};
     mllm_machine_add(m, &n, false);
 }
@@ -335,7 +360,8 @@ static void open_array(mllm_machine *m, const mllm_thread *t, uint32_t flat) {
     mllm_frame *f = mllm_machine_frame(m, t->g, FRAME_ARRAY, flat, t->up, 0);
     if (!f) return;
     f->start = m->length - 1;
-    mllm_thread n = {.kind = THREAD_ARRAY, .up = f, .g = t->g, .captured = t->captured, .a = PHASE_OPEN, .b = spaces(t->g, false)};
+    mllm_thread n = {
+        .kind = THREAD_ARRAY, .up = f, .g = t->g, .captured = t->captured, .a = PHASE_OPEN, .b = spaces(t->g, false)};
     if (t->g->shapes.arrays[flat_of(t->g, flat)->array].min == 0) mllm_machine_add(m, &n, false);
     next_item(m, &n, true);
 }
@@ -377,7 +403,13 @@ static bool character(mllm_thread *t, uint8_t byte, bool *whole, int *decoded) {
         else
             t->sub = byte == 0xF0 ? SUB_F0 : byte == 0xF4 ? SUB_F4 : SUB_3;
         return true;
-    case SUB_1: case SUB_2: case SUB_3: case SUB_E0: case SUB_ED: case SUB_F0: case SUB_F4: {
+    case SUB_1:
+    case SUB_2:
+    case SUB_3:
+    case SUB_E0:
+    case SUB_ED:
+    case SUB_F0:
+    case SUB_F4: {
         uint8_t low = t->sub == SUB_E0 ? 0xA0 : t->sub == SUB_F0 ? 0x90 : 0x80;
         uint8_t high = t->sub == SUB_ED ? 0x9F : t->sub == SUB_F4 ? 0x8F : 0xBF;
         if (byte < low || byte > high) return false;
@@ -399,7 +431,8 @@ static bool character(mllm_thread *t, uint8_t byte, bool *whole, int *decoded) {
         t->sub = SUB_NONE;
         return true;
     }
-    case SUB_U: case SUB_U0:
+    case SUB_U:
+    case SUB_U0:
         *decoded = -1;
         t->sub++;
         return byte == '0';
@@ -408,9 +441,12 @@ static bool character(mllm_thread *t, uint8_t byte, bool *whole, int *decoded) {
         t->sub = byte == '0' ? SUB_U000 : SUB_U001;
         return byte == '0' || byte == '1';
     default: {
-        int digit = byte >= '0' && byte <= '9' ? byte - '0' : (byte | 32) >= 'a' && (byte | 32) <= 'f' ? (byte | 32) - 'a' + 10 : -1;
+        int digit = byte >= '0' && byte <= '9'                 ? byte - '0'
+                    : (byte | 32) >= 'a' && (byte | 32) <= 'f' ? (byte | 32) - 'a' + 10
+                                                               : -1;
         int c = (t->sub == SUB_U001 ? 16 : 0) + digit;
-        if (digit < 0 || c == '\b' || c == '\t' || c == '\n' || c == '\f' || c == '\r') return false; /* they have short escapes */
+        if (digit < 0 || c == '\b' || c == '\t' || c == '\n' || c == '\f' || c == '\r')
+            return false; /* they have short escapes */
         *decoded = c;
         *whole = true;
         t->sub = SUB_NONE;
@@ -576,7 +612,8 @@ uint32_t mllm_machine_plain_room(mllm_machine *m, const mllm_thread *t, bool *ex
         return *exact ? NONE : 0;
     }
     case THREAD_LEX:
-        *exact = (m->lexers->states[t->a].flags & (LEXER_TOTAL | LEXER_UNIVERSAL)) || mllm_lexer_is_loop(m->lexers, t->a);
+        *exact =
+            (m->lexers->states[t->a].flags & (LEXER_TOTAL | LEXER_UNIVERSAL)) || mllm_lexer_is_loop(m->lexers, t->a);
         return *exact ? NONE : 0;
     default: return 0;
     }
@@ -605,7 +642,8 @@ uint32_t mllm_json_frame_left(const mllm_frame *f) {
     const mllm_object_shape *o = object_of(f);
     for (uint32_t i = 0; i < o->keys && n != NONE; i++) {
         const mllm_key *k = &s->keys[o->first_key + i];
-        if (k->required && !has_seen(f, i)) n = plus(n, plus(s->shapes[k->shape].min_bytes, f->g->schema.doc.nodes[k->name].count + 4));
+        if (k->required && !has_seen(f, i))
+            n = plus(n, plus(s->shapes[k->shape].min_bytes, f->g->schema.doc.nodes[k->name].count + 4));
     }
     return n;
 }
@@ -622,7 +660,8 @@ uint32_t mllm_json_leaf_left(mllm_machine *m, const mllm_thread *t) {
         return n;
     case THREAD_STRING: {
         const mllm_flat *f = flat_of(t->g, t->d);
-        uint32_t more = f->min_length > t->b ? f->min_length - t->b : 0, need = t->a == NONE ? 0 : mllm_lexer_distance(m->lexers, t->a);
+        uint32_t more = f->min_length > t->b ? f->min_length - t->b : 0,
+                 need = t->a == NONE ? 0 : mllm_lexer_distance(m->lexers, t->a);
         if (need == NONE) return NONE;
         return plus(need > more ? need : more, t->sub >= SUB_ESCAPE ? 6 : t->sub ? 4 : 1);
     }

@@ -20,7 +20,7 @@ void mllm_lexer_init(mllm_lexer *lexer, const mllm_nfa *const *parts, size_t cou
     int class = -1;
     for (int b = 0; b < 256; b++) {
         if (starts[b]) lexer->byte_of[++class] = (uint8_t)b;
-        lexer->classes[b] = (uint8_t)class;
+        lexer->classes[b] = (uint8_t) class;
     }
     lexer->class_count = (uint16_t)(class + 1);
 }
@@ -146,12 +146,15 @@ static uint32_t intern(mllm_lexers *t, const mllm_lexer *lexer, uint32_t length)
             memcmp(t->pool + s->set, t->tuple, length * sizeof *t->tuple) == 0)
             return i;
     }
-    if (t->count >= MLLM_LEXER_MAX_STATES || t->pool_count + length > MLLM_LEXER_MAX_POOL)
-        return fail(t, MLLM_E_LIMIT);
+    if (t->count >= MLLM_LEXER_MAX_STATES || t->pool_count + length > MLLM_LEXER_MAX_POOL) return fail(t, MLLM_E_LIMIT);
     if (!grow(t, t->count + 1, t->pool_count + length, t->row_count + lexer->class_count))
         return fail(t, MLLM_E_MEMORY);
-    mllm_lexer_state s = {.lexer = lexer, .set = t->pool_count, .set_length = length, .row = t->row_count,
-                          .distance = LEXER_UNKNOWN, .next_hash = t->buckets[at]};
+    mllm_lexer_state s = {.lexer = lexer,
+                          .set = t->pool_count,
+                          .set_length = length,
+                          .row = t->row_count,
+                          .distance = LEXER_UNKNOWN,
+                          .next_hash = t->buckets[at]};
     memcpy(t->pool + s.set, t->tuple, length * sizeof *t->tuple);
     t->pool_count += length;
     bool all = true, total = true, universal = true, ended = false;
@@ -166,8 +169,7 @@ static uint32_t intern(mllm_lexers *t, const mllm_lexer *lexer, uint32_t length)
             before = before || (nfa->any_before != NONE && items[j] == nfa->any_before);
             after = after || (nfa->any_after != NONE && items[j] == nfa->any_after);
         }
-        if (nfa->inverted)
-            before = after = n == 0;
+        if (nfa->inverted) before = after = n == 0;
         if (accepts) s.accepting |= 1u << i;
         all = all && accepts;
         total = total && (before || after);

@@ -20,11 +20,11 @@ typedef struct {
 void mllm_lexer_init(mllm_lexer *lexer, const mllm_nfa *const *parts, size_t count, bool any);
 
 enum {
-    LEXER_ACCEPT = 1,    /* the bytes so far are accepted (`any`: by some part) */
-    LEXER_TOTAL = 2,     /* whatever UTF-8 follows, it stays alive */
+    LEXER_ACCEPT = 1, /* the bytes so far are accepted (`any`: by some part) */
+    LEXER_TOTAL = 2, /* whatever UTF-8 follows, it stays alive */
     LEXER_UNIVERSAL = 4, /* whatever UTF-8 follows is accepted */
     LEXER_LOOP_KNOWN = 8,
-    LEXER_LOOP = 16      /* every character that JSON writes plainly leads back to this very state */
+    LEXER_LOOP = 16 /* every character that JSON writes plainly leads back to this very state */
 };
 
 enum { LEXER_UNKNOWN = 0xFFFFFFFE };

@@ -20,7 +20,8 @@ void mllm_arena_reset(mllm_arena *a, mllm_mark mark) {
     while (a->count > mark.chunk && a->count > 0) {
         mllm_chunk *last = a->chunks[a->count - 1];
         /* One spare chunk stays, so that looking ahead over a border does not allocate again and again. */
-        if (a->count == mark.chunk + 1 && a->count > a->sealed && last->refs == 1 && last->capacity == CHUNK && mark.chunk > 0)
+        if (a->count == mark.chunk + 1 && a->count > a->sealed && last->refs == 1 && last->capacity == CHUNK &&
+            mark.chunk > 0)
             break;
         drop_chunk(last);
         a->count--;
@@ -184,16 +185,22 @@ void mllm_machine_complete(mllm_machine *m, const mllm_frame *up, const mllm_cap
         mllm_machine_complete(m, up->up, c); /* what is above a capture is a rule's frame */
         return;
     }
-    case FRAME_OBJECT: case FRAME_ARRAY: mllm_json_value_ended(m, up, captured); return;
+    case FRAME_OBJECT:
+    case FRAME_ARRAY: mllm_json_value_ended(m, up, captured); return;
     }
 }
 
-void mllm_machine_enter_grammar(mllm_machine *m, const mllm_grammar *g, const mllm_frame *up, const mllm_captured *captured) {
+void mllm_machine_enter_grammar(mllm_machine *m, const mllm_grammar *g, const mllm_frame *up,
+                                const mllm_captured *captured) {
     if (g->kind == GRAMMAR_RULES) {
         mllm_machine_enter(m, g, g->root, up, captured);
         return;
     }
-    mllm_thread t = {.kind = THREAD_VALUE, .up = up, .g = g, .captured = captured, .a = g->shapes.root,
+    mllm_thread t = {.kind = THREAD_VALUE,
+                     .up = up,
+                     .g = g,
+                     .captured = captured,
+                     .a = g->shapes.root,
                      .b = g->space == MLLM_SPACE_ANY ? 64 : 0};
     mllm_machine_add(m, &t, true);
 }
@@ -262,14 +269,16 @@ void mllm_machine_enter(mllm_machine *m, const mllm_grammar *g, uint32_t state, 
                     break;
                 }
                 case EDGE_TOKEN: {
-                    mllm_thread t = {.kind = THREAD_TOKEN, .up = v.up, .g = v.g, .captured = v.captured, .a = e->arg, .b = e->next};
+                    mllm_thread t = {
+                        .kind = THREAD_TOKEN, .up = v.up, .g = v.g, .captured = v.captured, .a = e->arg, .b = e->next};
                     mllm_machine_add(m, &t, true);
                     break;
                 }
                 case EDGE_LEX: {
                     uint32_t start = mllm_lexer_start(m->lexers, &v.g->lexers[e->arg]);
                     if (start == NONE) break;
-                    mllm_thread t = {.kind = THREAD_LEX, .up = v.up, .g = v.g, .captured = v.captured, .a = start, .b = e->next};
+                    mllm_thread t = {
+                        .kind = THREAD_LEX, .up = v.up, .g = v.g, .captured = v.captured, .a = start, .b = e->next};
                     mllm_machine_add(m, &t, true);
                     if (!e->nonempty && (m->lexers->states[start].flags & LEXER_ACCEPT))
                         found[n++] = (visit){v.g, e->next, v.up, v.captured};
@@ -280,10 +289,13 @@ void mllm_machine_enter(mllm_machine *m, const mllm_grammar *g, uint32_t state, 
             for (uint32_t k = 0; k < n; k++) {
                 bool seen = false;
                 for (uint32_t x = 0; x < count && !seen; x++)
-                    seen = list[x].state == found[k].state && list[x].g == found[k].g && same_stack(list[x].up, found[k].up);
+                    seen = list[x].state == found[k].state && list[x].g == found[k].g &&
+                           same_stack(list[x].up, found[k].up);
                 if (seen) continue;
                 if (count == capacity) {
-                    visit *p = count >= MAX_VISITS ? NULL : mllm_realloc_array(list == small ? NULL : list, capacity * 2, sizeof *p);
+                    visit *p = count >= MAX_VISITS
+                                   ? NULL
+                                   : mllm_realloc_array(list == small ? NULL : list, capacity * 2, sizeof *p);
                     if (!p) {
                         m->failed = count >= MAX_VISITS ? MLLM_E_LIMIT : MLLM_E_MEMORY;
                         m->limit = "more than 4096 rules entered at one place of the text";

@@ -14,7 +14,8 @@ typedef enum { EDGE_EMPTY, EDGE_LEX, EDGE_CALL, EDGE_IMPORT, EDGE_TOKEN, EDGE_CA
 typedef struct {
     uint8_t kind;
     bool nonempty; /* LEX, CALL: does not count when it read nothing */
-    uint32_t arg;  /* LEX: lexer; CALL: state that the rule starts in; IMPORT: index; TOKEN: id; CAPTURE: state it starts in */
+    uint32_t
+        arg; /* LEX: lexer; CALL: state that the rule starts in; IMPORT: index; TOKEN: id; CAPTURE: state it starts in */
     uint32_t name; /* CAPTURE: index */
     uint32_t next;
 } mllm_edge;
@@ -61,10 +62,11 @@ typedef struct mllm_frame {
     const mllm_grammar *g;
     uint64_t serial; /* never the same twice in a family */
     uint32_t depth;
-    uint32_t id;    /* OBJECT, ARRAY: flat; RULE: state to go on in; CAPTURE: name */
+    uint32_t id; /* OBJECT, ARRAY: flat; RULE: state to go on in; CAPTURE: name */
     uint32_t start; /* where its text begins */
     uint32_t index; /* OBJECT: first declared key that may still come; ARRAY: items begun */
-    uint32_t limit; /* OBJECT: the last declared key that may come next in schema order: the first required one that is missing */
+    uint32_t
+        limit; /* OBJECT: the last declared key that may come next in schema order: the first required one that is missing */
     uint32_t count; /* OBJECT: members */
     uint8_t kind;
     bool nonempty;
@@ -79,16 +81,16 @@ typedef struct mllm_captured {
 } mllm_captured;
 
 typedef enum {
-    THREAD_DONE,   /* the whole text is complete */
-    THREAD_VALUE,  /* a: shape, b: spaces that may still come */
-    THREAD_WORD,   /* a: flat, b..c: span of words, d: depth, e: start */
+    THREAD_DONE, /* the whole text is complete */
+    THREAD_VALUE, /* a: shape, b: spaces that may still come */
+    THREAD_WORD, /* a: flat, b..c: span of words, d: depth, e: start */
     THREAD_STRING, /* a: lexer state or NONE, b: characters, d: flat, e: start */
     THREAD_NUMBER, /* d: flat, e: start */
-    THREAD_KEY,    /* a: lexer state or NONE, b..c: span of words, d: bytes so far, e: start */
+    THREAD_KEY, /* a: lexer state or NONE, b..c: span of words, d: bytes so far, e: start */
     THREAD_OBJECT, /* a: phase, b: spaces, c: shape of the value */
-    THREAD_ARRAY,  /* a: phase, b: spaces */
-    THREAD_LEX,    /* a: lexer state, b: rule state after it */
-    THREAD_TOKEN   /* a: id, b: rule state after it */
+    THREAD_ARRAY, /* a: phase, b: spaces */
+    THREAD_LEX, /* a: lexer state, b: rule state after it */
+    THREAD_TOKEN /* a: id, b: rule state after it */
 } mllm_thread_kind;
 
 typedef struct {
@@ -167,7 +169,8 @@ mllm_frame *mllm_machine_frame(mllm_machine *m, const mllm_grammar *g, mllm_fram
 void *mllm_machine_alloc(mllm_machine *m, size_t size);
 void mllm_machine_enter(mllm_machine *m, const mllm_grammar *g, uint32_t state, const mllm_frame *up,
                         const mllm_captured *captured);
-void mllm_machine_enter_grammar(mllm_machine *m, const mllm_grammar *g, const mllm_frame *up, const mllm_captured *captured);
+void mllm_machine_enter_grammar(mllm_machine *m, const mllm_grammar *g, const mllm_frame *up,
+                                const mllm_captured *captured);
 void mllm_json_step(mllm_machine *m, mllm_thread *t, uint8_t byte);
 void mllm_json_value_ended(mllm_machine *m, const mllm_frame *up, const mllm_captured *captured);
 uint32_t mllm_json_leaf_left(mllm_machine *m, const mllm_thread *t);

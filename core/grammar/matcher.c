@@ -168,7 +168,8 @@ void mllm_matcher_reset(mllm_matcher *x) {
 
 mllm_code mllm_matcher_rollback(mllm_matcher *x, size_t count, mllm_error *err) {
     if (count >= x->count)
-        return mllm_fail(err, MLLM_E_ARGUMENT, "rollback of %zu steps: only %u were taken", count, (unsigned)x->count - 1);
+        return mllm_fail(err, MLLM_E_ARGUMENT, "rollback of %zu steps: only %u were taken", count,
+                         (unsigned)x->count - 1);
     go_back(x, x->count - (uint32_t)count);
     return MLLM_OK;
 }
@@ -284,7 +285,8 @@ mllm_code mllm_matcher_accept(mllm_matcher *x, mllm_token token, mllm_error *err
     }
     if (!t->bytes[token]) return mllm_fail(err, MLLM_E_GRAMMAR, "token %d is no text", (int)token);
     size_t taken;
-    if (!run(x, t->bytes[token], t->lengths[token], &taken)) return refused(x, t->bytes[token], t->lengths[token], taken, err);
+    if (!run(x, t->bytes[token], t->lengths[token], &taken))
+        return refused(x, t->bytes[token], t->lengths[token], taken, err);
     return commit(x, err);
 }
 
@@ -307,7 +309,8 @@ static bool within(mllm_machine *m, uint32_t first, uint32_t count, uint32_t bud
 /* Which bytes a thread may take next, roughly (never too few): so that most children of the root are not even tried. */
 static void first_bytes(mllm_machine *m, const mllm_thread *t, bool *may) {
     switch ((mllm_thread_kind)t->kind) {
-    case THREAD_DONE: case THREAD_TOKEN: return;
+    case THREAD_DONE:
+    case THREAD_TOKEN: return;
     case THREAD_WORD:
         for (uint32_t i = t->b; i < t->c; i++)
             if (t->g->shapes.words[i].length > t->d) may[(uint8_t)t->g->shapes.words[i].text[t->d]] = true;
@@ -315,7 +318,8 @@ static void first_bytes(mllm_machine *m, const mllm_thread *t, bool *may) {
     case THREAD_NUMBER:
         for (const char *p = "0123456789+-.eE"; *p; p++) may[(uint8_t)*p] = true;
         return;
-    case THREAD_OBJECT: case THREAD_ARRAY:
+    case THREAD_OBJECT:
+    case THREAD_ARRAY:
         for (const char *p = " \t\r\n\",:}]"; *p; p++) may[(uint8_t)*p] = true;
         return;
     case THREAD_VALUE:
@@ -408,8 +412,8 @@ static cached_mask *find_cached(mllm_matcher *x, const mllm_thread *key, const u
         bool same = true;
         for (uint32_t k = 0; k < count && same; k++) {
             const mllm_thread *p = &c->key[k], *q = &key[k];
-            same = p->kind == q->kind && p->sub == q->sub && p->a == q->a && p->b == q->b && p->c == q->c && p->d == q->d &&
-                   p->e == q->e && p->g == q->g;
+            same = p->kind == q->kind && p->sub == q->sub && p->a == q->a && p->b == q->b && p->c == q->c &&
+                   p->d == q->d && p->e == q->e && p->g == q->g;
         }
         if (same) {
             c->used = ++x->family->clock;
@@ -419,7 +423,8 @@ static cached_mask *find_cached(mllm_matcher *x, const mllm_thread *key, const u
     return NULL;
 }
 
-static void remember(mllm_matcher *x, const mllm_thread *key, const uint64_t *serials, uint32_t count, const uint64_t *mask) {
+static void remember(mllm_matcher *x, const mllm_thread *key, const uint64_t *serials, uint32_t count,
+                     const uint64_t *mask) {
     cached_mask *c = &x->family->cache[0];
     for (int i = 1; i < CACHED_MASKS; i++)
         if (x->family->cache[i].used < c->used) c = &x->family->cache[i];
@@ -463,7 +468,8 @@ mllm_code mllm_matcher_mask(mllm_matcher *x, uint64_t *mask, uint32_t budget, ml
         uint32_t left = mllm_matcher_min_left(x);
         if (left == NONE || left >= budget) {
             if (left != NONE && !complete)
-                return mllm_fail(err, MLLM_E_GRAMMAR, "%u tokens are too few: the text needs up to %u more", (unsigned)budget, (unsigned)left);
+                return mllm_fail(err, MLLM_E_GRAMMAR, "%u tokens are too few: the text needs up to %u more",
+                                 (unsigned)budget, (unsigned)left);
             if (left == NONE) budget = 0;
         } else if (budget - left > 4096)
             budget = 0; /* no token comes near */
@@ -486,7 +492,9 @@ mllm_code mllm_matcher_mask(mllm_matcher *x, uint64_t *mask, uint32_t budget, ml
             mllm_thread thread = m->pool[s.first + i];
             bool exact = false;
             uint32_t room = budget ? 0 : mllm_machine_plain_room(m, &thread, &exact);
-            if (thread.kind == THREAD_TOKEN && pass == 0) mask[thread.a / 64 < t->words ? thread.a / 64 : 0] |= thread.a < t->size ? (uint64_t)1 << (thread.a % 64) : 0;
+            if (thread.kind == THREAD_TOKEN && pass == 0)
+                mask[thread.a / 64 < t->words ? thread.a / 64 : 0] |=
+                    thread.a < t->size ? (uint64_t)1 << (thread.a % 64) : 0;
             if (exact != (pass == 0)) continue;
             mllm_machine_add(m, &thread, false);
             if (!exact || room == 0) continue;
@@ -495,7 +503,10 @@ mllm_code mllm_matcher_mask(mllm_matcher *x, uint64_t *mask, uint32_t budget, ml
             for (uint32_t k = 0; k < t->words; k++) mask[k] |= plain[k];
         }
         uint32_t count = m->count - end;
-        if (pass == 0) sliced = count; else whole = count;
+        if (pass == 0)
+            sliced = count;
+        else
+            whole = count;
         if (count) walk(&w, pass == 0 ? &t->rest : &t->all, end, count);
     }
     (void)sliced;

@@ -91,7 +91,8 @@ static uint32_t utf8_span(mllm_nfa *n, uint32_t lo, uint32_t hi, uint32_t out) {
 }
 
 static uint32_t emit_set(mllm_nfa *n, const mllm_range *r, uint32_t count, uint32_t out) {
-    static const uint32_t limits[][2] = {{0, 0x7F}, {0x80, 0x7FF}, {0x800, 0xD7FF}, {0xE000, 0xFFFF}, {0x10000, 0x10FFFF}};
+    static const uint32_t limits[][2] = {
+        {0, 0x7F}, {0x80, 0x7FF}, {0x800, 0xD7FF}, {0xE000, 0xFFFF}, {0x10000, 0x10FFFF}};
     uint32_t head = NONE;
     for (uint32_t i = 0; i < count && !n->too_large && !n->failed; i++)
         for (int k = 0; k < 5; k++) { /* surrogates are no characters */
@@ -225,7 +226,8 @@ static bool fold(const mllm_exprs *x, uint32_t root, uint32_t *repeat) {
     for (uint32_t c = e->first; c != NONE; c = x->nodes[c].next) {
         const mllm_expr *k = &x->nodes[c];
         uint32_t at = c;
-        while (k->kind == EXPR_CAT && k->first != NONE && x->nodes[k->first].next == NONE) at = k->first, k = &x->nodes[at];
+        while (k->kind == EXPR_CAT && k->first != NONE && x->nodes[k->first].next == NONE)
+            at = k->first, k = &x->nodes[at];
         if (k->kind == EXPR_BEGIN && *repeat == NONE)
             begin = true;
         else if (k->kind == EXPR_END && *repeat != NONE)
@@ -375,7 +377,8 @@ void mllm_nfa_begin(const mllm_nfa *nfa, mllm_nfa_set *set, mllm_nfa_set *scratc
     }
 }
 
-bool mllm_nfa_accepts(const mllm_nfa *nfa, const uint32_t *items, uint32_t count, mllm_nfa_set *scratch, uint32_t *stack) {
+bool mllm_nfa_accepts(const mllm_nfa *nfa, const uint32_t *items, uint32_t count, mllm_nfa_set *scratch,
+                      uint32_t *stack) {
     bool yes = false;
     mllm_nfa_set_clear(scratch);
     for (uint32_t i = 0; i < count && !yes; i++) {

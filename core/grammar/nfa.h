@@ -10,26 +10,26 @@
 
 typedef enum {
     EXPR_EMPTY,
-    EXPR_SET,     /* lo: first of `hi` ranges of code points */
-    EXPR_BYTES,   /* lo: offset, hi: length in the byte pool */
-    EXPR_CAT,     /* children */
-    EXPR_ALT,     /* children */
-    EXPR_REPEAT,  /* one child, lo..hi times; hi NONE: unbounded */
-    EXPR_BEGIN,   /* ^ */
-    EXPR_END,     /* $ */
-    EXPR_RULE,    /* lo: rule (GBNF) */
-    EXPR_IMPORT,  /* lo: number of the imported grammar */
-    EXPR_UNTIL,   /* lo, hi: bytes; text that ends with their first occurrence */
+    EXPR_SET, /* lo: first of `hi` ranges of code points */
+    EXPR_BYTES, /* lo: offset, hi: length in the byte pool */
+    EXPR_CAT, /* children */
+    EXPR_ALT, /* children */
+    EXPR_REPEAT, /* one child, lo..hi times; hi NONE: unbounded */
+    EXPR_BEGIN, /* ^ */
+    EXPR_END, /* $ */
+    EXPR_RULE, /* lo: rule (GBNF) */
+    EXPR_IMPORT, /* lo: number of the imported grammar */
+    EXPR_UNTIL, /* lo, hi: bytes; text that ends with their first occurrence */
     EXPR_WITHOUT, /* lo, hi: bytes; text without them */
-    EXPR_TOKEN,   /* lo: token id */
-    EXPR_CAPTURE  /* one child; lo: name's offset, hi: name's length in the byte pool */
+    EXPR_TOKEN, /* lo: token id */
+    EXPR_CAPTURE /* one child; lo: name's offset, hi: name's length in the byte pool */
 } mllm_expr_kind;
 
 typedef struct {
     uint8_t kind;
     uint32_t first, next; /* first child, next sibling; NONE */
     uint32_t lo, hi;
-    uint32_t at;          /* offset in the source, for messages */
+    uint32_t at; /* offset in the source, for messages */
 } mllm_expr;
 
 typedef struct {
@@ -104,6 +104,7 @@ void mllm_nfa_set_clear(mllm_nfa_set *set);
 /* Adds `state` and all it reaches without reading; only states that read or accept are kept. */
 void mllm_nfa_add(const mllm_nfa *nfa, mllm_nfa_set *set, uint32_t *stack, uint32_t state);
 void mllm_nfa_begin(const mllm_nfa *nfa, mllm_nfa_set *set, mllm_nfa_set *scratch, uint32_t *stack);
-bool mllm_nfa_accepts(const mllm_nfa *nfa, const uint32_t *items, uint32_t count, mllm_nfa_set *scratch, uint32_t *stack);
+bool mllm_nfa_accepts(const mllm_nfa *nfa, const uint32_t *items, uint32_t count, mllm_nfa_set *scratch,
+                      uint32_t *stack);
 
 #endif

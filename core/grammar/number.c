@@ -57,7 +57,8 @@ static bool holds(const mllm_grammar *g, const mllm_number_shape *n, const mllm_
     for (uint32_t i = 0; i < n->multiples; i++) {
         const mllm_json_node *v = &g->schema.doc.nodes[g->shapes.indices[n->first_multiple + i]];
         mllm_decimal m;
-        if (!mllm_decimal_read(&m, g->schema.text + v->start, v->end - v->start) || !mllm_decimal_is_multiple(d, &m)) return false;
+        if (!mllm_decimal_read(&m, g->schema.text + v->start, v->end - v->start) || !mllm_decimal_is_multiple(d, &m))
+            return false;
     }
     return true;
 }
@@ -72,7 +73,8 @@ bool mllm_number_complete(const mllm_grammar *g, const mllm_number_shape *n, con
 }
 
 /* With an exponent begun: some exponent of at most three digits fits. */
-static bool exponent_viable(const mllm_grammar *g, const mllm_number_shape *n, const char *text, uint32_t length, const parts *p) {
+static bool exponent_viable(const mllm_grammar *g, const mllm_number_shape *n, const char *text, uint32_t length,
+                            const parts *p) {
     char buffer[MAX_WHOLE + MAX_FRACTION + 16];
     uint32_t at = p->exponent_at;
     memcpy(buffer, text, length);
@@ -157,8 +159,9 @@ static bool plain_viable(const mllm_number_shape *n, const char *text, uint32_t 
         }
         /* Some number of this beginning is within the closed bounds; open ends are looked at when it is complete. */
         int64_t a = n->low_scaled, z = n->high_scaled;
-        return high >= a && low <= z && !(low == high && ((n->open_low && n->has_low && low == a && p->minus) ||
-                                                          (n->open_high && n->has_high && low == z && !p->minus)));
+        return high >= a && low <= z &&
+               !(low == high && ((n->open_low && n->has_low && low == a && p->minus) ||
+                                 (n->open_high && n->has_high && low == z && !p->minus)));
     }
     if (v > most / one) return true;
     int64_t low = v * one, high = low;

@@ -144,7 +144,7 @@ static void add_word(mllm_exprs *x) {
 }
 
 static void add_space(mllm_exprs *x) {
-    static const mllm_range spaces[] = {{9, 13},         {0x20, 0x20},     {0xa0, 0xa0},     {0x1680, 0x1680},
+    static const mllm_range spaces[] = {{9, 13},          {0x20, 0x20},     {0xa0, 0xa0},     {0x1680, 0x1680},
                                         {0x2000, 0x200a}, {0x2028, 0x2029}, {0x202f, 0x202f}, {0x205f, 0x205f},
                                         {0x3000, 0x3000}, {0xfeff, 0xfeff}};
     for (size_t i = 0; i < sizeof spaces / sizeof *spaces; i++) mllm_expr_add_range(x, spaces[i].lo, spaces[i].hi);
@@ -176,10 +176,11 @@ static void add_class(mllm_exprs *x, char c) {
 static bool add_property(parser *p, const char *name, size_t length, bool negate) {
     static const struct {
         const char *name, *category;
-    } longer[] = {{"Letter", "L"}, {"Lowercase_Letter", "Ll"}, {"Uppercase_Letter", "Lu"}, {"Number", "N"},
-                  {"Decimal_Number", "Nd"}, {"Punctuation", "P"}, {"Symbol", "S"}, {"Separator", "Z"}, {"Mark", "M"},
-                  {"Other", "C"}, {"Alphabetic", "L"}, {"alpha", "L"}, {"digit", "Nd"}, {"IsLetter", "L"},
-                  {"IsDigit", "Nd"}};
+    } longer[] = {{"Letter", "L"}, {"Lowercase_Letter", "Ll"}, {"Uppercase_Letter", "Lu"},
+                  {"Number", "N"}, {"Decimal_Number", "Nd"},   {"Punctuation", "P"},
+                  {"Symbol", "S"}, {"Separator", "Z"},         {"Mark", "M"},
+                  {"Other", "C"},  {"Alphabetic", "L"},        {"alpha", "L"},
+                  {"digit", "Nd"}, {"IsLetter", "L"},          {"IsDigit", "Nd"}};
     char key[40];
     if (length > 17 && memcmp(name, "General_Category=", 17) == 0) name += 17, length -= 17;
     if (length > 3 && memcmp(name, "gc=", 3) == 0) name += 3, length -= 3;
@@ -240,8 +241,14 @@ static bool escape(parser *p, bool in_set, uint32_t *c) {
     p->i++;
     uint32_t v;
     switch (e) {
-    case 'd': case 'D': case 'w': case 'W': case 's': case 'S': add_class(p->x, (char)e); return false;
-    case 'p': case 'P': {
+    case 'd':
+    case 'D':
+    case 'w':
+    case 'W':
+    case 's':
+    case 'S': add_class(p->x, (char)e); return false;
+    case 'p':
+    case 'P': {
         size_t start = p->i + 1, end = start;
         if (p->i >= p->n || p->s[p->i] != '{') {
             *c = e;
@@ -267,12 +274,23 @@ static bool escape(parser *p, bool in_set, uint32_t *c) {
         *c = 'B';
         return true;
     case '0': *c = 0; return true;
-    case '1': case '2': case '3': case '4': case '5': case '6': case '7': case '8': case '9': case 'k':
+    case '1':
+    case '2':
+    case '3':
+    case '4':
+    case '5':
+    case '6':
+    case '7':
+    case '8':
+    case '9':
+    case 'k':
         if (!in_set && (e != 'k' || (p->i < p->n && p->s[p->i] == '<')))
             fail(p, at, MLLM_E_UNSUPPORTED, "back-references are not supported");
         *c = e;
         return true;
-    case 'A': case 'Z': case 'z':
+    case 'A':
+    case 'Z':
+    case 'z':
         if (!in_set) fail(p, at, MLLM_E_UNSUPPORTED, "\\A, \\Z and \\z are not of this dialect");
         *c = e;
         return true;
@@ -283,9 +301,7 @@ static bool escape(parser *p, bool in_set, uint32_t *c) {
         }
         *c = 'c';
         return true;
-    case 'x':
-        *c = hex_digits(p, 2, &v) ? v : 'x';
-        return true;
+    case 'x': *c = hex_digits(p, 2, &v) ? v : 'x'; return true;
     case 'u':
         if (p->i < p->n && p->s[p->i] == '{') {
             size_t k = p->i + 1;
@@ -356,7 +372,6 @@ static uint32_t parse_set(parser *p) {
     return set;
 }
 
-
 static uint32_t parse_alternatives(parser *p);
 
 static uint32_t parse_atom(parser *p) {
@@ -401,7 +416,9 @@ static uint32_t parse_atom(parser *p) {
     }
     case '^': p->i++; return mllm_expr_new(x, EXPR_BEGIN, (uint32_t)at);
     case '$': p->i++; return mllm_expr_new(x, EXPR_END, (uint32_t)at);
-    case '*': case '+': case '?': return fail(p, at, MLLM_E_FORMAT, "nothing to repeat");
+    case '*':
+    case '+':
+    case '?': return fail(p, at, MLLM_E_FORMAT, "nothing to repeat");
     case '\\': {
         p->i++;
         uint32_t first = x->range_count, v = 0;

@@ -73,11 +73,13 @@ char *mllm_schema_pointer(const mllm_schema *s, uint32_t node, char *out, size_t
 
 void mllm_schema_note(mllm_schema *s, uint32_t node, const char *keyword, const char *tier) {
     char place[200], line[300];
-    int n = snprintf(line, sizeof line, "%s\t%s\t%s\n", mllm_schema_pointer(s, node, place, sizeof place), keyword, tier);
+    int n =
+        snprintf(line, sizeof line, "%s\t%s\t%s\n", mllm_schema_pointer(s, node, place, sizeof place), keyword, tier);
     if (n > 0 && s->report.length < 1 << 16) mllm_buffer_put(&s->report, line, (size_t)n);
 }
 
-static mllm_code refuse(const mllm_schema *s, uint32_t node, mllm_keyword k, mllm_code code, const char *what, mllm_error *err) {
+static mllm_code refuse(const mllm_schema *s, uint32_t node, mllm_keyword k, mllm_code code, const char *what,
+                        mllm_error *err) {
     char place[200];
     return mllm_fail(err, code, "schema %s: keyword '%s': %s", mllm_schema_pointer(s, node, place, sizeof place),
                      mllm_keyword_names[k], what);
@@ -100,9 +102,14 @@ void mllm_schema_keywords(const mllm_schema *s, uint32_t node, mllm_keywords *k)
         if (s->keywords[key] < KW_COUNT) k->at[s->keywords[key]] = key + 1;
     if (s->named_draft) { /* what a draft does not know is no keyword of it */
         static const uint8_t since6[] = {KW_CONST, KW_CONTAINS, KW_PROPERTY_NAMES, KW_ID},
-                             since7[] = {KW_IF, KW_THEN, KW_ELSE},
-                             since2019[] = {KW_ANCHOR, KW_DEPENDENT_REQUIRED, KW_DEPENDENT_SCHEMAS, KW_UNEVALUATED_ITEMS,
-                                            KW_UNEVALUATED_PROPERTIES, KW_MIN_CONTAINS, KW_MAX_CONTAINS, KW_RECURSIVE_REF},
+                             since7[] = {KW_IF, KW_THEN, KW_ELSE}, since2019[] = {KW_ANCHOR,
+                                                                                  KW_DEPENDENT_REQUIRED,
+                                                                                  KW_DEPENDENT_SCHEMAS,
+                                                                                  KW_UNEVALUATED_ITEMS,
+                                                                                  KW_UNEVALUATED_PROPERTIES,
+                                                                                  KW_MIN_CONTAINS,
+                                                                                  KW_MAX_CONTAINS,
+                                                                                  KW_RECURSIVE_REF},
                              since2020[] = {KW_PREFIX_ITEMS, KW_DYNAMIC_REF, KW_DYNAMIC_ANCHOR};
         for (size_t i = 0; i < sizeof since6 && s->draft < 6; i++) k->at[since6[i]] = 0;
         for (size_t i = 0; i < sizeof since7 && s->draft < 7; i++) k->at[since7[i]] = 0;
@@ -124,9 +131,10 @@ unsigned mllm_schema_types(const mllm_schema *s, uint32_t value) {
     static const struct {
         const char *name;
         unsigned bits;
-    } names[] = {{"null", TYPE_NULL}, {"boolean", TYPE_BOOLEAN}, {"integer", TYPE_INTEGER},
-                 {"number", TYPE_INTEGER | TYPE_FRACTION}, {"string", TYPE_STRING}, {"array", TYPE_ARRAY},
-                 {"object", TYPE_OBJECT}, {"any", TYPE_ANY}};
+    } names[] = {{"null", TYPE_NULL},       {"boolean", TYPE_BOOLEAN},
+                 {"integer", TYPE_INTEGER}, {"number", TYPE_INTEGER | TYPE_FRACTION},
+                 {"string", TYPE_STRING},   {"array", TYPE_ARRAY},
+                 {"object", TYPE_OBJECT},   {"any", TYPE_ANY}};
     const mllm_json_node *n = &s->doc.nodes[value];
     unsigned bits = 0;
     if (n->kind == MLLM_JSON_STRING) {
@@ -190,7 +198,8 @@ static char *resolve_uri(const char *base, const char *ref, size_t length) {
                 if (*p == 0) *w++ = '/';
             } else if (p[0] == '/' && p[1] == '.' && p[2] == '.' && (p[3] == '/' || p[3] == 0)) {
                 p += 3;
-                while (w > start && *--w != '/') {}
+                while (w > start && *--w != '/') {
+                }
                 if (*p == 0) *w++ = '/';
             } else
                 *w++ = *p++;
@@ -228,13 +237,27 @@ enum { FORM_NONE, FORM_SCHEMA, FORM_LIST, FORM_MAP, FORM_EITHER };
 static int keyword_form(int k, bool *reaches) {
     *reaches = true;
     switch (k) {
-    case KW_DEFS: case KW_DEFINITIONS: *reaches = false; return FORM_MAP;
-    case KW_PROPERTIES: case KW_PATTERN_PROPERTIES: case KW_DEPENDENT_SCHEMAS: case KW_DEPENDENCIES: return FORM_MAP;
-    case KW_ALL_OF: case KW_ANY_OF: case KW_ONE_OF: case KW_PREFIX_ITEMS: return FORM_LIST;
+    case KW_DEFS:
+    case KW_DEFINITIONS: *reaches = false; return FORM_MAP;
+    case KW_PROPERTIES:
+    case KW_PATTERN_PROPERTIES:
+    case KW_DEPENDENT_SCHEMAS:
+    case KW_DEPENDENCIES: return FORM_MAP;
+    case KW_ALL_OF:
+    case KW_ANY_OF:
+    case KW_ONE_OF:
+    case KW_PREFIX_ITEMS: return FORM_LIST;
     case KW_ITEMS: return FORM_EITHER;
-    case KW_NOT: case KW_IF: case KW_THEN: case KW_ELSE: case KW_CONTAINS: case KW_ADDITIONAL_ITEMS:
-    case KW_ADDITIONAL_PROPERTIES: case KW_PROPERTY_NAMES: case KW_UNEVALUATED_PROPERTIES: case KW_UNEVALUATED_ITEMS:
-        return FORM_SCHEMA;
+    case KW_NOT:
+    case KW_IF:
+    case KW_THEN:
+    case KW_ELSE:
+    case KW_CONTAINS:
+    case KW_ADDITIONAL_ITEMS:
+    case KW_ADDITIONAL_PROPERTIES:
+    case KW_PROPERTY_NAMES:
+    case KW_UNEVALUATED_PROPERTIES:
+    case KW_UNEVALUATED_ITEMS: return FORM_SCHEMA;
     default: return FORM_NONE;
     }
 }
@@ -283,7 +306,8 @@ static mllm_code add_anchor(walker *w, uint32_t resource, uint32_t node, uint32_
     return MLLM_OK;
 }
 
-static mllm_code add_resource(walker *w, uint32_t node, const char *base, const char *id, size_t length, uint32_t *out) {
+static mllm_code add_resource(walker *w, uint32_t node, const char *base, const char *id, size_t length,
+                              uint32_t *out) {
     mllm_schema *s = w->s;
     if (s->resource_count == s->resource_capacity) {
         uint32_t c = s->resource_capacity ? s->resource_capacity * 2 : 8;
@@ -435,8 +459,8 @@ static mllm_code find_target(walker *w, uint32_t resource, const char *ref, uint
 
 /* ------------------------------------------------------------------- checks */
 
-static mllm_code add_nfa(walker *w, uint32_t node, const char *pattern, size_t length, mllm_nfa_mode mode, uint32_t slot,
-                         mllm_keyword k) {
+static mllm_code add_nfa(walker *w, uint32_t node, const char *pattern, size_t length, mllm_nfa_mode mode,
+                         uint32_t slot, mllm_keyword k) {
     mllm_schema *s = w->s;
     if (s->nfa_count == s->nfa_capacity) {
         uint32_t c = s->nfa_capacity ? s->nfa_capacity * 2 : 8;
@@ -478,7 +502,8 @@ static mllm_code check_count(walker *w, uint32_t node, const mllm_keywords *kw, 
     const mllm_json_node *n = &w->s->doc.nodes[v];
     mllm_decimal d;
     bool ok = (n->kind == MLLM_JSON_INTEGER || n->kind == MLLM_JSON_NUMBER) &&
-              mllm_decimal_read(&d, w->s->text + n->start, n->end - n->start) && !d.negative && mllm_decimal_is_integer(&d);
+              mllm_decimal_read(&d, w->s->text + n->start, n->end - n->start) && !d.negative &&
+              mllm_decimal_is_integer(&d);
     return ok ? MLLM_OK : refuse(w->s, node, k, MLLM_E_FORMAT, "a whole number of at least 0 expected", w->err);
 }
 
@@ -547,8 +572,8 @@ static mllm_code check_keywords(walker *w, uint32_t node, const mllm_keywords *k
                  {KW_UNIQUE_ITEMS, K_BOOLEAN, 0, "true or false expected"},
                  {KW_PATTERN, K_STRING, 0, "a string expected"},
                  {KW_FORMAT, K_STRING, 0, "a string expected"}};
-    static const mllm_keyword counts[] = {KW_MIN_LENGTH, KW_MAX_LENGTH, KW_MIN_ITEMS, KW_MAX_ITEMS, KW_MIN_PROPERTIES,
-                                          KW_MAX_PROPERTIES, KW_MIN_CONTAINS, KW_MAX_CONTAINS};
+    static const mllm_keyword counts[] = {KW_MIN_LENGTH,     KW_MAX_LENGTH,     KW_MIN_ITEMS,    KW_MAX_ITEMS,
+                                          KW_MIN_PROPERTIES, KW_MAX_PROPERTIES, KW_MIN_CONTAINS, KW_MAX_CONTAINS};
     mllm_schema *s = w->s;
     mllm_code code = MLLM_OK;
     for (size_t i = 0; i < sizeof rules / sizeof *rules && code == MLLM_OK; i++) {
@@ -557,7 +582,8 @@ static mllm_code check_keywords(walker *w, uint32_t node, const mllm_keywords *k
             !all_children(s, kw->at[rules[i].k], rules[i].children))
             code = refuse(s, node, rules[i].k, MLLM_E_FORMAT, rules[i].expected, w->err);
     }
-    for (size_t i = 0; i < sizeof counts / sizeof *counts && code == MLLM_OK; i++) code = check_count(w, node, kw, counts[i]);
+    for (size_t i = 0; i < sizeof counts / sizeof *counts && code == MLLM_OK; i++)
+        code = check_count(w, node, kw, counts[i]);
     if (code == MLLM_OK && kw->at[KW_TYPE] && !mllm_schema_types(s, kw->at[KW_TYPE]))
         code = refuse(s, node, KW_TYPE, MLLM_E_FORMAT, "the name of a type or a list of them expected", w->err);
     if (code == MLLM_OK && kw->at[KW_MULTIPLE_OF]) {
@@ -636,8 +662,8 @@ static int draft_of(const char *uri) {
     static const struct {
         const char *part;
         int draft;
-    } names[] = {{"draft-03", 4}, {"draft-04", 4}, {"draft-05", 4}, {"draft-06", 6}, {"draft-07", 7},
-                 {"2019-09", 2019}, {"2020-12", 2020}};
+    } names[] = {{"draft-03", 4}, {"draft-04", 4},   {"draft-05", 4},  {"draft-06", 6},
+                 {"draft-07", 7}, {"2019-09", 2019}, {"2020-12", 2020}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strstr(uri, names[i].part)) return names[i].draft;
     return 0;
@@ -663,7 +689,8 @@ mllm_code mllm_schema_read(mllm_schema *s, const char *text, size_t length, cons
         return mllm_fail(err, MLLM_E_FORMAT, "schema #: an object, true or false expected");
     }
     uint32_t dialect = mllm_json_get(&s->doc, 0, "$schema");
-    int named = dialect && s->doc.nodes[dialect].kind == MLLM_JSON_STRING ? draft_of(s->doc.nodes[dialect].as.string) : 0;
+    int named =
+        dialect && s->doc.nodes[dialect].kind == MLLM_JSON_STRING ? draft_of(s->doc.nodes[dialect].as.string) : 0;
     s->draft = options->draft ? options->draft : named ? named : 2020;
     s->named_draft = options->draft || named;
     s->lenient = options->lenient;

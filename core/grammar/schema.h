@@ -6,20 +6,26 @@
 #include "../base/json.h"
 #include "nfa.h"
 
-#define SCHEMA_KEYWORDS(X)                                                                                            \
-    X(REF, "$ref") X(DYNAMIC_REF, "$dynamicRef") X(RECURSIVE_REF, "$recursiveRef") X(ID, "$id") X(OLD_ID, "id")        \
-    X(ANCHOR, "$anchor") X(DYNAMIC_ANCHOR, "$dynamicAnchor") X(DEFS, "$defs") X(DEFINITIONS, "definitions")           \
-    X(TYPE, "type") X(ENUM, "enum") X(CONST, "const") X(ALL_OF, "allOf") X(ANY_OF, "anyOf") X(ONE_OF, "oneOf")         \
-    X(NOT, "not") X(IF, "if") X(THEN, "then") X(ELSE, "else") X(MINIMUM, "minimum") X(MAXIMUM, "maximum")              \
-    X(EXCLUSIVE_MINIMUM, "exclusiveMinimum") X(EXCLUSIVE_MAXIMUM, "exclusiveMaximum") X(MULTIPLE_OF, "multipleOf")    \
-    X(MIN_LENGTH, "minLength") X(MAX_LENGTH, "maxLength") X(PATTERN, "pattern") X(FORMAT, "format")                   \
-    X(ITEMS, "items") X(PREFIX_ITEMS, "prefixItems") X(ADDITIONAL_ITEMS, "additionalItems") X(MIN_ITEMS, "minItems")  \
-    X(MAX_ITEMS, "maxItems") X(UNIQUE_ITEMS, "uniqueItems") X(CONTAINS, "contains") X(MIN_CONTAINS, "minContains")    \
-    X(MAX_CONTAINS, "maxContains") X(PROPERTIES, "properties") X(PATTERN_PROPERTIES, "patternProperties")             \
-    X(ADDITIONAL_PROPERTIES, "additionalProperties") X(REQUIRED, "required") X(MIN_PROPERTIES, "minProperties")       \
-    X(MAX_PROPERTIES, "maxProperties") X(PROPERTY_NAMES, "propertyNames") X(DEPENDENCIES, "dependencies")             \
-    X(DEPENDENT_REQUIRED, "dependentRequired") X(DEPENDENT_SCHEMAS, "dependentSchemas")                               \
-    X(UNEVALUATED_PROPERTIES, "unevaluatedProperties") X(UNEVALUATED_ITEMS, "unevaluatedItems")
+#define SCHEMA_KEYWORDS(X)                                                                                             \
+    X(REF, "$ref")                                                                                                     \
+    X(DYNAMIC_REF, "$dynamicRef") X(RECURSIVE_REF, "$recursiveRef") X(ID, "$id") X(OLD_ID, "id") X(ANCHOR, "$anchor")  \
+        X(DYNAMIC_ANCHOR, "$dynamicAnchor") X(DEFS, "$defs") X(DEFINITIONS, "definitions") X(TYPE, "type")             \
+            X(ENUM, "enum") X(CONST, "const") X(ALL_OF, "allOf") X(ANY_OF, "anyOf") X(ONE_OF, "oneOf") X(NOT, "not")   \
+                X(IF, "if") X(THEN, "then") X(ELSE, "else") X(MINIMUM, "minimum") X(MAXIMUM, "maximum")                \
+                    X(EXCLUSIVE_MINIMUM, "exclusiveMinimum") X(EXCLUSIVE_MAXIMUM, "exclusiveMaximum")                  \
+                        X(MULTIPLE_OF, "multipleOf") X(MIN_LENGTH, "minLength") X(MAX_LENGTH, "maxLength")             \
+                            X(PATTERN, "pattern") X(FORMAT, "format") X(ITEMS, "items") X(PREFIX_ITEMS, "prefixItems") \
+                                X(ADDITIONAL_ITEMS, "additionalItems") X(MIN_ITEMS, "minItems")                        \
+                                    X(MAX_ITEMS, "maxItems") X(UNIQUE_ITEMS, "uniqueItems") X(CONTAINS, "contains")    \
+                                        X(MIN_CONTAINS, "minContains") X(MAX_CONTAINS, "maxContains")                  \
+                                            X(PROPERTIES, "properties") X(PATTERN_PROPERTIES, "patternProperties") X(  \
+                                                ADDITIONAL_PROPERTIES, "additionalProperties") X(REQUIRED, "required") \
+                                                X(MIN_PROPERTIES, "minProperties") X(MAX_PROPERTIES, "maxProperties")  \
+                                                    X(PROPERTY_NAMES, "propertyNames") X(DEPENDENCIES, "dependencies") \
+                                                        X(DEPENDENT_REQUIRED, "dependentRequired")                     \
+                                                            X(DEPENDENT_SCHEMAS, "dependentSchemas")                   \
+                                                                X(UNEVALUATED_PROPERTIES, "unevaluatedProperties")     \
+                                                                    X(UNEVALUATED_ITEMS, "unevaluatedItems")
 
 typedef enum {
 #define X(name, text) KW_##name,
@@ -65,7 +71,8 @@ typedef struct {
     uint32_t anchor_count, anchor_capacity;
     uint8_t *keywords; /* [doc.count] of a key node inside a schema object: its mllm_keyword, else 0xFF */
     uint32_t *resource_of; /* [doc.count] of a schema node: its resource + 1, 0: no schema */
-    uint32_t *link; /* [doc.count] of the value of $ref and $dynamicRef: the target; of the value of pattern and format and of a key of
+    uint32_t *
+        link; /* [doc.count] of the value of $ref and $dynamicRef: the target; of the value of pattern and format and of a key of
                        patternProperties: its automaton. NONE otherwise */
     mllm_nfa *nfas;
     uint32_t nfa_count, nfa_capacity;
@@ -78,7 +85,8 @@ typedef struct {
     uint32_t at[KW_COUNT];
 } mllm_keywords;
 
-mllm_code mllm_schema_read(mllm_schema *s, const char *text, size_t length, const mllm_schema_options *options, mllm_error *err);
+mllm_code mllm_schema_read(mllm_schema *s, const char *text, size_t length, const mllm_schema_options *options,
+                           mllm_error *err);
 void mllm_schema_free(mllm_schema *s);
 void mllm_schema_keywords(const mllm_schema *s, uint32_t node, mllm_keywords *k);
 /* "#/properties/a" of a node, for messages: at most `size` bytes with the terminator; long ones lose their middle. Returns out. */
@@ -113,7 +121,8 @@ typedef struct {
 } mllm_violation;
 
 /* Does the value at `instance` of `in` satisfy the schema at `node`? */
-bool mllm_schema_check(const mllm_schema *s, uint32_t node, const mllm_instance *in, uint32_t instance, mllm_violation *why);
+bool mllm_schema_check(const mllm_schema *s, uint32_t node, const mllm_instance *in, uint32_t instance,
+                       mllm_violation *why);
 bool mllm_json_equal(const mllm_instance *a, uint32_t x, const mllm_instance *b, uint32_t y);
 uint64_t mllm_json_hash(const mllm_instance *a, uint32_t x);
 unsigned mllm_json_type(const mllm_instance *in, uint32_t node); /* one TYPE_ bit */

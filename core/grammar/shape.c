@@ -26,8 +26,9 @@ void mllm_shapes_free(mllm_shapes *t) {
 }
 
 size_t mllm_shapes_bytes(const mllm_shapes *t) {
-    return t->shape_capacity * sizeof *t->shapes + t->flat_capacity * sizeof *t->flats + t->item_capacity * sizeof *t->items +
-           t->word_capacity * sizeof *t->words + t->key_capacity * sizeof *t->keys + t->object_capacity * sizeof *t->objects +
+    return t->shape_capacity * sizeof *t->shapes + t->flat_capacity * sizeof *t->flats +
+           t->item_capacity * sizeof *t->items + t->word_capacity * sizeof *t->words +
+           t->key_capacity * sizeof *t->keys + t->object_capacity * sizeof *t->objects +
            t->array_capacity * sizeof *t->arrays + t->number_capacity * sizeof *t->numbers +
            t->lexer_capacity * sizeof *t->lexers + t->index_capacity * sizeof *t->indices +
            t->text_capacity * sizeof *t->texts;
@@ -130,7 +131,8 @@ uint32_t mllm_build_shape(mllm_build *b, mllm_item *items, uint32_t count) {
     if (!mllm_build_reserve(b, &t->shapes, t->shape_count + 1, &t->shape_capacity, sizeof *t->shapes) ||
         !mllm_build_reserve(b, &t->items, t->item_count + n, &t->item_capacity, sizeof *t->items))
         return 0;
-    t->shapes[t->shape_count] = (mllm_shape){.first_item = t->item_count, .items = n, .min_bytes = NONE, .next_hash = *bucket};
+    t->shapes[t->shape_count] =
+        (mllm_shape){.first_item = t->item_count, .items = n, .min_bytes = NONE, .next_hash = *bucket};
     if (n) memcpy(t->items + t->item_count, items, n * sizeof *items);
     t->item_count += n;
     *bucket = t->shape_count;
@@ -202,7 +204,8 @@ static void add_choice(mllm_build *b, way *w, choice_kind kind, uint32_t node, m
 
 /* Keywords that say something about values (and not only where other schemas are). */
 static bool asserts(int k) {
-    return k != KW_ID && k != KW_OLD_ID && k != KW_ANCHOR && k != KW_DYNAMIC_ANCHOR && k != KW_DEFS && k != KW_DEFINITIONS;
+    return k != KW_ID && k != KW_OLD_ID && k != KW_ANCHOR && k != KW_DYNAMIC_ANCHOR && k != KW_DEFS &&
+           k != KW_DEFINITIONS;
 }
 
 /* How a schema can fail, as alternatives of items; -1: not said in items. Appends the alternatives, each ended by 0. */
@@ -260,7 +263,8 @@ static int fail_options(mllm_build *b, uint32_t node, mllm_item *out, uint32_t r
             out[(*used)++] = 0;
             options++;
             break;
-        case KW_NOT: case KW_REF:
+        case KW_NOT:
+        case KW_REF:
             if (*used + 2 > room || (i == KW_REF && b->s->link[v] == NONE)) return -1;
             out[(*used)++] = i == KW_NOT ? ITEM(ITEM_HOLDS, v) : ITEM(ITEM_FAILS, b->s->link[v]);
             out[(*used)++] = 0;
@@ -280,8 +284,10 @@ static void expand(mllm_build *b, way *w, mllm_item item) {
     mllm_keywords k;
     switch (ITEM_KIND(item)) {
     case ITEM_TYPES: w->types &= node; return;
-    case ITEM_REQUIRE: case ITEM_MEMBER_FAILS: w->types &= TYPE_OBJECT; return;
-    case ITEM_CONST: case ITEM_FORBID: return;
+    case ITEM_REQUIRE:
+    case ITEM_MEMBER_FAILS: w->types &= TYPE_OBJECT; return;
+    case ITEM_CONST:
+    case ITEM_FORBID: return;
     case ITEM_FAILS: {
         mllm_item out[64];
         uint32_t used;
@@ -396,7 +402,8 @@ static uint32_t member(const mllm_schema *s, uint32_t object, uint32_t key) {
     const mllm_json_node *sn = s->doc.nodes;
     if (!object) return 0;
     for (uint32_t c = object + 1, i = 0; i < sn[object].count; i++, c = sn[c + 1].next)
-        if (sn[c].count == sn[key].count && memcmp(sn[c].as.string, sn[key].as.string, sn[key].count) == 0) return c + 1;
+        if (sn[c].count == sn[key].count && memcmp(sn[c].as.string, sn[key].as.string, sn[key].count) == 0)
+            return c + 1;
     return 0;
 }
 
@@ -580,7 +587,10 @@ static uint32_t flat_least(mllm_shapes *t, const mllm_schema *s, const mllm_flat
         v = 2;
         for (uint32_t i = 0; i < o->keys && v != NONE; i++) {
             const mllm_key *k = &t->keys[o->first_key + i];
-            if (k->required) v = plus(v, k->forbidden ? NONE : plus(t->shapes[k->shape].min_bytes, s->doc.nodes[k->name].count + 3 + (n++ > 0)));
+            if (k->required)
+                v = plus(v, k->forbidden
+                                ? NONE
+                                : plus(t->shapes[k->shape].min_bytes, s->doc.nodes[k->name].count + 3 + (n++ > 0)));
         }
         if (n > o->max) v = NONE;
         if (v < best) best = v;
@@ -612,7 +622,8 @@ static void least_bytes(mllm_build *b) {
         uint32_t n = o->extra_table ? 1u << o->patterns : 1 + o->patterns;
         o->extra_anywhere = o->extra_anywhere && t->shapes[t->indices[o->first_extra]].min_bytes != NONE;
         bool some = o->extra_anywhere;
-        for (uint32_t j = 1; j < n && !o->all_names; j++) some = some || t->shapes[t->indices[o->first_extra + j]].min_bytes != NONE;
+        for (uint32_t j = 1; j < n && !o->all_names; j++)
+            some = some || t->shapes[t->indices[o->first_extra + j]].min_bytes != NONE;
         o->extra_some = o->extra_some && some;
     }
     for (uint32_t i = 0; i < t->array_count; i++) {

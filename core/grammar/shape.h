@@ -13,13 +13,13 @@
 /* One thing a value must satisfy: kind in the upper half, a node of the schema document (or type bits) in the lower. */
 typedef uint64_t mllm_item;
 typedef enum {
-    ITEM_HOLDS,   /* the schema at node holds */
-    ITEM_FAILS,   /* the schema at node does not hold */
-    ITEM_CONST,   /* equals the value at node */
+    ITEM_HOLDS, /* the schema at node holds */
+    ITEM_FAILS, /* the schema at node does not hold */
+    ITEM_CONST, /* equals the value at node */
     ITEM_REQUIRE, /* an object that has the key (a string node) */
-    ITEM_FORBID,  /* no object, or one without the key */
+    ITEM_FORBID, /* no object, or one without the key */
     ITEM_MEMBER_FAILS, /* an object that has the key whose value does not satisfy the schema after it (node: the key) */
-    ITEM_TYPES    /* of these types */
+    ITEM_TYPES /* of these types */
 } mllm_item_kind;
 #define ITEM(kind, node) ((mllm_item)(kind) << 32 | (node))
 #define ITEM_KIND(item) ((mllm_item_kind)((item) >> 32))
@@ -41,16 +41,17 @@ typedef struct {
 
 typedef struct {
     uint32_t first_key, keys; /* in declared order */
-    uint32_t first_word;      /* the same keys, sorted by name; tags are indices relative to first_key */
-    uint32_t lexer;           /* of the patterns for other keys, NONE: none. Bit i of `accepting` is pattern i */
+    uint32_t first_word; /* the same keys, sorted by name; tags are indices relative to first_key */
+    uint32_t lexer; /* of the patterns for other keys, NONE: none. Bit i of `accepting` is pattern i */
     uint32_t patterns;
-    uint32_t first_extra;     /* shape of another key's value by the patterns it matches: 2^patterns of them, or 1 + patterns */
-    bool extra_table;         /* 2^patterns */
-    bool extra_anywhere;      /* keys that match no pattern are possible */
-    bool extra_some;          /* keys beside the declared ones are possible */
-    bool all_names;           /* the lexer's patterns are conditions on every other key, not keys to shapes */
+    uint32_t
+        first_extra; /* shape of another key's value by the patterns it matches: 2^patterns of them, or 1 + patterns */
+    bool extra_table; /* 2^patterns */
+    bool extra_anywhere; /* keys that match no pattern are possible */
+    bool extra_some; /* keys beside the declared ones are possible */
+    bool all_names; /* the lexer's patterns are conditions on every other key, not keys to shapes */
     uint32_t first_name, names; /* schemas (propertyNames) that other keys must satisfy */
-    uint32_t required;        /* number of required keys */
+    uint32_t required; /* number of required keys */
     uint32_t min, max;
 } mllm_object_shape;
 
@@ -72,7 +73,7 @@ typedef struct {
 } mllm_number_shape;
 
 typedef struct {
-    uint8_t types;  /* string, array, object, and numbers; literals stand for all else */
+    uint8_t types; /* string, array, object, and numbers; literals stand for all else */
     uint32_t first_word, words; /* literals as JSON text, sorted; true, false and null are among them */
     uint32_t min_length, max_length, lexer; /* string; lexer NONE: any characters */
     uint32_t number, array, object;
@@ -98,7 +99,8 @@ typedef struct {
     mllm_number_shape *numbers;
     mllm_lexer *lexers;
     uint32_t *indices; /* prefix shapes, extra shapes, needs, name schemas, multiples */
-    uint32_t shape_count, shape_capacity, flat_count, flat_capacity, item_count, item_capacity, word_count, word_capacity;
+    uint32_t shape_count, shape_capacity, flat_count, flat_capacity, item_count, item_capacity, word_count,
+        word_capacity;
     uint32_t key_count, key_capacity, object_count, object_capacity, array_count, array_capacity, number_count,
         number_capacity, lexer_count, lexer_capacity, index_count, index_capacity;
     char **texts; /* owned spellings of literals */

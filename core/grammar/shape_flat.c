@@ -14,9 +14,10 @@ typedef struct {
     bool simple;
 } source;
 
-#define SCHEMAS(src, i, k)                                                                                            \
+#define SCHEMAS(src, i, k)                                                                                             \
     for (uint32_t i = 0; i < (src)->count; i++)                                                                        \
-        if (ITEM_KIND((src)->items[i]) == ITEM_HOLDS && (mllm_schema_keywords((src)->b->s, ITEM_NODE((src)->items[i]), &(k)), true))
+        if (ITEM_KIND((src)->items[i]) == ITEM_HOLDS &&                                                                \
+            (mllm_schema_keywords((src)->b->s, ITEM_NODE((src)->items[i]), &(k)), true))
 
 static uint32_t count_value(const mllm_schema *s, uint32_t node) {
     const mllm_json_node *n = &s->doc.nodes[node];
@@ -33,7 +34,11 @@ static mllm_flat *new_flat(mllm_build *b, const mllm_item *checks, uint32_t coun
         !mllm_build_reserve(b, &t->items, t->item_count + count, &t->item_capacity, sizeof *t->items))
         return NULL;
     mllm_flat *f = &t->flats[t->flat_count++];
-    *f = (mllm_flat){.lexer = NONE, .max_length = NONE, .first_check = t->item_count, .checks = count, .min_bytes = NONE,
+    *f = (mllm_flat){.lexer = NONE,
+                     .max_length = NONE,
+                     .first_check = t->item_count,
+                     .checks = count,
+                     .min_bytes = NONE,
                      .first_word = t->word_count};
     if (count) memcpy(t->items + t->item_count, checks, count * sizeof *checks);
     t->item_count += count;
@@ -118,9 +123,11 @@ static bool satisfies(const source *src, uint32_t node, const mllm_item *checks,
         mllm_item item = i < src->count ? src->items[i] : checks[i - src->count];
         uint32_t at = ITEM_NODE(item), value = 0;
         bool object = n[node].kind == MLLM_JSON_OBJECT;
-        if (object && (ITEM_KIND(item) == ITEM_REQUIRE || ITEM_KIND(item) == ITEM_FORBID || ITEM_KIND(item) == ITEM_MEMBER_FAILS))
+        if (object &&
+            (ITEM_KIND(item) == ITEM_REQUIRE || ITEM_KIND(item) == ITEM_FORBID || ITEM_KIND(item) == ITEM_MEMBER_FAILS))
             for (uint32_t c = node + 1, j = 0; j < n[node].count && !value; j++, c = n[c + 1].next)
-                if (n[c].count == n[at].count && memcmp(n[c].as.string, n[at].as.string, n[at].count) == 0) value = c + 1;
+                if (n[c].count == n[at].count && memcmp(n[c].as.string, n[at].as.string, n[at].count) == 0)
+                    value = c + 1;
         bool ok = true;
         switch (ITEM_KIND(item)) {
         case ITEM_HOLDS: ok = mllm_schema_check(s, at, &self, node, &why); break;
@@ -159,7 +166,8 @@ static mllm_array_shape *new_array(mllm_build *b) {
 
 static void add_key(mllm_build *b, mllm_key key) {
     mllm_shapes *t = b->t;
-    if (mllm_build_reserve(b, &t->keys, t->key_count + 1, &t->key_capacity, sizeof *t->keys)) t->keys[t->key_count++] = key;
+    if (mllm_build_reserve(b, &t->keys, t->key_count + 1, &t->key_capacity, sizeof *t->keys))
+        t->keys[t->key_count++] = key;
 }
 
 /* Keys of the last object, sorted, as words. */
@@ -207,7 +215,8 @@ static void const_flat(mllm_build *b, uint32_t node) {
 }
 
 /* Values that a const or an enum lists. */
-static void literal_flats(const source *src, uint32_t first, uint32_t count, const mllm_item *checks, uint32_t check_count) {
+static void literal_flats(const source *src, uint32_t first, uint32_t count, const mllm_item *checks,
+                          uint32_t check_count) {
     mllm_build *b = src->b;
     mllm_shapes *t = b->t;
     const mllm_json_node *n = b->s->doc.nodes;
@@ -229,7 +238,10 @@ static void literal_flats(const source *src, uint32_t first, uint32_t count, con
         } else if (n[c].kind == MLLM_JSON_INTEGER || n[c].kind == MLLM_JSON_NUMBER)
             add_number(b, c);
         else
-            add_word(b, n[c].kind == MLLM_JSON_NULL ? "null" : n[c].kind == MLLM_JSON_TRUE ? "true" : "false",
+            add_word(b,
+                     n[c].kind == MLLM_JSON_NULL   ? "null"
+                     : n[c].kind == MLLM_JSON_TRUE ? "true"
+                                                   : "false",
                      n[c].kind == MLLM_JSON_FALSE ? 5 : 4, 0);
     }
     sort_words(b, t->flats[flat].first_word, true);
@@ -340,13 +352,16 @@ static void scale_number(const mllm_schema *s, mllm_number_shape *n, const uint3
     if (n->has_low && mllm_decimal_places(&n->low) > scale) scale = mllm_decimal_places(&n->low);
     if (n->has_high && mllm_decimal_places(&n->high) > scale) scale = mllm_decimal_places(&n->high);
     if (n->multiples > 1) return;
-    if (n->multiples && read_at(s, multiples[0], &d) && mllm_decimal_places(&d) > scale) scale = mllm_decimal_places(&d);
+    if (n->multiples && read_at(s, multiples[0], &d) && mllm_decimal_places(&d) > scale)
+        scale = mllm_decimal_places(&d);
     if (scale > 9) return;
     const int64_t most = 1000000000000000; /* leaves room for ten times more digits */
     n->low_scaled = -most * 100;
     n->high_scaled = most * 100;
-    if (n->has_low && (!mllm_decimal_scaled(&n->low, (int)scale, &n->low_scaled) || llabs(n->low_scaled) > most)) return;
-    if (n->has_high && (!mllm_decimal_scaled(&n->high, (int)scale, &n->high_scaled) || llabs(n->high_scaled) > most)) return;
+    if (n->has_low && (!mllm_decimal_scaled(&n->low, (int)scale, &n->low_scaled) || llabs(n->low_scaled) > most))
+        return;
+    if (n->has_high && (!mllm_decimal_scaled(&n->high, (int)scale, &n->high_scaled) || llabs(n->high_scaled) > most))
+        return;
     n->step_scaled = 0;
     if (n->multiples && (!mllm_decimal_scaled(&d, (int)scale, &n->step_scaled) || n->step_scaled > most)) return;
     n->scale = (int)scale;
@@ -446,7 +461,8 @@ static void array_flat(const source *src, uint32_t flat) {
         t->flats[flat].types &= (uint8_t)~TYPE_ARRAY;
         return;
     }
-    if (b->failed || !mllm_build_reserve(b, &t->arrays, t->array_count + 1, &t->array_capacity, sizeof *t->arrays)) return;
+    if (b->failed || !mllm_build_reserve(b, &t->arrays, t->array_count + 1, &t->array_capacity, sizeof *t->arrays))
+        return;
     t->arrays[t->array_count] = a;
     t->flats[flat].array = t->array_count++;
 }
@@ -520,7 +536,8 @@ typedef struct {
 } patterns;
 
 /* Items for the value of a key. `key` 0: a key that is not declared and matches the patterns in `bits`. */
-static uint32_t value_items(const source *src, const patterns *p, uint32_t key, uint32_t bits, bool covered, mllm_item *list) {
+static uint32_t value_items(const source *src, const patterns *p, uint32_t key, uint32_t bits, bool covered,
+                            mllm_item *list) {
     const mllm_schema *s = src->b->s;
     const mllm_json_node *n = s->doc.nodes;
     uint32_t count = 0, matched = bits;
@@ -554,9 +571,8 @@ static uint32_t value_items(const source *src, const patterns *p, uint32_t key, 
             memcmp(n[other].as.string, n[key].as.string, n[key].count) == 0)
             list[count++] = ITEM(ITEM_FAILS, other + 1);
     }
-    if (src->simple && !covered && !any)
-        SCHEMAS(src, i, k)
-            if (k.at[KW_UNEVALUATED_PROPERTIES]) list[count++] = ITEM(ITEM_HOLDS, k.at[KW_UNEVALUATED_PROPERTIES]);
+    if (src->simple && !covered && !any) SCHEMAS(src, i, k)
+    if (k.at[KW_UNEVALUATED_PROPERTIES]) list[count++] = ITEM(ITEM_HOLDS, k.at[KW_UNEVALUATED_PROPERTIES]);
     return count;
 }
 
@@ -580,8 +596,8 @@ static void gather_names(const source *src, names *l, bool *listed) {
     mllm_keywords k;
     uint32_t v;
     SCHEMAS(src, i, k)
-        if ((v = k.at[KW_PROPERTIES]))
-            for (uint32_t c = v + 1, j = 0; j < n[v].count && !b->failed; j++, c = n[c + 1].next) put_name(b, l, c);
+    if ((v = k.at[KW_PROPERTIES]))
+        for (uint32_t c = v + 1, j = 0; j < n[v].count && !b->failed; j++, c = n[c + 1].next) put_name(b, l, c);
     SCHEMAS(src, i, k) {
         if ((v = k.at[KW_REQUIRED]))
             for (uint32_t c = v + 1, j = 0; j < n[v].count; j++, c = n[c].next) {
@@ -624,16 +640,16 @@ static void add_needs(const source *src, names *l, mllm_object_shape *o) {
     for (uint32_t at = 0; at < l->count && !b->failed; at++) {
         uint32_t first = b->t->index_count, count = 0;
         SCHEMAS(src, i, k)
-            for (int w = 0; w < 2; w++) {
-                if (!(v = k.at[w ? KW_DEPENDENCIES : KW_DEPENDENT_REQUIRED])) continue;
-                uint32_t needs = find_key(b->s, v, l->list[at].key);
-                if (!needs || n[needs].kind != MLLM_JSON_ARRAY) continue;
-                for (uint32_t d = needs + 1, m = 0; m < n[needs].count && !b->failed; m++, d = n[d].next)
-                    if (n[d].kind == MLLM_JSON_STRING) {
-                        mllm_build_index(b, put_name(b, l, d));
-                        count++;
-                    }
-            }
+        for (int w = 0; w < 2; w++) {
+            if (!(v = k.at[w ? KW_DEPENDENCIES : KW_DEPENDENT_REQUIRED])) continue;
+            uint32_t needs = find_key(b->s, v, l->list[at].key);
+            if (!needs || n[needs].kind != MLLM_JSON_ARRAY) continue;
+            for (uint32_t d = needs + 1, m = 0; m < n[needs].count && !b->failed; m++, d = n[d].next)
+                if (n[d].kind == MLLM_JSON_STRING) {
+                    mllm_build_index(b, put_name(b, l, d));
+                    count++;
+                }
+        }
         b->t->keys[o->first_key + at].first_need = first;
         b->t->keys[o->first_key + at].needs = count;
     }
@@ -706,15 +722,16 @@ static void object_flat(const source *src, uint32_t flat) {
             uint32_t node = t->indices[o.first_name + j];
             if (n[node].kind != MLLM_JSON_OBJECT) continue;
             mllm_schema_keywords(s, node, &k);
-            if ((v = k.at[KW_PATTERN]) && s->link[v] != NONE) name_patterns[name_pattern_count++] = &s->nfas[s->link[v]];
+            if ((v = k.at[KW_PATTERN]) && s->link[v] != NONE)
+                name_patterns[name_pattern_count++] = &s->nfas[s->link[v]];
         }
     if ((p.count || name_pattern_count) && !b->failed &&
         mllm_build_reserve(b, &t->lexers, t->lexer_count + 1, &t->lexer_capacity, sizeof *t->lexers)) {
         const mllm_nfa *parts[MLLM_LEXER_PARTS];
         for (uint32_t i = 0; i < p.count; i++) parts[i] = &s->nfas[s->link[p.list[i].key]];
         o.all_names = p.count == 0;
-        mllm_lexer_init(&t->lexers[t->lexer_count], p.count ? parts : name_patterns, p.count ? p.count : name_pattern_count,
-                        p.count > 0);
+        mllm_lexer_init(&t->lexers[t->lexer_count], p.count ? parts : name_patterns,
+                        p.count ? p.count : name_pattern_count, p.count > 0);
         o.lexer = t->lexer_count++;
     }
     if (o.min > o.max) t->flats[flat].types &= (uint8_t)~TYPE_OBJECT;

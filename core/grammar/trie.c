@@ -54,7 +54,8 @@ static bool build(mllm_trie *t, const entry *list, uint32_t n, size_t *memory) {
     for (uint32_t i = 0; i < n; i++) {
         uint32_t common = 0;
         if (i)
-            while (common < list[i].length && common < list[i - 1].length && list[i].bytes[common] == list[i - 1].bytes[common])
+            while (common < list[i].length && common < list[i - 1].length &&
+                   list[i].bytes[common] == list[i - 1].bytes[common])
                 common++;
         nodes += list[i].length - common;
     }
@@ -72,7 +73,8 @@ static bool build(mllm_trie *t, const entry *list, uint32_t n, size_t *memory) {
     for (uint32_t i = 0; i < n; i++) {
         uint32_t common = 0;
         if (i)
-            while (common < list[i].length && common < list[i - 1].length && list[i].bytes[common] == list[i - 1].bytes[common])
+            while (common < list[i].length && common < list[i - 1].length &&
+                   list[i].bytes[common] == list[i - 1].bytes[common])
                 common++;
         for (; depth > common; depth--) t->end[open[depth]] = at;
         while (depth < list[i].length) {
@@ -110,7 +112,8 @@ static mllm_token_trie *make(const char *const *bytes, const uint32_t *lengths, 
     t->plain[0] = sets;
     if (!t->bytes || !t->lengths || !t->ends || !sets) goto memory;
     for (int k = 1; k <= MLLM_PLAIN_LENGTHS; k++) t->plain[k] = sets + (size_t)t->words * (size_t)k;
-    t->memory = sizeof *t + count * (sizeof *t->bytes + sizeof *t->lengths) + (size_t)t->words * 8 * (MLLM_PLAIN_LENGTHS + 1);
+    t->memory =
+        sizeof *t + count * (sizeof *t->bytes + sizeof *t->lengths) + (size_t)t->words * 8 * (MLLM_PLAIN_LENGTHS + 1);
     for (size_t i = 0; i < count; i++) {
         if (ends && ends[i]) t->ends[t->end_count++] = (mllm_token)i;
         if (!bytes[i] || lengths[i] == 0 || (ends && ends[i])) continue;
@@ -123,7 +126,8 @@ static mllm_token_trie *make(const char *const *bytes, const uint32_t *lengths, 
     if (n) qsort(list, n, sizeof *list, compare_entries);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < n; i++)
-        if (!kept || list[kept - 1].length != list[i].length || memcmp(list[kept - 1].bytes, list[i].bytes, list[i].length) != 0)
+        if (!kept || list[kept - 1].length != list[i].length ||
+            memcmp(list[kept - 1].bytes, list[i].bytes, list[i].length) != 0)
             list[kept++] = list[i];
     if (!build(&t->all, list, kept, &t->memory)) goto memory;
     for (uint32_t i = 0; i < kept; i++) {

@@ -24,7 +24,8 @@ unsigned mllm_json_type(const mllm_instance *in, uint32_t node) {
     mllm_decimal d;
     switch (in->doc->nodes[node].kind) {
     case MLLM_JSON_NULL: return TYPE_NULL;
-    case MLLM_JSON_FALSE: case MLLM_JSON_TRUE: return TYPE_BOOLEAN;
+    case MLLM_JSON_FALSE:
+    case MLLM_JSON_TRUE: return TYPE_BOOLEAN;
     case MLLM_JSON_STRING: return TYPE_STRING;
     case MLLM_JSON_ARRAY: return TYPE_ARRAY;
     case MLLM_JSON_OBJECT: return TYPE_OBJECT;
@@ -56,7 +57,8 @@ uint64_t mllm_json_hash(const mllm_instance *a, uint32_t x) {
     uint64_t h = mix((uint64_t)n->kind + 11);
     mllm_decimal d;
     switch (n->kind) {
-    case MLLM_JSON_INTEGER: case MLLM_JSON_NUMBER: return read_number(a, x, &d) ? mllm_decimal_hash(&d) : 0;
+    case MLLM_JSON_INTEGER:
+    case MLLM_JSON_NUMBER: return read_number(a, x, &d) ? mllm_decimal_hash(&d) : 0;
     case MLLM_JSON_STRING: return h ^ hash_bytes(n->as.string, n->count);
     case MLLM_JSON_ARRAY:
         for (uint32_t c = x + 1, i = 0; i < n->count; i++, c = nodes[c].next) h = mix(h + mllm_json_hash(a, c));
@@ -216,7 +218,8 @@ static bool unique(check *c, uint32_t instance) {
         c->why->memory = true;
         return false;
     }
-    for (uint32_t x = instance + 1, i = 0; i < n; i++, x = nodes[x].next) list[i] = (hashed){mllm_json_hash(c->in, x), x};
+    for (uint32_t x = instance + 1, i = 0; i < n; i++, x = nodes[x].next)
+        list[i] = (hashed){mllm_json_hash(c->in, x), x};
     qsort(list, n, sizeof *list, compare_hashed);
     bool ok = true;
     for (uint32_t i = 0; i < n && ok; i++)
@@ -328,7 +331,8 @@ static uint32_t dynamic_target(check *c, uint32_t value, const scope *up) {
             name = s->anchors[i].name;
     for (; name && up; up = up->up)
         for (uint32_t i = 0; i < s->anchor_count; i++)
-            if (s->anchors[i].dynamic && s->anchors[i].resource == up->resource && strcmp(s->anchors[i].name, name) == 0)
+            if (s->anchors[i].dynamic && s->anchors[i].resource == up->resource &&
+                strcmp(s->anchors[i].name, name) == 0)
                 target = s->anchors[i].node;
     return target;
 }
@@ -350,7 +354,9 @@ static bool evaluate(check *c, uint32_t node, uint32_t instance, marks out, cons
     unsigned type = mllm_json_type(c->in, instance);
     const mllm_json_node *in = &c->in->doc->nodes[instance];
     mllm_instance self = {&s->doc, s->text};
-    uint32_t v, u = type == TYPE_OBJECT ? k.at[KW_UNEVALUATED_PROPERTIES] : type == TYPE_ARRAY ? k.at[KW_UNEVALUATED_ITEMS] : 0;
+    uint32_t v, u = type == TYPE_OBJECT  ? k.at[KW_UNEVALUATED_PROPERTIES]
+                    : type == TYPE_ARRAY ? k.at[KW_UNEVALUATED_ITEMS]
+                                         : 0;
     marks own = NULL;
     bool ok = true;
     if (s->draft <= 4 && type == TYPE_INTEGER)
@@ -379,7 +385,8 @@ static bool evaluate(check *c, uint32_t node, uint32_t instance, marks out, cons
     if (ok && (v = k.at[KW_DYNAMIC_REF]) && s->link[v] != NONE)
         ok = apply(c, dynamic_target(c, v, path), instance, out, path);
     if (ok && (v = k.at[KW_ALL_OF]))
-        for (uint32_t x = v + 1, i = 0; i < sn[v].count && ok; i++, x = sn[x].next) ok = apply(c, x, instance, out, path);
+        for (uint32_t x = v + 1, i = 0; i < sn[v].count && ok; i++, x = sn[x].next)
+            ok = apply(c, x, instance, out, path);
     for (int w = 0; w < 2 && ok; w++) {
         if (!(v = k.at[w ? KW_ONE_OF : KW_ANY_OF])) continue;
         uint32_t matches = 0;
@@ -411,7 +418,8 @@ static bool evaluate(check *c, uint32_t node, uint32_t instance, marks out, cons
     return ok;
 }
 
-bool mllm_schema_check(const mllm_schema *s, uint32_t node, const mllm_instance *in, uint32_t instance, mllm_violation *why) {
+bool mllm_schema_check(const mllm_schema *s, uint32_t node, const mllm_instance *in, uint32_t instance,
+                       mllm_violation *why) {
     mllm_violation unused;
     check c = {.s = s, .in = in, .why = why ? why : &unused};
     memset(c.why, 0, sizeof *c.why);

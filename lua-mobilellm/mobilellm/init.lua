@@ -2,6 +2,7 @@
 -- rest are Lua files beside this one, loaded when first used.
 local core = require "mobilellm.core"
 require "mobilellm.generate"(core)
+require "mobilellm.grammar"
 
 local mobilellm = {}
 for _, name in ipairs{"version", "load", "convert", "logits", "sampler", "grammar", "json", "null"} do mobilellm[name] = core[name] end

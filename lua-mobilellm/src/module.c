@@ -1,5 +1,6 @@
 /* module.c - mobilellm.core: one table that every file of this directory adds its functions to. */
 #include "binding.h"
+#include "grammar.h"
 #include "train.h"
 #include "vocab.h"
 
@@ -24,6 +25,7 @@ static void (*const openers[])(lua_State *L) = {
     mllm_lua_open_toolcall,
     mllm_lua_open_logits,
     mllm_lua_open_sampler,
+    mllm_lua_open_grammar,
     mllm_lua_open_generation,
     mllm_lua_open_vocab,
     mllm_lua_open_convert,

@@ -34,7 +34,8 @@ typedef struct {
 } series;
 
 static void add(series *s, double v) {
-    if (s->count == s->capacity) s->list = realloc(s->list, (s->capacity = s->capacity ? s->capacity * 2 : 1024) * sizeof *s->list);
+    if (s->count == s->capacity)
+        s->list = realloc(s->list, (s->capacity = s->capacity ? s->capacity * 2 : 1024) * sizeof *s->list);
     s->list[s->count++] = v;
 }
 
@@ -81,8 +82,8 @@ typedef struct {
 static uint64_t words[1024];
 
 /* 1: accepted to the end; 0: refused; -1: an error. */
-static int run_instance(mllm_grammar *g, mllm_token_trie *trie, mllm_vocab *vocab, const char *text, size_t n, totals *t,
-                        mllm_error *err) {
+static int run_instance(mllm_grammar *g, mllm_token_trie *trie, mllm_vocab *vocab, const char *text, size_t n,
+                        totals *t, mllm_error *err) {
     static mllm_token ids[200000];
     size_t count = mllm_tokenize(vocab, text, n, MLLM_TOKENIZE_NO_PREFIX, ids, 200000);
     if (count > 200000) return -1;
@@ -98,9 +99,11 @@ static int run_instance(mllm_grammar *g, mllm_token_trie *trie, mllm_vocab *voca
         bool allowed = code == MLLM_OK && (words[id / 64] >> (id % 64) & 1);
         mllm_error other;
         mllm_code taken = mllm_matcher_accept(m, id, &other);
-        if (code != MLLM_OK && code != MLLM_E_GRAMMAR) result = -1;
+        if (code != MLLM_OK && code != MLLM_E_GRAMMAR)
+            result = -1;
         else if ((taken == MLLM_OK) != allowed) {
-            snprintf(err->message, sizeof err->message, "mask %d, accept %d: %.200s", allowed, taken == MLLM_OK, other.message);
+            snprintf(err->message, sizeof err->message, "mask %d, accept %d: %.200s", allowed, taken == MLLM_OK,
+                     other.message);
             result = -2;
         } else if (!allowed) {
             result = 0;
@@ -112,8 +115,8 @@ static int run_instance(mllm_grammar *g, mllm_token_trie *trie, mllm_vocab *voca
     return result;
 }
 
-static void run_row(const mllm_json *d, const char *line, mllm_token_trie *trie, mllm_vocab *vocab, const mllm_schema_options *o,
-                    totals *t, bool verbose) {
+static void run_row(const mllm_json *d, const char *line, mllm_token_trie *trie, mllm_vocab *vocab,
+                    const mllm_schema_options *o, totals *t, bool verbose) {
     mllm_error err = {.code = MLLM_OK};
     const char *id = d->nodes[mllm_json_get(d, 0, "id")].as.string;
     const mllm_json_node *schema = &d->nodes[mllm_json_get(d, 0, "schema")];
@@ -145,7 +148,12 @@ static void run_row(const mllm_json *d, const char *line, mllm_token_trie *trie,
                     if (r < 0 || !k) rejected = true;
                     if (k && r == 1) t->invalid_accepted++;
                     if (!k) t->valid_rejected++;
-                    if (verbose) printf("%s %s #%u: %.100s %s\n", r < 0 ? "ERROR" : k ? "INVALID-ACCEPTED" : "valid-rejected", id, i, r == 1 ? "" : err.message, k && r == 1 ? "" : b.data);
+                    if (verbose)
+                        printf("%s %s #%u: %.100s %s\n",
+                               r < 0 ? "ERROR"
+                               : k   ? "INVALID-ACCEPTED"
+                                     : "valid-rejected",
+                               id, i, r == 1 ? "" : err.message, k && r == 1 ? "" : b.data);
                     compact = 2;
                 }
                 mllm_buffer_free(&b);
@@ -185,12 +193,14 @@ static bool run_file(const char *path, size_t every, const mllm_schema_options *
 }
 
 static void print_totals(const char *name, totals *t) {
-    printf("%s: %zu rows, %zu pass (%.2f %%), %zu refused, %zu valid rejected in %zu rows, %zu invalid accepted\n", name, t->rows,
-           t->passed, 100.0 * (double)t->passed / (double)t->rows, t->refused, t->valid_rejected, t->row_rejected, t->invalid_accepted);
-    printf("  mask us p50 %.2f p99 %.1f p99.9 %.1f max %.1f (%zu) | compile ms p50 %.3f p99 %.2f max %.2f | grammar KiB p50 %.0f max %.0f\n",
-           quantile(&t->masks, .5), quantile(&t->masks, .99), quantile(&t->masks, .999), quantile(&t->masks, 1), t->masks.count,
-           quantile(&t->compiles, .5), quantile(&t->compiles, .99), quantile(&t->compiles, 1), quantile(&t->memory, .5) / 1024,
-           quantile(&t->memory, 1) / 1024);
+    printf("%s: %zu rows, %zu pass (%.2f %%), %zu refused, %zu valid rejected in %zu rows, %zu invalid accepted\n",
+           name, t->rows, t->passed, 100.0 * (double)t->passed / (double)t->rows, t->refused, t->valid_rejected,
+           t->row_rejected, t->invalid_accepted);
+    printf("  mask us p50 %.2f p99 %.1f p99.9 %.1f max %.1f (%zu) | compile ms p50 %.3f p99 %.2f max %.2f | grammar "
+           "KiB p50 %.0f max %.0f\n",
+           quantile(&t->masks, .5), quantile(&t->masks, .99), quantile(&t->masks, .999), quantile(&t->masks, 1),
+           t->masks.count, quantile(&t->compiles, .5), quantile(&t->compiles, .99), quantile(&t->compiles, 1),
+           quantile(&t->memory, .5) / 1024, quantile(&t->memory, 1) / 1024);
     free(t->masks.list);
     free(t->compiles.list);
     free(t->memory.list);
@@ -227,5 +237,6 @@ static void test_suite(void) {
     conformance("suite_public.jsonl.gz", true, true, 3, .85);
 }
 
-static const test_case tests[] = {{"schema_order", test_schema_order}, {"any_order", test_any_order}, {"suite", test_suite}};
+static const test_case tests[] = {
+    {"schema_order", test_schema_order}, {"any_order", test_any_order}, {"suite", test_suite}};
 TEST_MAIN(tests)

@@ -1,0 +1,159 @@
+local mobilellm = require "mobilellm"
+local grammar, json = mobilellm.grammar, mobilellm.json
+
+-- Accepts the text byte by byte; true when all of it is taken and it is complete.
+local function takes(g, text)
+  local m = assert(g:matcher())
+  for i = 1, #text do
+    if not m:accept_text(text:sub(i, i)) then return false end
+  end
+  return m:is_complete()
+end
+
+describe("grammar.regex", function()
+  it("matches the whole text", function()
+    local g = assert(grammar.regex "[a-c]+x?")
+    assert.is_true(takes(g, "abcx"))
+    assert.is_false(takes(g, "abcxx"))
+    assert.is_false(takes(g, "x"))
+  end)
+
+  it("names the place of what it cannot do", function()
+    local g, message, code = grammar.regex "a(?=b)"
+    assert.is_nil(g)
+    assert.equal("unsupported", code)
+    assert.equal("regular expression, position 2: look-ahead is not supported", message)
+    g, message, code = grammar.regex "a(b"
+    assert.is_nil(g)
+    assert.equal("format", code)
+    assert.matches("position 2: '%(' is not closed", message)
+  end)
+end)
+
+describe("grammar.choice", function()
+  it("takes one of the texts", function()
+    local g = assert(grammar.choice{"yes", "no", "nothing"})
+    for _, text in ipairs{"yes", "no", "nothing"} do assert.is_true(takes(g, text)) end
+    assert.is_false(takes(g, "noth"))
+    assert.is_false(takes(g, "maybe"))
+  end)
+  it("is refused when empty", function()
+    assert.has_error(function() grammar.choice{} end)
+  end)
+end)
+
+describe("grammar.json", function()
+  it("takes any value and nothing else", function()
+    local g = assert(grammar.json())
+    for _, text in ipairs{'{"a": [1, -2.5e3, "x\\n", null, true]}', "[]", '""', "0", "{}"} do
+      assert.is_true(takes(g, text), text)
+    end
+    for _, text in ipairs{"", "01", "[1,]", '{"a"}', "nul", '"\\x"', '{"a": 1, "a": 2}'} do
+      assert.is_false(takes(g, text), text)
+    end
+  end)
+end)
+
+describe("grammar.json_schema", function()
+  local person = {
+    type = "object", required = {"name", "age"}, additionalProperties = false,
+    properties = {age = {type = "integer", minimum = 0, maximum = 150}, name = {type = "string", maxLength = 5}, tag = {enum = {"a", 2}}},
+  }
+
+  it("takes a table, with the order of `required`", function()
+    local g = assert(grammar.json_schema(person))
+    assert.is_true(takes(g, '{"name": "Ann", "age": 7}'))
+    assert.is_true(takes(g, '{"name":"Ann","age":150,"tag":2}'))
+    assert.is_false(takes(g, '{"age": 7, "name": "Ann"}'))
+    assert.is_true(takes(assert(grammar.json_schema(person, {order = "any"})), '{"age": 7, "name": "Ann"}'))
+    for _, text in ipairs{'{"name": "Ann"}', '{"name": "Annika", "age": 1}', '{"name": "Ann", "age": 151}',
+      '{"name": "Ann", "age": -1}', '{"name": "Ann", "age": 1, "x": 1}', '{"name": "Ann",  "age": 1}'} do
+      assert.is_false(takes(g, text), text)
+    end
+  end)
+
+  it("has white space policies", function()
+    local schema = '{"type": "array", "items": {"type": "boolean"}}'
+    assert.is_true(takes(grammar.json_schema(schema, {space = "any"}), "[\n  true,\n  false\n]"))
+    assert.is_false(takes(grammar.json_schema(schema, {space = "none"}), "[true, false]"))
+    assert.is_true(takes(grammar.json_schema(schema, {space = "none"}), "[true,false]"))
+  end)
+
+  it("refuses what it cannot guarantee, with its place", function()
+    local schema = '{"properties": {"a": {"pattern": "(?<=x)y"}, "b": {"$ref": "http://elsewhere/x"}}}'
+    local g, message, code = grammar.json_schema(schema)
+    assert.is_nil(g)
+    assert.equal("unsupported", code)
+    assert.matches("schema #/properties/[ab]: keyword '", message)
+    g = assert(grammar.json_schema(schema, {strict = false}))
+    local found = {}
+    for _, line in ipairs(g:report()) do found[#found + 1] = line.pointer .. " " .. line.keyword .. " " .. line.tier end
+    table.sort(found)
+    assert.same({"#/properties/a pattern ignored", "#/properties/b $ref ignored"}, found)
+  end)
+
+  it("says when nothing can satisfy a schema", function()
+    local g, message, code = grammar.json_schema('{"type": "integer", "minimum": 3, "maximum": 2}')
+    assert.is_nil(g)
+    assert.equal("grammar", code)
+    assert.equal("schema #: no value can satisfy it", message)
+    g, message, code = grammar.json_schema('{"type": 3}')
+    assert.is_nil(g)
+    assert.equal("format", code)
+    assert.matches("schema #: keyword 'type'", message)
+  end)
+
+  it("checks the rest when the value closes", function()
+    local g = assert(grammar.json_schema'{"type": "array", "items": {"type": "integer"}, "contains": {"const": 7}}')
+    assert.equal("closing", g:report()[1].tier)
+    assert.is_true(takes(g, "[1, 7]"))
+    assert.is_false(takes(g, "[1, 8]"))
+  end)
+
+  it("raises for options that do not exist", function()
+    assert.has_error(function() grammar.json_schema("{}", {orders = "any"}) end, "json_schema: unknown option 'orders'")
+  end)
+end)
+
+describe("matcher", function()
+  it("rolls back, forks and resets", function()
+    local m = assert(grammar.json_schema('{"enum": ["north", "south"]}')):matcher()
+    assert.is_true(m:accept_text '"no')
+    local f = m:fork()
+    local ids, text = m:forced()
+    assert.same({}, ids)
+    assert.equal('rth"', text)
+    assert.is_true(m:accept_text 'rth"')
+    assert.is_true(m:is_complete())
+    local ok, message, code = m:accept_text "x"
+    assert.is_false(ok)
+    assert.equal("grammar", code)
+    assert.equal("'x' cannot follow at byte 7", message)
+    m:rollback(2)
+    assert.is_true(m:accept_text '"south"')
+    assert.is_false(f:is_complete())
+    assert.is_true(f:accept_text 'rth"')
+    assert.equal('"north"', f:text())
+    assert.equal("", m:reset():text())
+    assert.has_error(function() m:rollback(1) end)
+  end)
+
+  it("knows the least that is left", function()
+    local m = assert(grammar.json_schema('{"type": "object", "required": ["a"], "properties": {"a": {"const": 12}}}')):matcher()
+    assert.equal(8, m:min_left())
+    m:accept_text '{"a"'
+    assert.equal(4, m:min_left())
+  end)
+end)
+
+describe("json.validate", function()
+  it("says where a value fails", function()
+    local schema = {type = "object", properties = {a = {type = "array", items = {minimum = 3}}}}
+    assert.is_true(json.validate(schema, '{"a": [3, 4]}'))
+    assert.is_true(json.validate(schema, {a = {5}}))
+    local ok, message, code = json.validate(schema, '{"a": [3, 2]}')
+    assert.is_nil(ok)
+    assert.equal("grammar", code)
+    assert.equal("instance #/a/1 does not satisfy schema #/properties/a/items/minimum", message)
+  end)
+end)
