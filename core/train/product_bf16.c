@@ -86,6 +86,32 @@ BF16 static void pack_rows(uint32_t *to, const float *x, size_t ld, size_t rows,
     }
 }
 
+/* Words of a row in pack_plain: whole vectors. */
+static size_t plain_stride(size_t k) {
+    return ((k + 1) / 2 + LANES - 1) / LANES * LANES;
+}
+
+/* X[rows, k], contiguous along k, rounded and otherwise as it is; rows up to a multiple of MR are zero. What is only read one number
+ * at a time needs no panels. */
+BF16 static void pack_plain(uint32_t *to, const float *x, size_t ld, size_t rows, size_t k) {
+    size_t stride = plain_stride(k);
+    for (size_t r = 0; r < (rows + MR - 1) / MR * MR; r++, to += stride) {
+        const float *row = x + r * ld;
+        size_t i = 0;
+        if (r < rows)
+            for (; i + 32 <= k; i += 32)
+                _mm512_store_si512(to + i / 2, pairs_of(_mm512_loadu_ps(row + i), _mm512_loadu_ps(row + i + 16)));
+        for (; i < 2 * stride; i += 32) {
+            size_t left = r < rows ? k - i : 0;
+            __mmask16 low = left >= 16 ? 0xFFFF : (__mmask16)((1u << left) - 1);
+            __mmask16 high = left <= 16 ? 0 : (__mmask16)((1u << (left - 16)) - 1);
+            __m512 a = low ? _mm512_maskz_loadu_ps(low, row + i) : _mm512_setzero_ps();
+            __m512 b = high ? _mm512_maskz_loadu_ps(high, row + i + 16) : _mm512_setzero_ps();
+            _mm512_store_si512(to + i / 2, pairs_of(a, b));
+        }
+    }
+}
+
 /* Panels of X that is stored as [k, rows]. */
 BF16 static void pack_columns(uint32_t *to, const float *x, size_t ld, size_t rows, size_t k) {
     size_t pairs = (k + 1) / 2;
@@ -104,17 +130,19 @@ BF16 static void pack_columns(uint32_t *to, const float *x, size_t ld, size_t ro
     }
 }
 
-/* C[rows <= MR, columns <= 2 LANES] from MR rows of a panel of A and two panels of B. */
-BF16 static void tile(const uint32_t *a, const uint32_t *b0, const uint32_t *b1, size_t pairs, float alpha, float beta,
-                      float *c, size_t ldc, size_t rows, __mmask16 mask0, __mmask16 mask1) {
+/* C[rows <= MR, columns <= 2 LANES] from MR rows of A and two panels of B. Pair p of row i of A is a[i * row_step + p * pair_step]. */
+BF16 static inline __attribute__((always_inline)) void tile(const uint32_t *a, size_t row_step, size_t pair_step,
+                                                            const uint32_t *b0, const uint32_t *b1, size_t pairs,
+                                                            float alpha, float beta, float *c, size_t ldc, size_t rows,
+                                                            __mmask16 mask0, __mmask16 mask1) {
     __m512 s0[MR], s1[MR];
     UNROLL
     for (int i = 0; i < MR; i++) s0[i] = s1[i] = _mm512_setzero_ps();
-    for (size_t p = 0; p < pairs; p++, a += LANES, b0 += LANES, b1 += LANES) {
+    for (size_t p = 0; p < pairs; p++, a += pair_step, b0 += LANES, b1 += LANES) {
         __m512bh x0 = (__m512bh)_mm512_load_si512(b0), x1 = (__m512bh)_mm512_load_si512(b1);
         UNROLL
         for (int i = 0; i < MR; i++) {
-            __m512bh y = (__m512bh)_mm512_set1_epi32((int)a[i]);
+            __m512bh y = (__m512bh)_mm512_set1_epi32((int)a[(size_t)i * row_step]);
             s0[i] = _mm512_dpbf16_ps(s0[i], y, x0);
             s1[i] = _mm512_dpbf16_ps(s1[i], y, x1);
         }
@@ -138,33 +166,43 @@ static __mmask16 mask_of(size_t from, size_t n) {
     return n >= from + LANES ? 0xFFFF : n <= from ? 0 : (__mmask16)((1u << (n - from)) - 1);
 }
 
-static void pack(uint32_t *to, const float *x, size_t ld, bool by_columns, size_t row, size_t k0, size_t rows,
-                 size_t k) {
-    if (by_columns)
-        pack_columns(to, x + k0 * ld + row, ld, rows, k);
-    else
-        pack_rows(to, x + row * ld + k0, ld, rows, k);
+/* All of C[mc, nc] from packed A (in panels, or plain) and packed B. */
+BF16 static void block(const uint32_t *pa, bool plain, const uint32_t *pb, size_t mc, size_t nc, size_t kc, float alpha,
+                       float beta, float *c, size_t ldc) {
+    size_t pairs = (kc + 1) / 2, stride = plain_stride(kc);
+    for (size_t j = 0; j < nc; j += 2 * LANES) {
+        const uint32_t *b0 = pb + j * pairs, *b1 = j + LANES < nc ? b0 + pairs * LANES : b0;
+        __mmask16 mask0 = mask_of(j, nc), mask1 = mask_of(j + LANES, nc);
+        for (size_t i = 0; i < mc; i += MR) {
+            float *to = c + i * ldc + j;
+            if (plain)
+                tile(pa + i * stride, stride, 1, b0, b1, pairs, alpha, beta, to, ldc, mc - i, mask0, mask1);
+            else
+                tile(pa + i / LANES * LANES * pairs + i % LANES, 1, LANES, b0, b1, pairs, alpha, beta, to, ldc, mc - i,
+                     mask0, mask1);
+        }
+    }
 }
 
 void mllm_product_bf16(uint32_t *panels, bool ta, bool tb, size_t m, size_t n, size_t k, float alpha, const float *a,
                        size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc) {
     uint32_t *pa = panels, *pb = panels + (size_t)MC * PAIRS;
     for (size_t k0 = 0; k0 < k; k0 += KC) {
-        size_t kc = k - k0 < KC ? k - k0 : KC, pairs = (kc + 1) / 2;
+        size_t kc = k - k0 < KC ? k - k0 : KC;
         float keep = k0 == 0 ? beta : 1;
         for (size_t n0 = 0; n0 < n; n0 += NC) {
             size_t nc = n - n0 < NC ? n - n0 : NC;
-            pack(pb, b, ldb, !tb, n0, k0, nc, kc);
+            if (tb)
+                pack_rows(pb, b + n0 * ldb + k0, ldb, nc, kc);
+            else
+                pack_columns(pb, b + k0 * ldb + n0, ldb, nc, kc);
             for (size_t m0 = 0; m0 < m; m0 += MC) {
                 size_t mc = m - m0 < MC ? m - m0 : MC;
-                pack(pa, a, lda, ta, m0, k0, mc, kc);
-                for (size_t j = 0; j < nc; j += 2 * LANES) {
-                    const uint32_t *b0 = pb + j * pairs, *b1 = j + LANES < nc ? b0 + pairs * LANES : b0;
-                    __mmask16 mask0 = mask_of(j, nc), mask1 = mask_of(j + LANES, nc);
-                    for (size_t i = 0; i < mc; i += MR)
-                        tile(pa + i / LANES * LANES * pairs + i % LANES, b0, b1, pairs, alpha, keep,
-                             c + (m0 + i) * ldc + n0 + j, ldc, mc - i, mask0, mask1);
-                }
+                if (ta)
+                    pack_columns(pa, a + k0 * lda + m0, lda, mc, kc);
+                else
+                    pack_plain(pa, a + m0 * lda + k0, lda, mc, kc);
+                block(pa, !ta, pb, mc, nc, kc, alpha, keep, c + m0 * ldc + n0, ldc);
             }
         }
     }
