@@ -378,7 +378,8 @@ static void run_shards(void *ctx, int rank, int size) {
         pack_clear(&t->packs[rank]);
         for (size_t i = d->first[s]; i < d->first[s + 1]; i++) {
             const mllm_train_row *row = &d->rows[d->order[i]];
-            if (t->packs[rank].tokens + row->length - 1 > t->pass_tokens) run_pack(d, rank, s);
+            if (t->packs[rank].tokens + row->length - 1 > t->o.pack_tokens)
+                run_pack(d, rank, s); /* a longer row alone */
             pack_add(&t->packs[rank], row);
         }
         run_pack(d, rank, s);

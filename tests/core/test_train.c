@@ -307,6 +307,35 @@ static void test_resume(void) {
     unlink(scratch());
 }
 
+/* An evaluation of longer rows between the steps changes nothing in the steps. */
+static void test_evaluation_changes_nothing(void) {
+    mllm_error err = {0};
+    mllm_blueprint b = small_shape();
+    mllm_train_options o = small_options();
+    o.pack_tokens = 16;
+    mllm_train_data *data = copy_rows(40, 5), *longer = mllm_train_data_new(&err);
+    mllm_token ids[41] = {1, 2, 3};
+    mllm_train_row row = {ids, NULL, 41, 0, 1, 0};
+    CHECK(mllm_train_data_add(longer, &row, &err) == MLLM_OK);
+    mllm_trainer *t = mllm_trainer_new(&b, &o, &err), *u = mllm_trainer_new(&b, &o, &err);
+    for (int i = 0; i < 4; i++) {
+        mllm_train_stats a, c;
+        mllm_train_score score;
+        CHECK(mllm_trainer_next(t, data, &a, &err) == MLLM_OK);
+        CHECK(mllm_trainer_evaluate(u, longer, &score, &err) == MLLM_OK);
+        CHECK(mllm_trainer_next(u, data, &c, &err) == MLLM_OK);
+        CHECK(a.loss == c.loss && a.gradient_norm == c.gradient_norm, "step %d", i + 1);
+    }
+    const mllm_layout *l;
+    float *w = mllm_trainer_weights(t, &l);
+    CHECK(memcmp(w, mllm_trainer_weights(u, NULL), l->floats * sizeof *w) == 0);
+    mllm_trainer_free(t);
+    mllm_trainer_free(u);
+    mllm_train_data_free(data);
+    mllm_train_data_free(longer);
+    mllm_blueprint_free(&b);
+}
+
 static long file_size(const char *path) {
     FILE *f = fopen(path, "rb");
     fseek(f, 0, SEEK_END);
@@ -443,6 +472,7 @@ static const test_case tests[] = {
     {"decay_and_clip", test_decay_and_clip},
     {"rows_refused", test_rows_refused},
     {"resume", test_resume},
+    {"evaluation_changes_nothing", test_evaluation_changes_nothing},
     {"damaged_files", test_damaged_files},
     {"memory", test_memory},
 };
