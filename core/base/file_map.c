@@ -59,5 +59,6 @@ bool mllm_file_exists(const char *path) {
 void mllm_file_map_forget(const void *data, size_t size) {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = ((uintptr_t)data + page - 1) / page * page;
     uintptr_t to = ((uintptr_t)data + size) / page * page;
-    if (to > from) madvise((char *)(uintptr_t)data + (from - (uintptr_t)data), to - from, MADV_DONTNEED); /* advice: may fail */
+    if (to > from)
+        madvise((char *)(uintptr_t)data + (from - (uintptr_t)data), to - from, MADV_DONTNEED); /* advice: may fail */
 }

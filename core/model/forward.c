@@ -161,8 +161,10 @@ static void attend(const thread *t, const mllm_step *step, size_t i, uint32_t g,
                                      t->scratch);
             at = chunk + end;
         }
-        for (uint32_t k = 0; k < heads; k++)
-            for (size_t d = 0; d < hs; d++) a.out[k * hs + d] /= sum[k];
+        for (uint32_t k = 0; k < heads; k++) {
+            float inverse = 1.0f / sum[k];
+            for (size_t d = 0; d < hs; d++) a.out[k * hs + d] *= inverse;
+        }
     }
 }
 

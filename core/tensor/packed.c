@@ -61,6 +61,13 @@ static const unsigned char *panel_at(const mllm_matrix *w, size_t row) {
     return (const unsigned char *)w->packed + row / MLLM_PANEL * mllm_packed_panel_bytes(&w->stored);
 }
 
+static inline void put_row(float *to, const float *from, size_t n, bool add) {
+    if (add)
+        for (size_t j = 0; j < n; j++) to[j] += from[j];
+    else
+        memcpy(to, from, n * sizeof(float));
+}
+
 void mllm_packed_product(const mllm_matrix *w, mllm_panel_fn p8, mllm_panel_fn p4, size_t from, size_t to,
                          const void *x, size_t x_stride, size_t m, float *y, size_t ldy, bool add, void *scratch) {
     if (!w->packed) {
@@ -78,13 +85,10 @@ void mllm_packed_product(const mllm_matrix *w, mllm_panel_fn p8, mllm_panel_fn p
             size_t n = m - i < MLLM_TILE ? m - i : MLLM_TILE;
             o.x = (const char *)x + i * x_stride;
             fn(panel, &o, (int)n, v);
-            for (size_t t = 0; t < n; t++) {
-                float *to_row = y + (i + t) * ldy + r;
-                if (add)
-                    for (size_t j = 0; j < rows; j++) to_row[j] += v[t][j];
-                else
-                    memcpy(to_row, v[t], rows * sizeof(float));
-            }
+            if (rows == MLLM_PANEL) /* nearly always: a length that the compiler knows */
+                for (size_t t = 0; t < n; t++) put_row(y + (i + t) * ldy + r, v[t], MLLM_PANEL, add);
+            else
+                for (size_t t = 0; t < n; t++) put_row(y + (i + t) * ldy + r, v[t], rows, add);
         }
     }
 }
