@@ -117,7 +117,7 @@ static mllm_sampler *full_chain(uint64_t seed) {
     ADD(s, "top_p", {NULL, 0.97});
     ADD(s, "min_p", {NULL, 0.01});
     ADD(s, "xtc", {NULL, 0.3});
-    ADD(s, "mirostat", {NULL, 4});
+    ADD(s, "mirostat", {NULL, 5.5});
     return s;
 }
 
@@ -191,7 +191,7 @@ static void forks(void) {
 static void same_everywhere(void) {
     static float x[VOCABULARY];
     mllm_token got[12];
-    const mllm_token expected[12] = {762, 327, 114, 258, 111, 918, 379, 173, 765, 197, 275, 386};
+    const mllm_token expected[12] = {762, 300, 121, 247, 111, 914, 378, 168, 765, 283, 292, 386};
     mllm_sampler *s = full_chain(2024);
     for (int i = 0; i < 12; i++) {
         step_logits(i, x, VOCABULARY);
