@@ -3,7 +3,7 @@
 
 -- Options of generate, stream and start. `true`: handed to the core as it is; a string: the sampler stage it belongs to.
 local OPTIONS = {
-  max_tokens = true, stop = true, special = true, ignore_end = true, sampler = true, grammar = true, tools = true,
+  max_tokens = true, stop = true, special = true, ignore_end = true, sampler = true, grammar = true,
   on_token = true, context = true, seed = true,
   temperature = "temperature", top_k = "top_k", top_p = "top_p", min_p = "min_p", typical = "typical",
   logit_bias = "logit_bias",
@@ -62,7 +62,21 @@ local function make_sampler(core, options, where)
   return core.sampler(stages)
 end
 
+-- The matcher that option `grammar` asks for, and whether it belongs to somebody else. A grammar gives a new one.
+local function make_matcher(session, options, where)
+  local grammar = options.grammar
+  if grammar == nil then return nil end
+  if type(grammar) == "userdata" then
+    local known, method = pcall(function() return grammar.matcher end)
+    if known and method then return grammar:matcher(session:model()), false end
+    known, method = pcall(function() return grammar.is_complete end)
+    if known and method then return grammar, true end
+  end
+  error(("%s: option 'grammar': grammar or matcher expected, got %s"):format(where, type(grammar)), 3)
+end
+
 local function start(core, session, prompt, options, where, feed_last)
+  local matcher, shared = make_matcher(session, options, where)
   return core.start(session, prompt, {
     max_tokens = options.max_tokens or MAX_TOKENS,
     stop = options.stop,
@@ -70,6 +84,8 @@ local function start(core, session, prompt, options, where, feed_last)
     ignore_end = options.ignore_end,
     sampler = make_sampler(core, options, where),
     feed_last = feed_last,
+    matcher = matcher,
+    shared = shared,
   })
 end
 

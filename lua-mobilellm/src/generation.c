@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "grammar.h"
 #include "sampler.h"
 
 typedef struct {
@@ -80,10 +81,12 @@ static mllm_span *check_stops(lua_State *L, int options, size_t *count) {
     return stops;
 }
 
-/* core.start(session, prompt, {max_tokens, stop, sampler, special, ignore_end, feed_last}) -> job | nil, message, code. The sampler
- * is the job's alone until it is over. */
+/* core.start(session, prompt, {max_tokens, stop, sampler, special, ignore_end, feed_last, matcher, shared}) -> job | nil, message,
+ * code. The sampler is the job's alone until it is over. The matcher is forked; `shared` says that its family is used elsewhere, so that
+ * no thread may. */
 static int start(lua_State *L) {
-    static const char *const names[] = {"max_tokens", "stop", "sampler", "special", "ignore_end", "feed_last", NULL};
+    static const char *const names[] = {"max_tokens", "stop",    "sampler", "special", "ignore_end",
+                                        "feed_last",  "matcher", "shared",  NULL};
     mllm_lua_timeline *timeline = mllm_lua_check_timeline(L, 1);
     mllm_lua_options(L, 3, "start", names);
     lua_settop(L, 3);
@@ -97,6 +100,9 @@ static int start(lua_State *L) {
     mllm_sampler *sampler = NULL;
     if (mllm_lua_option(L, 3, "sampler")) sampler = mllm_lua_check_sampler(L, lua_gettop(L));
     int sampler_index = lua_gettop(L);
+    mllm_matcher *matcher = NULL;
+    if (mllm_lua_option(L, 3, "matcher")) matcher = mllm_lua_check_matcher(L, lua_gettop(L));
+    bool shared = mllm_lua_option_boolean(L, 3, "shared", false);
     options.prompt = mllm_lua_check_prompt(L, 2, timeline->session, special, &options.prompt_count);
 
     lua_job *j = mllm_lua_new(L, &job_class);
@@ -108,7 +114,14 @@ static int start(lua_State *L) {
     }
     mllm_error err = {MLLM_OK, ""};
     options.sampler = sampler;
-    j->script = sampler && mllm_sampler_needs_script(sampler);
+    j->script = shared || (sampler && mllm_sampler_needs_script(sampler));
+    mllm_constraint constraint;
+    if (matcher) {
+        matcher = mllm_matcher_fork(matcher, &err);
+        if (!matcher) return mllm_lua_fail(L, &err);
+        constraint = mllm_constraint_matcher(matcher);
+        options.constraint = &constraint;
+    }
     j->generation = mllm_generation_new(timeline->session, &options, &err);
     if (!j->generation) return mllm_lua_fail(L, &err);
     j->timeline = timeline;

@@ -101,6 +101,19 @@ describe("mobilellm", function()
       (cli("run " .. TINY .. " --temperature 1 --top-k 20 --seed 5 --max-tokens 12 x")))
   end)
 
+  it("run: under a grammar", function()
+    local path = os.tmpname()
+    local f = assert(io.open(path, "wb"))
+    f:write '{"type": "array", "items": {"enum": ["a", "b"]}, "minItems": 2, "maxItems": 2}'
+    f:close()
+    assert.matches('^%["[ab]", ?"[ab]"%]\n$', (cli("run " .. TINY .. " --schema " .. path .. " Hello")))
+    assert.matches("^[ab]c\n$", (cli("run " .. TINY .. " --regex '[ab]c' Hello")))
+    local _, err, code = cli("run " .. TINY .. " --regex '[ab]c' --schema " .. path .. " Hello")
+    os.remove(path)
+    assert.equal(2, code)
+    assert.matches("exclude each other", err)
+  end)
+
   it("run: draws the same tokens under every Lua and for any number of threads", function()
     local build, texts = os.getenv "BUILD" or "build", {}
     for lua, abi in pairs{["lua5.4"] = "5.4", ["lua5.1"] = "5.1", luajit = "5.1"} do

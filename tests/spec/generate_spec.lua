@@ -195,6 +195,49 @@ describe("generating", function()
     assert.not_equal(plain, (model:generate("Hello", {max_tokens = 40, presence_penalty = 5, penalty_last_n = -1})))
   end)
 
+  it("stays in a grammar, greedy or drawing, whatever the sampler does", function()
+    local grammar = assert(mobilellm.grammar.regex "(ab|cd)+x{3}[0-9]{2}")
+    for _, options in ipairs{{}, {temperature = 1.5, top_k = 1, seed = 1}, {temperature = 2, seed = 2},
+      {sampler = {function() end, {"top_k", 3}, {"temperature", 1}, seed = 3}}} do
+      options.grammar = grammar
+      local text, stats = assert(model:generate("Hello", options))
+      assert.is_truthy(text:match "^[abcd]+xxx%d%d$", text)
+      assert.equal("end", stats.stop)
+      assert.is_true(stats.forced >= 2)
+      local pieces = {}
+      for piece in model:stream("Hello", options) do pieces[#pieces + 1] = piece end
+      assert.equal(text, table.concat(pieces))
+    end
+  end)
+
+  it("makes JSON that satisfies a schema", function()
+    local grammar = assert(mobilellm.grammar.json_schema{
+      type = "object",
+      properties = {name = {enum = {"light", "fan"}}, on = {type = "boolean"}},
+      required = {"name", "on"},
+      additionalProperties = false,
+    })
+    for seed = 1, 10 do
+      local text = assert(model:generate("Hello", {grammar = grammar, temperature = 1, seed = seed}))
+      local value = assert(mobilellm.json.decode(text))
+      assert.is_true(value.name == "light" or value.name == "fan")
+      assert.is_boolean(value.on)
+    end
+    local text, stats = model:generate("Hello", {grammar = grammar, max_tokens = 4})
+    assert.is_string(text)
+    assert.equal("length", stats.stop)
+  end)
+
+  it("takes a matcher where it stands, and leaves it there", function()
+    local matcher = assert(mobilellm.grammar.regex("hello (world|there)"):matcher(model))
+    assert.is_true(matcher:accept_text "hello ")
+    local text = assert(model:generate("Hello", {grammar = matcher}))
+    assert.is_true(text == "world" or text == "there")
+    assert.is_true(matcher:accept_text "there")
+    assert.error_matches(function() model:generate("x", {grammar = "[a-z]"}) end, "option 'grammar': grammar or matcher expected")
+    assert.error_matches(function() model:generate("x", {grammar = model}) end, "option 'grammar': grammar or matcher expected")
+  end)
+
   it("runs inside coroutines", function()
     local co = coroutine.wrap(function()
       for piece in model:stream("Hello", {max_tokens = 10}) do coroutine.yield(piece) end

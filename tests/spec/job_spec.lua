@@ -209,6 +209,27 @@ describe("a job", function()
     job:close()
   end)
 
+  it("works under a grammar on its thread; under somebody's matcher on the caller's", function()
+    local grammar = assert(mobilellm.grammar.regex "[a-f]{20}")
+    local job = start{grammar = grammar}
+    assert.is_number(job:pollfd())
+    local text = ""
+    repeat
+      job:wait(10000)
+      local piece = job:read()
+      text = text .. (piece or "")
+    until not piece
+    assert.is_truthy(text:match "^[a-f]+$")
+    assert.equal(20, #text)
+    job:close()
+    session:rewind(0)
+    job = start{grammar = assert(grammar:matcher(model))}
+    assert.is_nil(job:pollfd())
+    job:step()
+    assert.equal(text, job:read())
+    job:close()
+  end)
+
   it("survives what its callbacks do to it", function()
     local job
     job = start{sampler = {function() job:close() end}}
