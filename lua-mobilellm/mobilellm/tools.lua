@@ -5,41 +5,25 @@
 --      call = function(args) ... end},
 --   }
 local core = require "mobilellm.core"
+require "mobilellm.grammar" -- json.validate takes tables
 
 local tools = {}
 
 local null = core.null
 local to_integer = rawget(math, "tointeger") -- 5.4 only
-local MAX_DEPTH = 64 -- of a schema or a value under check
+local MAX_DEPTH = 64 -- of a value that defaults are filled into
 local MAX_NAME = 256
 
 -- ------------------------------------------------------------------- values
 
-local is_array = core.json.is_array
+local is_array, array, validate = core.json.is_array, core.json.array, core.json.validate
 
 local function is_object(v)
   return type(v) == "table" and not is_array(v) and (next(v) == nil or type(next(v)) == "string")
 end
 
-local function is_list(v)
-  if type(v) ~= "table" then return false end
-  return is_array(v) or v[1] ~= nil
-end
-
 local function is_integer(v)
   return type(v) == "number" and v == math.floor(v) and v - v == 0
-end
-
-local function same(a, b, depth)
-  if a == b then return true end
-  if type(a) ~= "table" or type(b) ~= "table" or depth > MAX_DEPTH then return false end
-  for k, v in pairs(a) do
-    if not same(v, b[k], depth + 1) then return false end
-  end
-  for k in pairs(b) do
-    if a[k] == nil then return false end
-  end
-  return true
 end
 
 local function copy(v, depth)
@@ -52,32 +36,23 @@ end
 local function show(v)
   if v == null then return "null" end
   if type(v) == "string" then return ("%q"):format(v) end
-  if type(v) == "table" then return is_list(v) and "an array" or "an object" end
+  if type(v) == "table" then return is_object(v) and "an object" or "an array" end
   return tostring(v)
+end
+
+local function list_of(v)
+  return type(v) == "table" and v or {v}
 end
 
 -- ------------------------------------------------------------------- schemas
 
-local type_tests = {
-  string = function(v) return type(v) == "string" end,
-  integer = is_integer,
-  number = function(v) return type(v) == "number" end,
-  boolean = function(v) return type(v) == "boolean" end,
-  null = function(v) return v == null end,
-  array = function(v) return type(v) == "table" and (is_array(v) or is_list(v) or next(v) == nil) end,
-  object = is_object,
-}
 local type_bits = {string = 1, integer = 2, number = 4, boolean = 8, null = 16, array = 32, object = 64}
 
 local function type_of(v)
   if v == null then return "null" end
   if is_integer(v) then return "integer" end
   if type(v) ~= "table" then return type(v) end
-  return is_list(v) and "array" or "object"
-end
-
-local function list_of(v)
-  return type(v) == "table" and v or {v}
+  return is_object(v) and "object" or "array"
 end
 
 -- The types that a schema allows, as bits of the core; 0: it does not say.
@@ -108,40 +83,14 @@ local function type_mask(schema, depth)
 end
 
 -- nil when the schema can be used, else what is wrong with it and where.
-local function schema_problem(schema, where, depth)
-  if schema == true or schema == false then return nil end
-  if type(schema) ~= "table" then return where .. ": a schema must be a table, got " .. type(schema) end
-  if depth > MAX_DEPTH then return where .. ": nested deeper than " .. MAX_DEPTH end
-  if schema.type ~= nil then
-    if type(schema.type) ~= "string" and type(schema.type) ~= "table" then
-      return where .. ".type: a name or a list of names expected"
-    end
-    for _, name in ipairs(list_of(schema.type)) do
-      if not type_tests[name] then return ("%s.type: unknown type %s"):format(where, show(name)) end
-    end
+local function schema_problem(schema)
+  local readable, ok, message, code = pcall(validate, schema, {})
+  if not readable then return tostring(ok) end
+  if not ok and code ~= "grammar" then return message end
+  local open = schema.additionalProperties or schema.patternProperties or schema.allOf or schema["$ref"]
+  for _, key in ipairs(schema.required or {}) do
+    if not open and not (schema.properties or {})[key] then return ("'%s' is required but no property"):format(key) end
   end
-  if schema.enum ~= nil and (type(schema.enum) ~= "table" or #schema.enum == 0) then
-    return where .. ".enum: a list with at least one value expected"
-  end
-  if schema.properties ~= nil then
-    if type(schema.properties) ~= "table" then return where .. ".properties: a table expected" end
-    for key, sub in pairs(schema.properties) do
-      if type(key) ~= "string" then return where .. ".properties: names must be strings, got " .. show(key) end
-      local problem = schema_problem(sub, where .. "." .. key, depth + 1)
-      if problem then return problem end
-    end
-  end
-  if schema.required ~= nil then
-    if type(schema.required) ~= "table" then return where .. ".required: a list of names expected" end
-    for _, key in ipairs(schema.required) do
-      if type(key) ~= "string" then return where .. ".required: names must be strings, got " .. show(key) end
-      if schema.properties and schema.properties[key] == nil then
-        return ("%s.required: no property '%s'"):format(where, key)
-      end
-    end
-  end
-  if type(schema.items) == "table" then return schema_problem(schema.items, where .. "[]", depth + 1) end
-  return nil
 end
 
 -- ----------------------------------------------------------------- declarations
@@ -168,8 +117,8 @@ local function declaration(entry, index)
   if parameters.type ~= nil and parameters.type ~= "object" then
     return nil, where .. ": parameters must be of type object, got " .. show(parameters.type)
   end
-  local problem = schema_problem(parameters, "parameters", 0)
-  if problem then return nil, where .. ": " .. problem end
+  local problem = schema_problem(parameters)
+  if problem then return nil, where .. ": parameters: " .. problem end
   local call = entry.call or d.call
   if call ~= nil and type(call) ~= "function" and not (type(call) == "table" and (getmetatable(call) or {}).__call) then
     return nil, where .. ": call must be a function, got " .. type(call)
@@ -215,13 +164,23 @@ function tools.list(any)
   return new(any).list
 end
 
--- For the parser: tool, argument, type bits, tool, ... ("" stands for the tool itself).
+-- For the parser: tool, argument, type bits, tool, ... ("" stands for the tool itself). A tool whose schema cannot be used is still
+-- one by its name.
 function tools.declared(any)
   local out = {}
-  for _, tool in ipairs(tools.list(any)) do
-    out[#out + 1], out[#out + 2], out[#out + 3] = tool.name, "", 0
-    for key, schema in pairs(tool.parameters.properties or {}) do
-      out[#out + 1], out[#out + 2], out[#out + 3] = tool.name, key, type_mask(schema, 0)
+  if any == nil then return out end
+  if type(any) ~= "table" then error("tools: a list of declarations expected, got " .. type(any), 4) end
+  local function add(name, key, mask)
+    out[#out + 1], out[#out + 2], out[#out + 3] = name, key, mask
+  end
+  for _, entry in ipairs(getmetatable(any) == Registry and any.list or any) do
+    local d = type(entry) == "table" and type(entry["function"]) == "table" and entry["function"] or entry
+    if type(d) == "table" and type(d.name) == "string" and #d.name <= MAX_NAME then
+      add(d.name, "", 0)
+      local properties = type(d.parameters) == "table" and d.parameters.properties
+      for key, schema in pairs(type(properties) == "table" and properties or {}) do
+        if type(key) == "string" and #key <= MAX_NAME then add(d.name, key, type_mask(schema, 0)) end
+      end
     end
   end
   return out
@@ -229,157 +188,83 @@ end
 
 -- -------------------------------------------------------------------- checking
 
-local check_value
-
 local function fail(code, ...)
   return nil, select("#", ...) > 1 and string.format(...) or (...), code
 end
 
--- `where`: the place in the arguments, for messages ("" at the top). Returns the value to use, or nil, message, code.
-local function check_object(schema, v, where, depth)
-  local properties = schema.properties or {}
-  local out = {}
-  local extra = schema.additionalProperties
-  local open = extra == true or type(extra) == "table" or (extra == nil and (depth > 0 or schema.properties == nil))
-  local unknown = {}
+-- The value as its schema means it: defaults filled in, 4.0 an integer, an empty table an array where one is asked for.
+local function settle(schema, v, depth)
+  if type(schema) ~= "table" or depth > MAX_DEPTH then return v end
+  if type(v) == "number" then
+    if to_integer and schema.type == "integer" then return to_integer(v) or v end
+    return v
+  elseif type(v) ~= "table" or v == null then
+    return v
+  end
+  local out = setmetatable({}, getmetatable(v))
+  if next(v) == nil and schema.type == "array" then out = array{} end
+  local properties = is_object(v) and type(schema.properties) == "table" and schema.properties or {}
   for key, item in pairs(v) do
     local sub = properties[key]
-    if sub == nil and not open then
-      unknown[#unknown + 1] = tostring(key)
-    else
-      if sub == nil then sub = extra end
-      local place = where == "" and tostring(key) or where .. "." .. tostring(key)
-      local value, message, code = check_value(sub, item, place, depth + 1)
-      if message then return nil, message, code end
-      out[key] = value
-    end
-  end
-  if #unknown > 0 then
-    table.sort(unknown)
-    return fail("unknown_argument", "unknown argument%s '%s'%s", #unknown > 1 and "s" or "", table.concat(unknown, "', '"),
-      where == "" and "" or " in '" .. where .. "'")
+    if sub == nil and type(key) == "number" then sub = schema.items end
+    out[key] = settle(sub, item, depth + 1)
   end
   for key, sub in pairs(properties) do
     if out[key] == nil and type(sub) == "table" and sub.default ~= nil then out[key] = copy(sub.default, 0) end
   end
-  local missing = {}
-  for _, key in ipairs(schema.required or {}) do
-    if out[key] == nil then missing[#missing + 1] = key end
-  end
-  if #missing > 0 then
-    table.sort(missing)
-    return fail("missing_argument", "missing argument%s '%s'%s", #missing > 1 and "s" or "", table.concat(missing, "', '"),
-      where == "" and "" or " in '" .. where .. "'")
-  end
   return out
 end
 
-local function check_array(schema, v, where, depth)
-  local out = core.json.array and core.json.array{} or {}
-  local n = #v
-  if schema.minItems and n < schema.minItems then
-    return fail("invalid_argument", "'%s': %d items or more expected, got %d", where, schema.minItems, n)
+-- What a JSON pointer leads to.
+local function follow(root, pointer)
+  local at = root
+  for step in pointer:gmatch("/([^/]*)") do
+    step = step:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end):gsub("~1", "/"):gsub("~0", "~")
+    if type(at) ~= "table" then return nil end
+    local key = at[step]
+    if key == nil and tonumber(step) then key = at[tonumber(step) + 1] end
+    at = key
   end
-  if schema.maxItems and n > schema.maxItems then
-    return fail("invalid_argument", "'%s': %d items or fewer expected, got %d", where, schema.maxItems, n)
-  end
-  for i = 1, n do
-    local value, message, code = check_value(schema.items, v[i], ("%s[%d]"):format(where, i), depth + 1)
-    if message then return nil, message, code end
-    out[i] = value
-  end
-  return out
+  return at
 end
 
-local function characters(s)
-  local n = 0
-  for i = 1, #s do
-    local b = s:byte(i)
-    if b < 128 or b >= 192 then n = n + 1 end
-  end
-  return n
+-- How a value fails a keyword, in words for a person or a model.
+local words = {
+  type = "%s expected", enum = "one of %s expected", const = "%s expected",
+  minimum = "at least %s expected", maximum = "at most %s expected", multipleOf = "a multiple of %s expected",
+  exclusiveMinimum = "more than %s expected", exclusiveMaximum = "less than %s expected",
+  minLength = "%s characters or more expected", maxLength = "%s characters or fewer expected",
+  minItems = "%s items or more expected", maxItems = "%s items or fewer expected",
+  pattern = "text that matches /%s/ expected", format = "a text of format %s expected",
+}
+
+local function spelled(keyword, wanted)
+  if keyword ~= "enum" and keyword ~= "type" then return keyword == "const" and show(wanted) or tostring(wanted) end
+  local names = {}
+  for i, item in ipairs(list_of(wanted)) do names[i] = keyword == "enum" and show(item) or item end
+  return table.concat(names, keyword == "enum" and ", " or " or ")
 end
 
-local function off_bound(where, what, bound, v)
-  return fail("invalid_argument", "'%s': %s %s expected, got %s", where, what, tostring(bound), tostring(v))
-end
-
-local function check_bounds(schema, v, where)
-  if type(v) == "number" then
-    if schema.minimum and v < schema.minimum then
-      return off_bound(where, "at least", schema.minimum, v)
+-- The validator's message ("instance #/a does not satisfy schema #/properties/a/type") as one about the arguments.
+local function explain(schema, value, message)
+  local at, place = message:match("^instance #(%S*) does not satisfy schema #(%S*)$")
+  local keyword = place and place:match("/([^/]+)$")
+  if not keyword then return "invalid_argument", message end
+  local name = at:gsub("^/", ""):gsub("/(%d+)", function(n) return ("[%d]"):format(n + 1) end):gsub("/", ".")
+  local instance, wanted = follow(value, at), follow(schema, place)
+  if keyword == "required" and type(wanted) == "table" then
+    local missing = {}
+    for _, key in ipairs(wanted) do
+      if type(instance) == "table" and instance[key] == nil then missing[#missing + 1] = key end
     end
-    if schema.maximum and v > schema.maximum then
-      return off_bound(where, "at most", schema.maximum, v)
-    end
-    if type(schema.exclusiveMinimum) == "number" and v <= schema.exclusiveMinimum then
-      return off_bound(where, "more than", schema.exclusiveMinimum, v)
-    end
-    if type(schema.exclusiveMaximum) == "number" and v >= schema.exclusiveMaximum then
-      return off_bound(where, "less than", schema.exclusiveMaximum, v)
-    end
-  elseif type(v) == "string" and (schema.minLength or schema.maxLength) then
-    local n = characters(v)
-    if schema.minLength and n < schema.minLength then
-      return fail("invalid_argument", "'%s': %d characters or more expected, got %d", where, schema.minLength, n)
-    end
-    if schema.maxLength and n > schema.maxLength then
-      return fail("invalid_argument", "'%s': %d characters or fewer expected, got %d", where, schema.maxLength, n)
-    end
+    return "missing_argument", ("missing argument%s '%s'%s"):format(#missing > 1 and "s" or "", table.concat(missing, "', '"),
+      name == "" and "" or " in '" .. name .. "'")
+  elseif keyword == "additionalProperties" or keyword == "unevaluatedProperties" then
+    local outer, key = name:match("^(.*)%.([^.]+)$")
+    return "unknown_argument", ("unknown argument '%s'%s"):format(key or name, outer and " in '" .. outer .. "'" or "")
   end
-  return true
-end
-
-function check_value(schema, v, where, depth)
-  if depth > MAX_DEPTH then return fail("invalid_argument", "'%s': nested deeper than %d", where, MAX_DEPTH) end
-  if schema == nil or schema == true then return v end
-  if schema == false then return fail("unknown_argument", "unknown argument '%s'", where) end
-  local shown = where == "" and "the arguments" or "'" .. where .. "'"
-  if schema.type ~= nil then
-    local ok = false
-    local names = list_of(schema.type)
-    for _, name in ipairs(names) do ok = ok or type_tests[name](v) end
-    if not ok then
-      return fail("invalid_argument", "%s: %s expected, got %s", shown, table.concat(names, " or "), show(v))
-    end
-  end
-  if schema.enum then
-    local ok = false
-    for _, item in ipairs(schema.enum) do ok = ok or same(item, v, 0) end
-    if not ok then
-      local names = {}
-      for i, item in ipairs(schema.enum) do names[i] = show(item) end
-      return fail("invalid_argument", "%s: one of %s expected, got %s", shown, table.concat(names, ", "), show(v))
-    end
-  end
-  if schema.const ~= nil and not same(schema.const, v, 0) then
-    return fail("invalid_argument", "%s: %s expected, got %s", shown, show(schema.const), show(v))
-  end
-  local _, message, code = check_bounds(schema, v, where)
-  if message then return nil, message, code end
-  for _, key in ipairs{"anyOf", "oneOf"} do
-    if schema[key] then
-      local first
-      for _, sub in ipairs(schema[key]) do
-        local value, why, kind = check_value(sub, v, where, depth + 1)
-        if not why then
-          first = nil
-          v = value
-          break
-        end
-        first = first or {why, kind}
-      end
-      if first then return nil, first[1], first[2] end
-    end
-  end
-  if type(v) == "table" and v ~= null then
-    -- An empty table from a script is what the schema says it is.
-    local wants = schema.type
-    if is_object(v) and wants ~= "array" then return check_object(schema, v, where, depth) end
-    return check_array(schema, v, where, depth)
-  end
-  if to_integer and type(v) == "number" and schema.type == "integer" then return to_integer(v) or v end
-  return v
+  local text = words[keyword] and words[keyword]:format(spelled(keyword, wanted)) or ("it does not satisfy " .. keyword)
+  return "invalid_argument", ("'%s': %s, got %s"):format(name, text, show(instance))
 end
 
 -- ------------------------------------------------------------------- registry
@@ -414,9 +299,23 @@ function Registry:check(call)
   if not is_object(arguments) then
     return fail("invalid_argument", "%s: the arguments must be an object, got %s", tool.name, show(arguments))
   end
-  local value, message, code = check_value(tool.parameters, arguments, "", 0)
-  if message then return nil, tool.name .. ": " .. message, code end
-  return value
+  local schema = tool.parameters
+  if schema.properties and schema.additionalProperties == nil and not schema.patternProperties and not schema.allOf then
+    local unknown = {}
+    for key in pairs(arguments) do
+      if schema.properties[key] == nil then unknown[#unknown + 1] = key end
+    end
+    if #unknown > 0 then
+      table.sort(unknown)
+      return fail("unknown_argument", "%s: unknown argument%s '%s'", tool.name, #unknown > 1 and "s" or "",
+        table.concat(unknown, "', '"))
+    end
+  end
+  local value = settle(schema, arguments, 0)
+  local ok, message, code = validate(schema, value)
+  if ok then return value end
+  if code == "grammar" then code, message = explain(schema, value, message) end
+  return nil, tool.name .. ": " .. message, code
 end
 
 -- registry:call(call[, ...]) checks and runs the tool's function with the arguments (and whatever else is given). What the
@@ -435,7 +334,7 @@ end
 
 -- registry:openai() -> the declarations as {type = "function", function = {...}}, for chat templates
 function Registry:openai()
-  local out = core.json.array and core.json.array{} or {}
+  local out = array{}
   for i, tool in ipairs(self.list) do
     out[i] = {type = "function", ["function"] = {
       name = tool.name, description = tool.description or "", parameters = tool.parameters,
