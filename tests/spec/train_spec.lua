@@ -305,6 +305,31 @@ describe("an exported model", function()
   end)
 end)
 
+-- Reference logits of another engine: both rotary orders, blocks executed twice, one FFN, stored floats and blocks of bits.
+describe("the trainer's forward pass on others' files", function()
+  local shared = os.getenv "MLLM_SHARED" or "../shared"
+  for _, name in ipairs{"mobilellm-hf", "mobilellm-ls-hf", "mobillama-hf", "mobilellm-f16.gguf", "mobilellm-q4_k_m.gguf"} do
+    it("agrees with the reference: " .. name, function()
+      local file = io.open(shared .. "/golden/" .. name:gsub("%.gguf$", "") .. ".logits.json", "rb")
+      if not file then return pending "no shared data" end
+      local golden = mobilellm.json.decode(file:read "*a")
+      file:close()
+      local trainer = assert(train.new{base = shared .. "/golden/" .. name, threads = 1, shards = 1})
+      for count, wanted in pairs{[1] = golden.logits_first, [#golden.tokens] = golden.logits_last} do
+        local ids = {}
+        for i = 1, count do ids[i] = golden.tokens[i] end
+        local got, difference, norm = trainer:logits(ids), 0, 0
+        for i = 1, #wanted do
+          difference, norm = difference + (got[i] - wanted[i]) ^ 2, norm + wanted[i] ^ 2
+        end
+        local worst = math.sqrt(difference / norm)
+        assert.is_true(worst < 5e-4, ("off by %g after %d tokens"):format(worst, count))
+      end
+      trainer:close()
+    end)
+  end
+end)
+
 describe("train.curve", function()
   it("writes and reads CSV, and draws", function()
     local curve, path = train.curve.new(), temporary()
