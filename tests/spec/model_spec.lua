@@ -38,6 +38,39 @@ describe("mobilellm.load", function()
     assert.equal("format", code)
   end)
 
+  it("refuses damaged files and never crashes", function()
+    local f = assert(io.open(TINY, "rb"))
+    local bytes = f:read "*a"
+    f:close()
+    local path = os.tmpname()
+    local function try(damaged)
+      local out = assert(io.open(path, "wb"))
+      out:write(damaged)
+      out:close()
+      local model, message, code = mobilellm.load(path, {threads = 1})
+      if model then -- a flipped bit may leave a good file
+        model:generate({1, 300}, {max_tokens = 2})
+        model:close()
+        return true
+      end
+      assert.is_string(message)
+      assert.is_string(code)
+      assert.is_truthy(message:find(path, 1, true), message)
+    end
+    for cut = 0, #bytes - 1, 1999 do assert.is_nil(try(bytes:sub(1, cut))) end
+    local seed, refused = 12345, 0
+    for _ = 1, 150 do
+      seed = (seed * 1103515245 + 12345) % 2147483648
+      local at = seed % 9000 + 1 -- header, metadata, tensor table
+      local bit = 2 ^ (math.floor(seed / 65536) % 8)
+      local byte = bytes:byte(at)
+      local flipped = math.floor(byte / bit) % 2 == 1 and byte - bit or byte + bit
+      if not try(bytes:sub(1, at - 1) .. string.char(flipped) .. bytes:sub(at + 1)) then refused = refused + 1 end
+    end
+    os.remove(path)
+    assert.is_true(refused > 10)
+  end)
+
   it("raises for misuse and names it", function()
     assert.error_matches(function() mobilellm.load(TINY, {thread = 1}) end, "load: unknown option 'thread'")
     assert.error_matches(function() mobilellm.load(TINY, {[1] = 1}) end, "load: unknown option %[1%]")
