@@ -473,6 +473,89 @@ function mobilellm.grammar.regex(pattern) end
 ---@return mobilellm.code? code
 function mobilellm.grammar.choice(texts) end
 
+---llama.cpp's GBNF; the rule "root" is the start. Left recursion is fine.
+---@param text string
+---@return mobilellm.Grammar? grammar
+---@return string? message names line and column
+---@return mobilellm.code? code
+function mobilellm.grammar.gbnf(text) end
+
+---GBNF in which @1, @2 ... stand for other grammars; also @until "x", @without "x", @token 5, @capture "name" ( ... ).
+---@param text string
+---@param grammars? mobilellm.Grammar[]
+---@return mobilellm.Grammar? grammar
+---@return string? message
+---@return mobilellm.code? code
+function mobilellm.grammar.compose(text, grammars) end
+
+---A grammar, or exactly that text.
+---@alias mobilellm.Part mobilellm.Grammar|string
+
+---Exactly that text.
+---@param text string
+---@return mobilellm.Grammar
+function mobilellm.grammar.lit(text) end
+
+---One after the other.
+---@param ... mobilellm.Part
+---@return mobilellm.Grammar? grammar
+---@return string? message
+---@return mobilellm.code? code
+function mobilellm.grammar.seq(...) end
+
+---One of them.
+---@param ... mobilellm.Part
+---@return mobilellm.Grammar? grammar
+---@return string? message
+---@return mobilellm.code? code
+function mobilellm.grammar.alt(...) end
+
+---It or nothing.
+---@param part mobilellm.Part
+---@return mobilellm.Grammar? grammar
+---@return string? message
+---@return mobilellm.code? code
+function mobilellm.grammar.opt(part) end
+
+---Repeated, from `least` (0) to `most` (without end) times, with `between` between two.
+---@param part mobilellm.Part
+---@param least? integer
+---@param most? integer
+---@param between? mobilellm.Part
+---@return mobilellm.Grammar? grammar
+---@return string? message
+---@return mobilellm.code? code
+function mobilellm.grammar.many(part, least, most, between) end
+
+---Any text.
+---@return mobilellm.Grammar
+function mobilellm.grammar.free() end
+
+---Any text that ends with the first `text`.
+---@param text string
+---@return mobilellm.Grammar
+function mobilellm.grammar.free_until(text) end
+
+---matcher:captures() tells what the part read.
+---@param name string
+---@param part mobilellm.Part
+---@return mobilellm.Grammar? grammar
+---@return string? message
+---@return mobilellm.code? code
+function mobilellm.grammar.capture(name, part) end
+
+---The token itself, for control tokens.
+---@param id integer
+---@return mobilellm.Grammar
+function mobilellm.grammar.token(id) end
+
+---Free text in which every trigger starts a body, and free text again after it.
+---@param options {trigger: string|integer, body: mobilellm.Part, times?: integer}
+---@return mobilellm.Grammar? grammar
+---@return string? message
+---@return mobilellm.code? code
+function mobilellm.grammar.lazy(options) end
+
 ---@class mobilellm.Grammar
 local Grammar = {}
 

@@ -216,6 +216,13 @@ typedef struct {
 
 enum { MAX_VISITS = 4096 };
 
+/* The same call stands on the stack already, with nothing read since: rules that may be empty can lead to that. Once is enough. */
+static bool called_here(const mllm_frame *up, const mllm_grammar *g, uint32_t state, uint32_t length) {
+    for (; up && up->kind == FRAME_RULE && up->start == length; up = up->up)
+        if (up->g == g && up->id == state) return true;
+    return false;
+}
+
 /* All states that are reached from `state` without reading. A list that grows at its end serves as queue and as the set of what was
  * seen; grammars have no left recursion any more, so it is finite. */
 void mllm_machine_enter(mllm_machine *m, const mllm_grammar *g, uint32_t state, const mllm_frame *up,
@@ -243,6 +250,7 @@ void mllm_machine_enter(mllm_machine *m, const mllm_grammar *g, uint32_t state, 
                 const mllm_frame *inner = v.up;
                 if (e->kind == EDGE_CALL || e->kind == EDGE_IMPORT || e->kind == EDGE_CAPTURE) {
                     if (!tail || e->nonempty || e->kind == EDGE_CAPTURE) {
+                        if (called_here(v.up, v.g, e->next, m->length)) continue;
                         mllm_frame *f = mllm_machine_frame(m, v.g, FRAME_RULE, e->next, v.up, 0);
                         if (!f) break;
                         f->nonempty = e->nonempty;

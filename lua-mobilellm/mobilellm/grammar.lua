@@ -73,4 +73,120 @@ function core.json.validate(schema, value, options)
   return validate(schema_text(schema, "validate"), value, options)
 end
 
+-- ----------------------------------------------------------- combinators
+
+local compose, choice = grammar.compose, grammar.choice
+
+-- A text in GBNF's spelling.
+local function quote(s)
+  return '"' .. s:gsub('[%c"\\\127-\255]', function(c)
+    local b = c:byte()
+    if b >= 0x80 then return c end
+    return ("\\x%02X"):format(b)
+  end) .. '"'
+end
+
+local function check_text(s, where)
+  if type(s) ~= "string" or s == "" then error(("%s: a text that is not empty expected"):format(where), 3) end
+  return s
+end
+
+-- Parts may be grammars or texts. Returns the imports and the names under which they stand in the composed text.
+local function parts_of(where, ...)
+  local imports, names = {}, {}
+  for i = 1, select("#", ...) do
+    local part = select(i, ...)
+    if type(part) == "string" then
+      names[i] = quote(part)
+    elseif type(part) == "userdata" then
+      imports[#imports + 1] = part
+      names[i] = "@" .. #imports
+    else
+      error(("%s: grammar or text expected as part %d, got %s"):format(where, i, type(part)), 3)
+    end
+  end
+  return imports, names
+end
+
+-- grammar.lit(text): exactly that text.
+function grammar.lit(text)
+  return choice{check_text(text, "lit")}
+end
+
+-- grammar.seq(part, ...): one after the other. A part is a grammar or a text, here and below.
+function grammar.seq(...)
+  local imports, names = parts_of("seq", ...)
+  return compose("root ::= " .. table.concat(names, " "), imports)
+end
+
+-- grammar.alt(part, ...): one of them.
+function grammar.alt(...)
+  local imports, names = parts_of("alt", ...)
+  if #names == 0 then error("alt: at least one part expected", 2) end
+  return compose("root ::= " .. table.concat(names, " | "), imports)
+end
+
+-- grammar.opt(part): it or nothing.
+function grammar.opt(part)
+  local imports, names = parts_of("opt", part)
+  return compose("root ::= " .. names[1] .. "?", imports)
+end
+
+-- grammar.many(part, least, most, between): repeated; from 0 on and without end unless given; `between` stands between two.
+function grammar.many(part, least, most, between)
+  least = least or 0
+  if type(least) ~= "number" or least < 0 or (most ~= nil and (type(most) ~= "number" or most < least)) then
+    error("many: least and most: numbers with 0 <= least <= most expected", 2)
+  end
+  local imports, names
+  if between == nil then
+    imports, names = parts_of("many", part)
+    return compose(("root ::= %s{%d,%s}"):format(names[1], least, most and ("%d"):format(most) or ""), imports)
+  end
+  if most == 0 then return compose "root ::=" end
+  imports, names = parts_of("many", part, between)
+  local text = ("%s (%s %s){%d,%s}"):format(names[1], names[2], names[1], math.max(least - 1, 0),
+    most and ("%d"):format(most - 1) or "")
+  return compose("root ::= " .. (least == 0 and ("(" .. text .. ")?") or text), imports)
+end
+
+-- grammar.free(): any text. grammar.free_until(text): any text that ends with the first `text`.
+function grammar.free()
+  return compose "root ::= .*"
+end
+
+function grammar.free_until(text)
+  return compose("root ::= @until " .. quote(check_text(text, "free_until")))
+end
+
+-- grammar.capture(name, part): matcher:captures() tells what the part read.
+function grammar.capture(name, part)
+  local imports, names = parts_of("capture", part)
+  return compose(("root ::= @capture %s (%s)"):format(quote(check_text(name, "capture")), names[1]), imports)
+end
+
+-- grammar.token(id): the token itself, for control tokens.
+function grammar.token(id)
+  if type(id) ~= "number" or id < 0 or id % 1 ~= 0 then error("token: a token id expected", 2) end
+  return compose(("root ::= @token %d"):format(id))
+end
+
+-- grammar.lazy{trigger = text or token id, body = part, times = most}: free text in which every trigger starts a body, and free text
+-- again after it.
+function grammar.lazy(options)
+  if type(options) ~= "table" then error("lazy: a table expected, got " .. type(options), 2) end
+  for key in pairs(options) do
+    if key ~= "trigger" and key ~= "body" and key ~= "times" then
+      error(("lazy: unknown option '%s'"):format(tostring(key)), 2)
+    end
+  end
+  local imports, names = parts_of("lazy", options.body)
+  local times = options.times and ("{0,%d}"):format(options.times) or "*"
+  if type(options.trigger) == "number" then
+    return compose(("root ::= (.* @token %d %s)%s .*"):format(options.trigger, names[1], times), imports)
+  end
+  local trigger = quote(check_text(options.trigger, "lazy"))
+  return compose(("root ::= (@until %s %s)%s @without %s"):format(trigger, names[1], times, trigger), imports)
+end
+
 return grammar

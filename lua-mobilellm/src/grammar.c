@@ -117,6 +117,35 @@ static int choice(lua_State *L) {
     return give_grammar(L, o, mllm_grammar_choice(texts, lengths, n, &err), &err);
 }
 
+/* grammar.gbnf(text) -> grammar | nil, message, code */
+static int gbnf(lua_State *L) {
+    size_t length;
+    mllm_error err = {MLLM_OK, ""};
+    luaL_checktype(L, 1, LUA_TSTRING);
+    const char *text = lua_tolstring(L, 1, &length);
+    lua_grammar *o = new_grammar(L);
+    return give_grammar(L, o, mllm_grammar_gbnf(text, length, &err), &err);
+}
+
+/* grammar.compose(text, {grammar, ...}) -> grammar | nil, message, code: GBNF in which @1, @2 ... stand for the grammars; also
+ * @until "x", @without "x", @token 5, @capture "name" ( ... ). */
+static int compose(lua_State *L) {
+    size_t length;
+    mllm_error err = {MLLM_OK, ""};
+    luaL_checktype(L, 1, LUA_TSTRING);
+    const char *text = lua_tolstring(L, 1, &length);
+    if (!lua_isnoneornil(L, 2)) luaL_checktype(L, 2, LUA_TTABLE);
+    size_t n = lua_istable(L, 2) ? lua_rawlen(L, 2) : 0;
+    mllm_grammar **imports = mllm_lua_buffer(L, n, sizeof *imports);
+    for (size_t i = 0; i < n; i++) {
+        lua_rawgeti(L, 2, (int)(i + 1));
+        imports[i] = mllm_lua_check_grammar(L, -1);
+        lua_pop(L, 1);
+    }
+    lua_grammar *o = new_grammar(L);
+    return give_grammar(L, o, mllm_grammar_compose(text, length, imports, n, &err), &err);
+}
+
 /* grammar:report() -> list of {pointer =, keyword =, tier =} */
 static int grammar_report(lua_State *L) {
     const char *line = mllm_grammar_report(mllm_lua_check_grammar(L, 1));
@@ -428,7 +457,8 @@ static int validate(lua_State *L) {
 
 void mllm_lua_open_grammar(lua_State *L) {
     static const luaL_Reg functions[] = {
-        {"json_schema", json_schema}, {"json", json}, {"regex", regex}, {"choice", choice}, {NULL, NULL}};
+        {"json_schema", json_schema}, {"json", json}, {"regex", regex}, {"choice", choice}, {"gbnf", gbnf},
+        {"compose", compose},         {NULL, NULL}};
     static const luaL_Reg grammar_methods[] = {
         {"matcher", grammar_matcher}, {"report", grammar_report}, {"min_bytes", grammar_min_bytes}, {NULL, NULL}};
     static const luaL_Reg matcher_methods[] = {{"accept", matcher_accept},

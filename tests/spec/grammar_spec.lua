@@ -42,6 +42,100 @@ describe("grammar.choice", function()
   end)
 end)
 
+describe("grammar.gbnf", function()
+  it("reads rules, classes, groups and repeats", function()
+    local g = assert(grammar.gbnf [[
+# arithmetic
+root  ::= (expr "=" ws term "\n")+
+expr  ::= term ([-+*/] term)*
+term  ::= ident | num | "(" ws expr ")" ws
+ident ::= [a-z] [a-z0-9_]* ws
+num   ::= [0-9]{1,3} ws
+ws    ::= [ \t\n]*
+]])
+    assert.is_true(takes(g, "x = 5\n"))
+    assert.is_true(takes(g, "(1+y)*22=7\na=b\n"))
+    assert.is_false(takes(g, "x = \n"))
+    assert.is_false(takes(g, "1234=1\n"))
+  end)
+
+  it("takes left recursion, direct, indirect and hidden", function()
+    local sum = assert(grammar.gbnf 'root ::= root "+" [0-9] | [0-9]')
+    assert.is_true(takes(sum, "1+2+3+4+5"))
+    assert.is_false(takes(sum, "1+"))
+    assert.is_false(takes(sum, "+1"))
+    local indirect = assert(grammar.gbnf 'root ::= a\na ::= b "x" | "y"\nb ::= a "z" | "w"')
+    for text, yes in pairs{y = true, wx = true, yzx = true, wxzx = true, yzxzx = true, w = false, yx = false, wz = false} do
+      assert.equal(yes, takes(indirect, text), text)
+    end
+    local hidden = assert(grammar.gbnf 'root ::= e root "a" | "b"\ne ::= "c"?')
+    for text, yes in pairs{b = true, ba = true, baa = true, cba = true, ccbaa = true, cb = false, ca = false} do
+      assert.equal(yes, takes(hidden, text), text)
+    end
+    local empty = assert(grammar.gbnf 'root ::= root root | "a" | ""')
+    assert.is_true(takes(empty, ""))
+    assert.is_true(takes(empty, "aaaa"))
+  end)
+
+  it("loops over what may be empty", function()
+    local g = assert(grammar.gbnf 'root ::= (a*)* b\na ::= "x"*\nb ::= "y"?')
+    for text, yes in pairs{[""] = true, xxx = true, xy = true, y = true, yx = false} do
+      assert.equal(yes, takes(g, text), text)
+    end
+  end)
+
+  it("says where a grammar is wrong", function()
+    local function message(text)
+      local g, m, code = grammar.gbnf(text)
+      assert.is_nil(g)
+      return code .. ": " .. m
+    end
+    assert.equal("format: grammar, line 1, column 10: '(' is not closed", message 'root ::= ("a"')
+    assert.equal("format: grammar, line 2, column 11: no rule 'c'", message 'root ::= b\nb ::= "x" c')
+    assert.equal("format: grammar: no rule 'root'", message 'b ::= "x"')
+    assert.equal("format: grammar, line 1, column 10: the text is not closed", message 'root ::= "x')
+    assert.equal("grammar: grammar, line 1, column 1: no text can satisfy the rule 'root'", message 'root ::= "x" root')
+    assert.matches("nested deeper", message("root ::= " .. ("("):rep(60000)))
+  end)
+end)
+
+describe("combinators", function()
+  it("compose grammars", function()
+    local call = assert(grammar.seq("<tool>", grammar.capture("call", grammar.json_schema{
+      type = "object", required = {"name"}, properties = {name = {enum = {"f", "g"}}}, additionalProperties = false,
+    }), "</tool>"))
+    local m = call:matcher()
+    assert.is_true(m:accept_text '<tool>{"name": "g"}</tool>')
+    assert.is_true(m:is_complete())
+    local byname, list = m:captures()
+    assert.same({call = '{"name": "g"}'}, byname)
+    assert.same({{name = "call", text = '{"name": "g"}', from = 7, to = 19}}, list)
+
+    local list_of = assert(grammar.many(grammar.alt("a", grammar.regex "b+"), 2, 3, ","))
+    for text, yes in pairs{["a,bb"] = true, ["a,a,b"] = true, a = false, ["a,a,a,a"] = false, ["a,"] = false} do
+      assert.equal(yes, takes(list_of, text), text)
+    end
+    assert.is_true(takes(assert(grammar.opt "x"), ""))
+    assert.is_true(takes(assert(grammar.free_until "</s>"), "a < b </s></s>") == false)
+    assert.is_true(takes(assert(grammar.free_until "</s>"), "a < b </s>"))
+    assert.is_true(takes(assert(grammar.many("ab", 0, 0, ",")), ""))
+  end)
+
+  it("wait for a trigger", function()
+    local g = assert(grammar.lazy{trigger = "<call>", body = grammar.seq(grammar.json(), "</call>")})
+    for text, yes in pairs{
+      ["free text < call>"] = true, ["x<call>[1]</call> and <call>{}</call>."] = true, ["<call>1"] = false,
+      ["<call>oops</call>"] = false, ["<cal"] = true, [""] = true,
+    } do
+      assert.equal(yes, takes(g, text), text)
+    end
+  end)
+
+  it("raise for parts that are none", function()
+    assert.has_error(function() grammar.seq("a", 5) end, "seq: grammar or text expected as part 2, got number")
+  end)
+end)
+
 describe("grammar.json", function()
   it("takes any value and nothing else", function()
     local g = assert(grammar.json())
