@@ -158,6 +158,7 @@ MLLM_API mllm_code mllm_session_restore(mllm_session *session, const char *path,
 #include "tokenizer/bpe_train.h"
 #include "sample/sample.h"
 #include "generate/generation.h"
+#include "toolcall/toolcall.h"
 #include "generate/matched.h"
 
 #ifdef __cplusplus

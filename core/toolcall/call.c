@@ -64,13 +64,13 @@ mllm_step mllm_tc_gap(mllm_toolcall_parser *p) {
     for (;;) {
         if (!mllm_tc_left(p)) return STEP_WAIT;
         char c = *mllm_tc_at(p, p->pos);
-        if (mllm_tc_space(c) && !(has(p, F_CALL_END) && f->fields[F_CALL_END].items[0].text[0] == c)) {
-            p->pos++;
-            continue;
-        }
         size_t length;
         int found = mllm_tc_match(p, marks, 4, &length);
         if (found == -2) return STEP_WAIT;
+        if (found < 0 && mllm_tc_space(c)) {
+            p->pos++;
+            continue;
+        }
         if (found == 0) {
             if (!p->trial) p->start = p->call_start = p->pos;
             p->pos += length;

@@ -93,7 +93,7 @@ void mllm_toolcall_parser_free(mllm_toolcall_parser *p) {
     mllm_free(p->marks);
     mllm_free(p->tools);
     mllm_free(p->arguments);
-    mllm_buffer *buffers[] = {&p->input, &p->name, &p->id, &p->word, &p->texts, &p->raws, &p->others};
+    mllm_buffer *buffers[] = {&p->input, &p->name, &p->id, &p->word, &p->texts, &p->raws, &p->others, &p->snapshot};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) mllm_buffer_free(buffers[i]);
     mllm_value_free(&p->value);
     mllm_value_free(&p->side);
@@ -551,6 +551,31 @@ mllm_code mllm_toolcall_feed(mllm_toolcall_parser *p, const char *bytes, size_t 
         length -= n;
     }
     return code || !out_of_memory(p) ? code : memory_failed(p, err);
+}
+
+bool mllm_toolcall_partial(mllm_toolcall_parser *p, mllm_toolcall_event *event) {
+    bool in_call =
+        p->phase != PHASE_TEXT && p->phase != PHASE_REASONING && p->phase != PHASE_GAP && p->phase != PHASE_SKIP;
+    if (!in_call || !p->announced || p->eof) return false;
+    memset(event, 0, sizeof *event);
+    p->snapshot.length = 0;
+    p->snapshot.failed = false;
+    if (p->have_arguments)
+        mllm_value_snapshot(&p->value, &p->snapshot);
+    else
+        mllm_buffer_put(&p->snapshot, "{}", 2);
+    if (p->snapshot.failed) return false;
+    event->kind = MLLM_TOOLCALL_CALL_END;
+    event->call = p->calls - 1;
+    event->position = p->call_start;
+    event->name = p->name.data;
+    event->name_length = p->name.length;
+    event->id = p->have_id ? p->id.data : NULL;
+    event->id_length = p->have_id ? p->id.length : 0;
+    event->json = p->snapshot.data;
+    event->json_length = p->snapshot.length;
+    event->format = p->f->name;
+    return true;
 }
 
 /* What stands open at the end of the input. True: there is more to read. */

@@ -147,7 +147,7 @@ struct mllm_toolcall_parser {
 
     mllm_queued *queue;
     size_t queue_count, queue_capacity, queue_read;
-    mllm_buffer texts, raws, others;
+    mllm_buffer texts, raws, others, snapshot;
     mllm_toolcall_step *steps;
     size_t step_capacity;
     size_t limit;

@@ -22,14 +22,16 @@ typedef struct mllm_toolcall_format mllm_toolcall_format; /* immutable once in u
  *   name.suffix          from here to the end of the name it is the call's place (functions.f:0)
  *   id.begin             between name and id (named)
  *   name.key arguments.key id.key    keys of the object (json)     nest.key    keys whose value holds calls
- *   text.key             keys whose string is plain text
+ *   text.key             keys whose string is plain text      extra.key   keys that a call without any marker may have too
  *   key.begin/.end value.begin/.end  of an argument (tagged); value.text, value.json: instead of value.begin, when they say what the
  *                        value is
  *   delimiter            of strings (named; makes keys unquoted)
- *   reasoning.begin/.end around thoughts                      drop              removed from text
- *   channels.message .end .final     of a message header; see the harmony format
- *   recipient            what begins the recipient of a header
- *   text.name            the name that stands for "this is text" (functionary)
+ *   reasoning.begin/.end around thoughts                      reasoning.stray   of these, removed from text
+ *   drop                 removed from text
+ *   channels.begin .message .end   where a message's header begins, where the message does, and its end (channels)
+ *   channels.reasoning   names of the channels that hold thoughts
+ *   recipient            what stands before the recipient in a header; name.prefix tells a function from others
+ *   text.name            the name, or recipient, that stands for "this is text"
  * Flags (value "true"):
  *   list        the calls stand in [ ]        name.is_key   {name: arguments} (json)
  *   bare        calls may stand without any marker; a candidate that turns out to be none is text
@@ -140,6 +142,9 @@ MLLM_API mllm_code mllm_toolcall_feed(mllm_toolcall_parser *parser, const char *
 MLLM_API mllm_code mllm_toolcall_finish(mllm_toolcall_parser *parser, mllm_error *err);
 /* The next event of the last feed or finish; false: none is left. */
 MLLM_API bool mllm_toolcall_next(mllm_toolcall_parser *parser, mllm_toolcall_event *event);
+/* The call that is being written: name, id, and in `json` its arguments so far, the string that is being written included. False: none.
+ * The strings live until the next call of any function with this parser. Does not take events. */
+MLLM_API bool mllm_toolcall_partial(mllm_toolcall_parser *parser, mllm_toolcall_event *event);
 /* Ready for another message; tools and formats stay. */
 MLLM_API void mllm_toolcall_reset(mllm_toolcall_parser *parser);
 

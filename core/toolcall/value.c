@@ -183,6 +183,7 @@ void mllm_value_string_begin(mllm_value *v) {
     v->utf8_need = 0;
     v->high = 0;
     v->is_key = false;
+    v->writing = true;
     put(v, "\"", 1);
 }
 
@@ -207,6 +208,7 @@ void mllm_value_string_put(mllm_value *v, const char *bytes, size_t length) {
 
 void mllm_value_string_end(mllm_value *v) {
     seal_text(v);
+    v->writing = false;
     put(v, "\"", 1);
 }
 
@@ -283,6 +285,7 @@ static void begin_string(mllm_value *v, char quote) {
     v->quotes = 0;
     v->utf8_need = 0;
     v->high = 0;
+    v->writing = !v->is_key;
     if (!v->is_key) put(v, "\"", 1);
     v->state = IN_STRING;
 }
@@ -294,6 +297,7 @@ static void end_string(mllm_value *v, const char *raw, size_t raw_length) {
         return;
     }
     seal_text(v);
+    v->writing = false;
     put(v, "\"", 1);
     leaf(v, MLLM_LEAF_END | MLLM_LEAF_STRING, raw, raw_length, NULL, 0);
     after_value(v);
@@ -805,7 +809,7 @@ void mllm_value_start(mllm_value *v) {
     v->reason[0] = 0;
     v->over_limit = false;
     v->state = AT_VALUE;
-    v->may_close = v->after_comma = v->is_key = v->triple = false;
+    v->may_close = v->after_comma = v->is_key = v->triple = v->writing = false;
     v->quotes = 0;
     v->high = 0;
     v->utf8_need = 0;
@@ -905,6 +909,16 @@ bool mllm_value_expects_value(const mllm_value *v) {
 
 bool mllm_value_in_string(const mllm_value *v) {
     return v->quote && (v->state == IN_STRING || v->state == IN_ESCAPE || v->state == IN_UNICODE);
+}
+
+void mllm_value_snapshot(const mllm_value *v, mllm_buffer *out) {
+    if (!v->writing) {
+        mllm_value_salvage(v, out);
+        return;
+    }
+    mllm_buffer_put(out, v->json.data, v->json.length);
+    mllm_buffer_put(out, "\"", 1);
+    for (int d = v->depth; d-- > 0;) mllm_buffer_put(out, v->frames[d].kind == '[' ? "]" : "}", 1);
 }
 
 void mllm_value_free(mllm_value *v) {

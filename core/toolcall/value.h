@@ -75,6 +75,7 @@ typedef struct mllm_value {
     /* What follows is the machine's own. */
     size_t taken; /* bytes, for the limit */
     int state;
+    bool writing; /* a string of the JSON is open */
     bool may_close, after_comma, is_key, triple;
     char quote;
     int quotes;            /* closing quotes seen of a triple-quoted string; bytes matched of a delimiter */
@@ -99,6 +100,8 @@ mllm_value_status mllm_value_finish(mllm_value *v);
 bool mllm_value_close(mllm_value *v);
 /* The value up to its last complete part, brackets closed, appended to `out` ("{}" when nothing was complete). */
 void mllm_value_salvage(const mllm_value *v, mllm_buffer *out);
+/* The same, with the string that is being written as it stands. */
+void mllm_value_snapshot(const mllm_value *v, mllm_buffer *out);
 /* Whether the value of a member is what comes next. */
 bool mllm_value_expects_value(const mllm_value *v);
 /* Whether the next byte stands inside a string that `quote` closes. */

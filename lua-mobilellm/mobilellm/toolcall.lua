@@ -2,6 +2,7 @@
 local core = require "mobilellm.core"
 local tools = require "mobilellm.tools"
 local records = require "mobilellm.toolcall.formats"
+local write = require "mobilellm.toolcall.write"
 
 local toolcall = {}
 
@@ -24,8 +25,17 @@ local plain = {
 -- fields that only the prompt, the grammar or a reader needs
 local other = {
   name = true, aliases = true, models = true, separator = true, assign = true, padding = true, hidden = true, note = true,
-  id_length = true, arguments_text = true, result = true,
+  id_length = true, arguments_text = true, header = true, bare_start = true, one_per_section = true,
 }
+
+-- "" stands for "write nothing here": no spelling to look for.
+local function spellings(value)
+  local list = {}
+  for _, text in ipairs(type(value) == "table" and value or {value}) do
+    if text ~= "" then list[#list + 1] = text end
+  end
+  return list
+end
 
 -- The record as the core takes it.
 local function fields_of(record)
@@ -45,9 +55,7 @@ local function fields_of(record)
       if type(value) ~= "table" then
         error(("format '%s': %s must be a table {begin, end}"):format(tostring(record.name), pair), 4)
       end
-      fields[pair .. ".begin"], fields[pair .. ".end"] = value[1], value[2]
-      if value[1] == "" or value[1] == false then fields[pair .. ".begin"] = nil end
-      if value[2] == "" or value[2] == false then fields[pair .. ".end"] = nil end
+      fields[pair .. ".begin"], fields[pair .. ".end"] = spellings(value[1]), spellings(value[2])
     end
   end
   if record.reasoning == nil and not record.channels_begin then
@@ -113,6 +121,17 @@ local function formats_for(format, level)
     return list
   end
   error(("format: name, record or list of them expected, got %s"):format(type(format)), level + 1)
+end
+
+-- ---------------------------------------------------------------- writing
+
+-- toolcall.write(calls, {format = name or record}) -> the calls as a model of that format writes them. `calls` is a list of {name =,
+-- arguments =, id =, order = names of the arguments in the order to write them (sorted unless given)}.
+function toolcall.write(calls, opts)
+  local format = opts and opts.format
+  local record = type(format) == "table" and format or toolcall.record(format)
+  if not record then error(("toolcall.write: unknown tool call format '%s'"):format(tostring(format)), 2) end
+  return write(calls, record)
 end
 
 -- ----------------------------------------------------------------- parser

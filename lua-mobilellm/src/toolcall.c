@@ -266,6 +266,20 @@ static int parser_finish(lua_State *L) {
     return push_events(L, o);
 }
 
+/* parser:partial() -> {name, id, call, arguments so far} of the call that is being written; nil: none is. */
+static int parser_partial(lua_State *L) {
+    parser_object *o = mllm_lua_check(L, 1, &parser_class);
+    mllm_toolcall_event e;
+    mllm_error err;
+    if (!mllm_toolcall_partial(o->parser, &e)) return 0;
+    lua_createtable(L, 0, 4);
+    set_integer(L, "call", e.call + 1);
+    set_string(L, "name", e.name, e.name_length);
+    set_string(L, "id", e.id, e.id_length);
+    if (set_json(L, "arguments", e.json, e.json_length, &err) != MLLM_OK) return mllm_lua_fail(L, &err);
+    return 1;
+}
+
 /* parser:reset(): ready for another message. */
 static int parser_reset(lua_State *L) {
     parser_object *o = mllm_lua_check(L, 1, &parser_class);
@@ -275,8 +289,11 @@ static int parser_reset(lua_State *L) {
     return 1;
 }
 
-static const luaL_Reg parser_methods[] = {
-    {"feed", parser_feed}, {"finish", parser_finish}, {"reset", parser_reset}, {NULL, NULL}};
+static const luaL_Reg parser_methods[] = {{"feed", parser_feed},
+                                          {"finish", parser_finish},
+                                          {"partial", parser_partial},
+                                          {"reset", parser_reset},
+                                          {NULL, NULL}};
 static const luaL_Reg format_methods[] = {{NULL, NULL}};
 static const luaL_Reg functions[] = {{"toolcall_format", format_new}, {"toolcall_parser", parser_new}, {NULL, NULL}};
 

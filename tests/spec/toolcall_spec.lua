@@ -185,6 +185,43 @@ describe("a format of one's own", function()
   end)
 end)
 
+describe("toolcall.write", function()
+  local array = json.array
+  local calls = {
+    {name = "f", arguments = {s = 'a "q"\n\\d é', n = 1, o = {k = array{1, true, mobilellm.null}, e = {}}, a = array{}}, id = "abc123def"},
+    {name = "g", arguments = {}},
+  }
+  local tools = {
+    {name = "f", parameters = {type = "object", properties = {
+      s = {type = "string"}, n = {type = "integer"}, o = {type = "object"}, a = {type = "array"},
+    }}},
+    {name = "g"},
+  }
+
+  it("writes what the parser reads, in every format", function()
+    for _, format in ipairs(toolcall.formats()) do
+      local text = toolcall.write(calls, {format = format})
+      local r = toolcall.parse(text, {format = format, tools = tools})
+      assert.equal(2, #r.calls, format .. ": " .. text)
+      assert.same({"f", "g", ""}, {r.calls[1].name, r.calls[2].name, r.text})
+      assert.is_true(same(calls[1].arguments, r.calls[1].arguments), format .. ": " .. text)
+    end
+  end)
+
+  it("spells them as models do", function()
+    local f = {{name = "f", arguments = {n = 1, s = "x"}, order = {"s", "n"}}}
+    local function written(format) return toolcall.write(f, {format = format}) end
+    assert.equal('f(s = "x", n = 1)', written "mobilellm")
+    assert.equal('<tool_call>\n{"name": "f", "arguments": {"s": "x", "n": 1}}\n</tool_call>', written "hermes")
+    assert.equal("<tool_call>\n<function=f>\n<parameter=s>\nx\n</parameter>\n<parameter=n>\n1\n</parameter>\n</function>" ..
+      "\n</tool_call>", written "qwen3_xml")
+    assert.equal("<start_function_call>call:f{s:<escape>x<escape>,n:1}<end_function_call>", written "functiongemma")
+    assert.equal('<|tool_call_start|>[f(s="x", n=1)]<|tool_call_end|>', written "lfm2")
+    assert.equal("", toolcall.write({}, {format = "hermes"}))
+    assert.error_matches(function() written "nonsense" end, "unknown tool call format 'nonsense'")
+  end)
+end)
+
 describe("broken calls", function()
   it("do not take the good ones down", function()
     local r = toolcall.parse('<|tool_call_start|>[f(a=1), g(b=@), h(c="x")]<|tool_call_end|> done', {format = "lfm2"})
@@ -209,6 +246,26 @@ describe("broken calls", function()
     local r = toolcall.parse(text, {format = "hermes", repair = true})
     assert.same({a = true, b = 7}, r.calls[1].arguments)
     assert.same({"quote", "literal", "key", "number"}, r.calls[1].repairs)
+  end)
+end)
+
+describe("the call that is being written", function()
+  it("can be looked at as far as it is certain", function()
+    local parser = toolcall.parser{format = "hermes"}
+    assert.is_nil(parser:partial())
+    parser:feed('<tool_call>{"name": "f", "arg')
+    assert.same({name = "f", call = 1, arguments = {}}, parser:partial())
+    parser:feed('uments": {"n": 12')
+    assert.same({}, parser:partial().arguments)
+    parser:feed(', "s": {"t": ["a", "bc')
+    assert.same({n = 12, s = {t = {"a", "bc"}}}, parser:partial().arguments)
+    parser:feed('"]}, "k')
+    assert.same({n = 12, s = {t = {"a", "bc"}}}, parser:partial().arguments)
+    parser:feed('": 1}}</tool_call>')
+    assert.is_nil(parser:partial())
+    parser = toolcall.parser{format = "qwen3_xml", tools = {{name = "f", parameters = {properties = {s = {type = "string"}}}}}}
+    parser:feed("<tool_call>\n<function=f>\n<parameter=s>\nline\none\n</par")
+    assert.same({s = "line\none"}, parser:partial().arguments)
   end)
 end)
 

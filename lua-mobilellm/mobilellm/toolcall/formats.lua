@@ -37,12 +37,12 @@ return {
   },
   {
     name = "granite3", aliases = {"granite"}, models = "Granite 3.x",
-    body = "json", list = true, section = {{"<|tool_call|>", "<tool_call>"}, {"</tool_call>"}},
+    body = "json", list = true, section = {{"<|tool_call|>", "<tool_call>"}, {"", "</tool_call>"}},
     name_key = "name", arguments_key = name_and_arguments,
   },
   {
     name = "granite_20b", aliases = {"granite_20b_fc", "gigachat3.1"}, models = "Granite-20B-FC, GigaChat 3.1",
-    body = "json", call = {{"<function_call>", "<|function_call|>"}, "</function_call>"},
+    body = "json", call = {{"<function_call>", "<|function_call|>"}, {"", "</function_call>"}},
     name_key = "name", arguments_key = name_and_arguments,
   },
   {
@@ -63,7 +63,7 @@ return {
   },
   {
     name = "command_r_plus", models = "Command-R+",
-    body = "json", list = true, section = {{"Action:\n```json\n", "Action: ```json\n"}, "```"},
+    body = "json", list = true, section = {{"Action:\n```json\n", "Action: ```json\n"}, {"\n```", "```"}},
     drop = {"<|CHATBOT_TOKEN|>", "<|END_OF_TURN_TOKEN|>"},
     name_key = "tool_name", arguments_key = "parameters",
   },
@@ -107,7 +107,7 @@ return {
     section = {{"<｜tool▁calls▁begin｜>", "<｜tool_calls_begin｜>"}, {"<｜tool▁calls▁end｜>", "<｜tool_calls_end｜>"}},
     call = {
       {"<｜tool▁call▁begin｜>function<｜tool▁sep｜>", "<｜tool_call_begin｜>function<｜tool_sep｜>"},
-      {"```<｜tool▁call▁end｜>", "<｜tool▁call▁end｜>", "```<｜tool_call_end｜>", "<｜tool_call_end｜>", "```"},
+      {"\n```<｜tool▁call▁end｜>", "```<｜tool▁call▁end｜>", "<｜tool▁call▁end｜>", "```<｜tool_call_end｜>", "<｜tool_call_end｜>", "```"},
     },
     name_end = {"\n```json\n", "\n```json", "\n"}, drop = "<｜end▁of▁sentence｜>", separator = "\n",
   },
@@ -142,11 +142,13 @@ return {
     models = "Qwen3-Coder, Qwen3.5, Nemotron 3 Nano, Step-3.5, MiMo",
     body = "tagged", section = {"<tool_call>", "</tool_call>"}, call = {"<function=", "</function>"}, name_end = ">",
     key = {"<parameter=", ">"}, value = {nil, "</parameter>"}, trim = true, separator = "\n", padding = "\n",
+    one_per_section = true,
   },
   {
     name = "seed_oss", models = "ByteDance Seed-OSS",
     body = "tagged", section = {"<seed:tool_call>", "</seed:tool_call>"}, call = {"<function=", "</function>"},
     name_end = ">", key = {"<parameter=", ">"}, value = {nil, "</parameter>"}, trim = true, separator = "\n",
+    padding = "\n", one_per_section = true,
     reasoning = {"<seed:think>", "</seed:think>"},
   },
   {
@@ -175,7 +177,7 @@ return {
   },
   {
     name = "functionary_v32", aliases = {"functionary"}, models = "Functionary v3.2",
-    body = "named", call = {">>>"}, name_end = "\n", start = true, text_name = "all",
+    body = "named", call = {">>>"}, name_end = "\n", start = true, text_name = "all", bare_start = true,
   },
 
   -- ---------------------------------------------------------------- Python's way of writing calls
@@ -199,7 +201,8 @@ return {
   {
     name = "harmony", aliases = {"gpt_oss", "gpt-oss"}, models = "gpt-oss",
     body = "channels", channels_begin = {"<|channel|>", "<|start|>"}, channels_message = "<|message|>",
-    channels_end = {"<|end|>", "<|call|>", "<|return|>"}, channels_reasoning = "analysis", recipient = {" to=", ">to="},
+    channels_end = {"<|call|>", "<|end|>", "<|return|>"}, channels_reasoning = "analysis", recipient = {" to=", ">to="},
+    header = {"<|channel|>commentary to=functions.", " <|constrain|>json<|message|>"}, separator = "<|start|>assistant",
     name_prefix = "functions.", text_name = {"assistant", "user", "all"}, start = true,
   },
 
@@ -213,7 +216,7 @@ return {
   {
     name = "xlam", aliases = {"xlam_json", "needle", "json"}, models = "xLAM, ToolACE in JSON, Needle, arrays of calls in general",
     body = "json", bare = true, list = true, weak = true,
-    section = {{"```json", "<tool_call>", "[TOOL_CALLS]", "```"}, {"```", "</tool_call>"}},
+    section = {{"", "```json", "<tool_call>", "[TOOL_CALLS]", "```"}, {"", "```", "</tool_call>"}},
     name_key = "name", arguments_key = name_and_arguments, id_key = "id", extra_key = {"type"}, nest_key = "function",
   },
   {
