@@ -112,7 +112,8 @@ function Model:is_end(id) end
 ---@field penalty_last_n? integer
 ---@field sampler? mobilellm.Sampler|table instead of the options above; a sampler is forked, its own state stays
 ---@field stop? string|string[] it ends before such a text; no piece holds a part of it
----@field grammar? mobilellm.Grammar|mobilellm.Matcher
+---@field grammar? mobilellm.Grammar|mobilellm.Matcher the output is in this language
+---@field tools? mobilellm.Tools|mobilellm.Tool[] the output is one call of these tools as JSON: {"name": ..., "arguments": {...}}
 ---@field on_token? fun(id: integer, text: string): boolean? called with each token; false ends it
 ---@field special? boolean spellings of control tokens in the prompt become those tokens
 ---@field ignore_end? boolean end tokens are ordinary ones

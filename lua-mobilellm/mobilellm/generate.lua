@@ -3,7 +3,7 @@
 
 -- Options of generate, stream and start. `true`: handed to the core as it is; a string: the sampler stage it belongs to.
 local OPTIONS = {
-  max_tokens = true, stop = true, special = true, ignore_end = true, sampler = true, grammar = true,
+  max_tokens = true, stop = true, special = true, ignore_end = true, sampler = true, grammar = true, tools = true,
   on_token = true, context = true, seed = true,
   temperature = "temperature", top_k = "top_k", top_p = "top_p", min_p = "min_p", typical = "typical",
   logit_bias = "logit_bias",
@@ -62,13 +62,40 @@ local function make_sampler(core, options, where)
   return core.sampler(stages)
 end
 
--- The matcher that option `grammar` asks for, and whether it belongs to somebody else. A grammar gives a new one.
-local function make_matcher(session, options, where)
+-- A grammar of one call of these tools as JSON: {"name": "...", "arguments": {...}}.
+local function grammar_of_tools(core, tools, where)
+  local list = require "mobilellm.tools".list(tools)
+  if #list == 0 then error(where .. ": option 'tools': at least one tool expected", 4) end
+  local calls = {}
+  for i, tool in ipairs(list) do
+    calls[i] = {
+      type = "object",
+      properties = {name = {const = tool.name}, arguments = tool.parameters or {type = "object"}},
+      required = {"name", "arguments"},
+      additionalProperties = false,
+    }
+  end
+  return core.grammar.json_schema{anyOf = calls}
+end
+
+-- The matcher that options `grammar` or `tools` ask for (false: none), and whether it belongs to somebody else; nil, message,
+-- code when it cannot be made. A grammar gives a new one.
+local function make_matcher(core, session, options, where)
   local grammar = options.grammar
-  if grammar == nil then return nil end
+  if options.tools ~= nil then
+    if grammar ~= nil then error(where .. ": options 'grammar' and 'tools' exclude each other", 3) end
+    local message, code
+    grammar, message, code = grammar_of_tools(core, options.tools, where)
+    if not grammar then return nil, message, code end
+  end
+  if grammar == nil then return false, false end
   if type(grammar) == "userdata" then
     local known, method = pcall(function() return grammar.matcher end)
-    if known and method then return grammar:matcher(session:model()), false end
+    if known and method then
+      local matcher, message, code = grammar:matcher(session:model())
+      if not matcher then return nil, message, code end
+      return matcher, false
+    end
     known, method = pcall(function() return grammar.is_complete end)
     if known and method then return grammar, true end
   end
@@ -76,7 +103,8 @@ local function make_matcher(session, options, where)
 end
 
 local function start(core, session, prompt, options, where, feed_last)
-  local matcher, shared = make_matcher(session, options, where)
+  local matcher, shared, code = make_matcher(core, session, options, where)
+  if matcher == nil then return nil, shared, code end
   return core.start(session, prompt, {
     max_tokens = options.max_tokens or MAX_TOKENS,
     stop = options.stop,
@@ -84,7 +112,7 @@ local function start(core, session, prompt, options, where, feed_last)
     ignore_end = options.ignore_end,
     sampler = make_sampler(core, options, where),
     feed_last = feed_last,
-    matcher = matcher,
+    matcher = matcher or nil,
     shared = shared,
   })
 end

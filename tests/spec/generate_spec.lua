@@ -228,6 +228,32 @@ describe("generating", function()
     assert.equal("length", stats.stop)
   end)
 
+  it("makes one call of the given tools", function()
+    local seen
+    local tools = mobilellm.tools{
+      {name = "light", parameters = {type = "object", properties = {room = {enum = {"kitchen", "bath"}}, on = {type = "boolean"}},
+        required = {"room", "on"}, additionalProperties = false}, call = function(arguments) seen = arguments return "done" end},
+      {name = "wait", parameters = {type = "object", properties = {minutes = {enum = {1, 5}}}, required = {"minutes"},
+        additionalProperties = false}, call = function(arguments) seen = arguments return "waited" end},
+    }
+    local names = {}
+    for seed = 1, 12 do
+      local text = assert(model:generate("Hello", {tools = tools, temperature = 1, seed = seed}))
+      local call = assert(mobilellm.json.decode(text))
+      names[call.name] = true
+      seen = nil
+      assert.is_string((assert(tools:call(call))))
+      assert.is_table(seen)
+    end
+    assert.same({light = true, wait = true}, names)
+    local parsed = mobilellm.toolcall.parse(assert(model:generate("Hello", {tools = tools})), {tools = tools})
+    assert.equal(1, #parsed.calls)
+    assert.error_matches(function() model:generate("x", {tools = {}}) end, "at least one tool")
+    assert.error_matches(function()
+      model:generate("x", {tools = tools, grammar = mobilellm.grammar.regex "a"})
+    end, "exclude each other")
+  end)
+
   it("takes a matcher where it stands, and leaves it there", function()
     local matcher = assert(mobilellm.grammar.regex("hello (world|there)"):matcher(model))
     assert.is_true(matcher:accept_text "hello ")
