@@ -755,6 +755,12 @@ function mobilellm.toolcall.parse(text, options) end
 ---@return mobilellm.ToolcallParser
 function mobilellm.toolcall.parser(options) end
 
+---Calls as a model of that format writes them.
+---@param calls {name: string, arguments: table, id: string?, order: string[]?}[] order: names of the arguments; sorted unless given
+---@param options {format: string|table}
+---@return string
+function mobilellm.toolcall.write(calls, options) end
+
 ---@class mobilellm.ToolcallParser
 local ToolcallParser = {}
 
@@ -764,6 +770,10 @@ function ToolcallParser:feed(chunk) end
 
 ---@return table[] events
 function ToolcallParser:finish() end
+
+---The call that is being written, as far as it stands; nil: none is.
+---@return {name: string, id: string?, call: integer, arguments: table}?
+function ToolcallParser:partial() end
 
 function ToolcallParser:reset() end
 
