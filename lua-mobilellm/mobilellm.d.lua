@@ -26,7 +26,7 @@ function mobilellm.load(path, options) end
 ---Writes a model as a GGUF file.
 ---@param from string GGUF file or Hugging Face folder
 ---@param to string
----@param options? {type?: "f32"|"f16"|"bf16"|"q8_0"|"q4_0"} q8_0 unless given
+---@param options? {type?: "f32"|"f16"|"bf16"|"q8_0"|"q4_0", packed?: boolean} q8_0 unless given; packed: as the integer kernels want it, for this engine alone
 ---@return true? done
 ---@return string? message
 ---@return mobilellm.code? code
@@ -42,7 +42,9 @@ local Model = {}
 ---@field name string
 ---@field architecture string
 ---@field kernel string the one in use
----@field quantization string type of most weights
+---@field quantization string type of most weights in the file; "P8" and "P4" are packed Q8_0 and Q4_0
+---@field kept_as string what they are in memory
+---@field types {stored: string, kept_as: string, tensors: integer, parameters: integer, stored_bytes: integer, kept_bytes: integer}[] every tensor counted by both types
 ---@field chat_template? string
 ---@field blocks integer stored attention blocks
 ---@field steps integer executed steps
