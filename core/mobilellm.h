@@ -141,6 +141,10 @@ MLLM_API mllm_code mllm_session_feed(mllm_session *session, const mllm_token *to
 /* Logits [vocabulary] that predict the next token; NULL with MLLM_E_ARGUMENT when nothing was fed. Recomputes the last position when a
  * rewind made it necessary. The array is the caller's to change; it is valid until the next feed, rewind or release. */
 MLLM_API float *mllm_session_logits(mllm_session *session, mllm_error *err);
+/* As mllm_session_feed, and writes the logits of the last `rows` positions to out[rows, vocabulary]; 1 <= rows <= count, rows <= 32. With up to
+ * 16 tokens each row has the bits that feeding one by one gives. */
+MLLM_API mllm_code mllm_session_feed_rows(mllm_session *session, const mllm_token *tokens, size_t count, size_t rows, float *out,
+                                          mllm_error *err);
 /* Only the logits of ids[count] -> out[count]: those rows of the output embedding, nothing else. */
 MLLM_API mllm_code mllm_session_logits_of(mllm_session *session, const mllm_token *ids, size_t count, float *out,
                                           mllm_error *err);

@@ -119,12 +119,15 @@ function Model:is_end(id) end
 ---@field on_token? fun(id: integer, text: string): boolean? called with each token; false ends it
 ---@field special? boolean spellings of control tokens in the prompt become those tokens
 ---@field ignore_end? boolean end tokens are ordinary ones
+---@field lookup? integer most tokens guessed at once from earlier occurrences of the last ones (8 is a good one for extraction); the output is the same
 ---@field context? integer of the session that is made for it
 
 ---@class mobilellm.Stats
 ---@field prompt_tokens integer
 ---@field tokens integer generated, the end token not counted
 ---@field forced integer of those, taken because a grammar left no choice
+---@field drafted integer tokens that option lookup guessed
+---@field accepted integer of those, generated
 ---@field prefill_seconds number
 ---@field decode_seconds number
 ---@field prefill_per_second number

@@ -95,7 +95,7 @@ size_t mllm_float_scratch(size_t cols) {
 /* sgemm chooses its inner kernel by m, so a result may depend on m in its last bits; single rows keep the reference's order. */
 void mllm_float_product(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m,
                         float *y, size_t ldy, bool add, void *scratch) {
-    enum { BATCH = 8 };
+    enum { BATCH = 17 };
     if (m < BATCH) {
         reference_product(w, from, to, x, x_stride, m, y, ldy, add, scratch);
         return;
