@@ -76,7 +76,7 @@ typedef struct {
 } thread;
 
 static void meet(const thread *t) {
-    mllm_team_barrier(t->model->team, t->rank);
+    mllm_team_barrier(t->model->team, t->size);
 }
 
 /* Turns rows of floats (row i at x + i * ldx) into the kernel's form, with a norm first when `norm` is given; returns the prepared rows. Meets
