@@ -85,8 +85,8 @@ static mllm_span *check_stops(lua_State *L, int options, size_t *count) {
  * code. The sampler is the job's alone until it is over. The matcher is forked; `shared` says that its family is used elsewhere, so that
  * no thread may. */
 static int start(lua_State *L) {
-    static const char *const names[] = {"max_tokens", "stop",    "sampler", "special", "ignore_end",
-                                        "feed_last",  "lookup",  "matcher", "shared",  NULL};
+    static const char *const names[] = {"max_tokens", "stop",   "sampler", "special", "ignore_end",
+                                        "feed_last",  "lookup", "matcher", "shared",  NULL};
     mllm_lua_timeline *timeline = mllm_lua_check_timeline(L, 1);
     mllm_lua_options(L, 3, "start", names);
     lua_settop(L, 3);
