@@ -766,6 +766,14 @@ function mobilellm.toolcall.parser(options) end
 ---@return string
 function mobilellm.toolcall.write(calls, options) end
 
+---The calls of some tools, as a model of that format writes them.
+---@param tools mobilellm.Tools|mobilellm.Tool[]
+---@param options? table format and how many calls (lua-mobilellm/mobilellm/toolcall.lua)
+---@return mobilellm.Grammar? grammar
+---@return string? message
+---@return mobilellm.code? code
+function mobilellm.toolcall.grammar(tools, options) end
+
 ---@class mobilellm.ToolcallParser
 local ToolcallParser = {}
 
