@@ -13,6 +13,7 @@ mllm_grammar *mllm_grammar_blank(mllm_grammar_kind kind, mllm_error *err) {
         return NULL;
     }
     atomic_init(&g->refs, 1);
+    atomic_init(&g->idle, NULL);
     g->kind = (uint8_t)kind;
     return g;
 }
@@ -24,6 +25,7 @@ mllm_grammar *mllm_grammar_retain(mllm_grammar *g) {
 
 void mllm_grammar_release(mllm_grammar *g) {
     if (!g || atomic_fetch_sub(&g->refs, 1) > 1) return;
+    mllm_grammar_free_idle(g);
     mllm_schema_free(&g->schema);
     mllm_shapes_free(&g->shapes);
     for (uint32_t i = 0; i < g->import_count; i++) mllm_grammar_release(g->imports[i]);

@@ -92,8 +92,9 @@ MLLM_API bool mllm_matcher_is_complete(const mllm_matcher *matcher); /* the text
 MLLM_API bool mllm_matcher_is_finished(const mllm_matcher *matcher); /* an end token was taken */
 
 /* Which tokens may come next: bit `id` of mask[(tokens + 63) / 64] words. End tokens are set where the text is complete. An empty mask is
- * MLLM_E_GRAMMAR (a dead end: roll back) unless the matcher is finished. With `budget` > 0 only tokens are left after which the text
- * can still be completed within budget - 1 further tokens, counted one byte a token, wherever the grammar knows such a way. */
+ * MLLM_E_GRAMMAR (a dead end: roll back) unless the text is complete. With `budget` > 0 and mllm_matcher_min_left below it, only tokens are
+ * left after which the text can still be completed within budget - 1 further tokens, counted one byte a token; where less is left than
+ * half of what the shortest text needs, only tokens on a shortest way. */
 MLLM_API mllm_code mllm_matcher_mask(mllm_matcher *matcher, uint64_t *mask, uint32_t budget, mllm_error *err);
 /* The bytes that must come next, whatever the tokens: at most `capacity` of them into out; returns their number. */
 MLLM_API size_t mllm_matcher_forced_bytes(mllm_matcher *matcher, char *out, size_t capacity);

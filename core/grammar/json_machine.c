@@ -22,6 +22,12 @@ enum {
     SUB_U001 /* \u001 */
 };
 
+/* Fewest bytes that end what was begun. */
+static uint32_t sub_left(uint8_t sub) {
+    static const uint8_t left[] = {0, 1, 2, 3, 2, 2, 3, 3, 1, 4, 3, 2, 1, 1};
+    return left[sub];
+}
+
 static bool is_space(const mllm_grammar *g, uint8_t byte) {
     return byte == ' ' || (g->space == MLLM_SPACE_ANY && (byte == '\n' || byte == '\t' || byte == '\r'));
 }
@@ -216,15 +222,6 @@ static void open_key(mllm_machine *m, const mllm_thread *t) {
                      .e = m->length};
     if (o->lexer != NONE && extra_allowed(t->up)) n.a = mllm_lexer_start(m->lexers, &t->g->shapes.lexers[o->lexer]);
     mllm_machine_add(m, &n, false);
-}
-
-/* Some key that starts like this one may come. */
-static bool key_alive(const mllm_thread *t) {
-    const mllm_object_shape *o = object_of(t->up);
-    if (extra_allowed(t->up) && ((o->extra_anywhere && !o->all_names) || t->a != NONE)) return true;
-    for (uint32_t i = t->b; i < t->c; i++)
-        if (key_allowed(t->up, t->g->shapes.words[i].tag)) return true;
-    return false;
 }
 
 static uint64_t hash_key(const char *s, uint32_t n) {
@@ -455,6 +452,25 @@ static bool character(mllm_thread *t, uint8_t byte, bool *whole, int *decoded) {
     }
 }
 
+/* May the escape that was begun stand for this character? */
+static bool escapes(uint8_t sub, uint8_t c) {
+    bool brief = c == '"' || c == '\\' || c == '\b' || c == '\t' || c == '\n' || c == '\f' || c == '\r';
+    if (sub == SUB_ESCAPE) return brief || c < 0x20;
+    if (brief || c >= 0x20) return false;
+    return sub == SUB_U000 ? c < 0x10 : sub == SUB_U001 ? c >= 0x10 : true;
+}
+
+/* Some character that the escape may stand for leads the lexer on. */
+static bool escape_leads(mllm_machine *m, uint32_t state, uint8_t sub) {
+    static const char others[] = "\"\\";
+    for (uint32_t c = 0; c < 0x20; c++)
+        if (escapes(sub, (uint8_t)c) && mllm_lexer_next(m->lexers, state, (uint8_t)c) != NONE) return true;
+    for (int i = 0; i < 2; i++)
+        if (escapes(sub, (uint8_t)others[i]) && mllm_lexer_next(m->lexers, state, (uint8_t)others[i]) != NONE)
+            return true;
+    return false;
+}
+
 /* The characters so far leave room for what the patterns still ask for. */
 static bool string_alive(mllm_machine *m, const mllm_flat *f, const mllm_thread *t) {
     if (t->b > f->max_length) return false;
@@ -478,14 +494,23 @@ static void step_string(mllm_machine *m, mllm_thread *t, uint8_t byte) {
     if (whole) t->b++;
     if (t->b + (t->sub != SUB_NONE) > f->max_length) return;
     if (decoded >= 0 && t->a != NONE && (t->a = mllm_lexer_next(m->lexers, t->a, (uint8_t)decoded)) == NONE) return;
-    if (t->sub == SUB_ESCAPE && t->a != NONE) { /* nothing that needs an escape may be possible */
-        static const char escaped[] = "\"\\\b\f\n\r\t";
-        bool some = false;
-        for (int i = 0; i < 7 && !some; i++) some = mllm_lexer_next(m->lexers, t->a, (uint8_t)escaped[i]) != NONE;
-        for (int i = 0; i < 0x20 && !some; i++) some = mllm_lexer_next(m->lexers, t->a, (uint8_t)i) != NONE;
-        if (!some) return;
-    }
+    if (t->sub >= SUB_ESCAPE && t->a != NONE && !escape_leads(m, t->a, t->sub)) return;
     if (string_alive(m, f, t)) mllm_machine_add(m, t, false);
+}
+
+/* Some key that starts like this one may come. */
+static bool key_alive(mllm_machine *m, const mllm_thread *t) {
+    const mllm_object_shape *o = object_of(t->up);
+    if (extra_allowed(t->up)) {
+        if (o->extra_anywhere && !o->all_names) return true;
+        if (t->a != NONE && (t->sub < SUB_ESCAPE || escape_leads(m, t->a, t->sub))) return true;
+    }
+    for (uint32_t i = t->b; i < t->c; i++) {
+        const mllm_word *w = &t->g->shapes.words[i];
+        if (t->sub >= SUB_ESCAPE && (w->length <= t->d || !escapes(t->sub, (uint8_t)w->text[t->d]))) continue;
+        if (key_allowed(t->up, w->tag)) return true;
+    }
+    return false;
 }
 
 static void step_key(mllm_machine *m, mllm_thread *t, uint8_t byte) {
@@ -501,7 +526,7 @@ static void step_key(mllm_machine *m, mllm_thread *t, uint8_t byte) {
         t->d++;
         if (t->a != NONE) t->a = mllm_lexer_next(m->lexers, t->a, (uint8_t)decoded);
     }
-    if (key_alive(t)) mllm_machine_add(m, t, false);
+    if (key_alive(m, t)) mllm_machine_add(m, t, false);
 }
 
 static void step_word(mllm_machine *m, mllm_thread *t, uint8_t byte) {
@@ -520,9 +545,10 @@ static void step_number(mllm_machine *m, mllm_thread *t) {
     const char *text = m->text + t->e;
     uint32_t length = m->length - t->e;
     m->by_text = true;
-    if (!mllm_number_viable(t->g, n, text, length)) return;
+    if (!mllm_number_viable(&t->g->schema, t->g->shapes.indices, n, text, length)) return;
     mllm_machine_add(m, t, false);
-    if (mllm_number_complete(t->g, n, text, length)) finish_value(m, t, t->d, t->e, t->up);
+    if (mllm_number_complete(&t->g->schema, t->g->shapes.indices, n, text, length))
+        finish_value(m, t, t->d, t->e, t->up);
 }
 
 /* --------------------------------------------------------------------- values */
@@ -582,45 +608,60 @@ void mllm_json_step(mllm_machine *m, mllm_thread *t, uint8_t byte) {
 
 /* --------------------------------------------------------------- looking ahead */
 
-uint32_t mllm_machine_plain_room(mllm_machine *m, const mllm_thread *t, bool *exact) {
-    *exact = false;
+uint32_t mllm_machine_plain_room(mllm_machine *m, const mllm_thread *t, uint32_t *lexer) {
+    *lexer = NONE;
     if (t->sub != SUB_NONE) return 0;
     switch ((mllm_thread_kind)t->kind) {
     case THREAD_STRING: {
         const mllm_flat *f = flat_of(t->g, t->d);
         uint32_t room = f->max_length == NONE ? NONE : f->max_length - t->b;
-        if (t->a == NONE || (m->lexers->states[t->a].flags & LEXER_UNIVERSAL)) {
-            *exact = true;
-            return room;
-        }
-        bool single = m->lexers->states[t->a].lexer->count == 1;
-        if (single && room == NONE && (m->lexers->states[t->a].flags & LEXER_TOTAL)) {
-            *exact = true;
-            return room;
-        }
-        if (mllm_lexer_is_loop(m->lexers, t->a)) {
-            uint32_t need = mllm_lexer_distance(m->lexers, t->a);
-            if (need == NONE || (room != NONE && need > room)) return 0;
-            *exact = true;
-            return room == NONE ? NONE : room - need;
-        }
-        return 0;
+        if (t->a == NONE) return room;
+        const mllm_lexer_state *s = &m->lexers->states[t->a];
+        if (s->flags & LEXER_UNIVERSAL) return room;
+        if (s->lexer->count == 1 && room == NONE && (s->flags & LEXER_TOTAL)) return room;
+        *lexer = t->a;
+        return room;
     }
     case THREAD_KEY: {
         const mllm_object_shape *o = object_of(t->up);
-        *exact = extra_allowed(t->up) && o->extra_anywhere && !o->all_names;
-        return *exact ? NONE : 0;
+        if (!extra_allowed(t->up)) return 0;
+        if (o->extra_anywhere && !o->all_names) return NONE;
+        if (t->a == NONE) return 0;
+        if (m->lexers->states[t->a].flags & LEXER_TOTAL && !o->all_names) return NONE;
+        *lexer = t->a;
+        return NONE;
     }
     case THREAD_LEX:
-        *exact =
-            (m->lexers->states[t->a].flags & (LEXER_TOTAL | LEXER_UNIVERSAL)) || mllm_lexer_is_loop(m->lexers, t->a);
-        return *exact ? NONE : 0;
+        return (m->lexers->states[t->a].flags & (LEXER_TOTAL | LEXER_UNIVERSAL)) || mllm_lexer_is_loop(m->lexers, t->a)
+                   ? NONE
+                   : 0;
     default: return 0;
     }
 }
 
 static uint32_t plus(uint32_t a, uint32_t b) {
     return a == NONE || b == NONE || a > NONE - 1 - b ? NONE : a + b;
+}
+
+/* `,"name":value` */
+static uint32_t member_bytes(const mllm_frame *f, uint32_t key) {
+    const mllm_key *k = &f->g->shapes.keys[object_of(f)->first_key + key];
+    return plus(f->g->shapes.shapes[k->shape].min_bytes, f->g->schema.doc.nodes[k->name].count + 4);
+}
+
+/* A further member that nobody requires, at least: `,"name":value`. */
+static uint32_t optional_bytes(const mllm_frame *f) {
+    const mllm_object_shape *o = object_of(f);
+    const mllm_shapes *s = &f->g->shapes;
+    uint32_t best = NONE;
+    if (o->extra_some && o->extra_anywhere) best = plus(5, s->shapes[s->indices[o->first_extra]].min_bytes);
+    for (uint32_t i = f->g->any_order ? 0 : f->index; i < o->keys; i++) {
+        const mllm_key *k = &s->keys[o->first_key + i];
+        if (k->required || k->forbidden || has_seen(f, i) || k->needs) continue;
+        uint32_t v = member_bytes(f, i);
+        if (v < best) best = v;
+    }
+    return best;
 }
 
 /* What closes an object or array after the value that is being read. */
@@ -640,45 +681,78 @@ uint32_t mllm_json_frame_left(const mllm_frame *f) {
         return n;
     }
     const mllm_object_shape *o = object_of(f);
+    uint32_t members = f->count;
     for (uint32_t i = 0; i < o->keys && n != NONE; i++) {
         const mllm_key *k = &s->keys[o->first_key + i];
-        if (k->required && !has_seen(f, i))
-            n = plus(n, plus(s->shapes[k->shape].min_bytes, f->g->schema.doc.nodes[k->name].count + 4));
+        if (!k->required || has_seen(f, i)) continue;
+        n = plus(n, member_bytes(f, i));
+        members++;
+    }
+    if (members < o->min) { /* each a little longer than the one before, so that the names differ */
+        uint32_t more = o->min - members, one = plus(optional_bytes(f), 4);
+        if (one == NONE || (uint64_t)one * more > NONE / 2) return NONE;
+        n = plus(n, one * more);
     }
     return n;
 }
 
-/* What ends the leaf itself, up to the frame above it. */
-uint32_t mllm_json_leaf_left(mllm_machine *m, const mllm_thread *t) {
+/* What ends the leaf, up to the frame above it. Below zero where the frame counts a member that has begun already. */
+int64_t mllm_json_leaf_left(mllm_machine *m, const mllm_thread *t) {
     const mllm_shapes *s = &t->g->shapes;
-    uint32_t n = NONE;
+    int64_t n = INT64_MAX;
+    uint32_t v = NONE;
     switch ((mllm_thread_kind)t->kind) {
-    case THREAD_VALUE: return s->shapes[t->a].min_bytes;
+    case THREAD_VALUE: v = s->shapes[t->a].min_bytes; break;
     case THREAD_WORD:
         for (uint32_t i = t->b; i < t->c; i++)
-            if (s->words[i].length - t->d < n) n = s->words[i].length - t->d;
-        return n;
+            if (s->words[i].length - t->d < v) v = s->words[i].length - t->d;
+        break;
     case THREAD_STRING: {
         const mllm_flat *f = flat_of(t->g, t->d);
-        uint32_t more = f->min_length > t->b ? f->min_length - t->b : 0,
-                 need = t->a == NONE ? 0 : mllm_lexer_distance(m->lexers, t->a);
-        if (need == NONE) return NONE;
-        return plus(need > more ? need : more, t->sub >= SUB_ESCAPE ? 6 : t->sub ? 4 : 1);
+        uint32_t more = f->min_length > t->b ? f->min_length - t->b : 0;
+        uint32_t need = t->a == NONE ? 0 : mllm_lexer_distance(m->lexers, t->a);
+        v = need == NONE ? NONE : plus(need > more ? need : more, 1 + sub_left(t->sub));
+        break;
     }
-    case THREAD_NUMBER: return 1;
-    case THREAD_KEY:
-        for (uint32_t i = t->b; i < t->c; i++)
-            if (key_allowed(t->up, s->words[i].tag)) {
-                const mllm_key *k = &s->keys[object_of(t->up)->first_key + s->words[i].tag];
-                uint32_t v = plus(s->words[i].length - t->d + 2, s->shapes[k->shape].min_bytes);
-                if (v < n) n = v;
-            }
+    case THREAD_NUMBER:
+        v = mllm_number_shortest(&t->g->schema, s->indices, &s->numbers[flat_of(t->g, t->d)->number], m->text + t->e,
+                                 m->length - t->e);
+        break;
+    case THREAD_KEY: {
+        bool needed = t->up->count < object_of(t->up)->min; /* the frame counts a further member */
+        for (uint32_t i = t->b; i < t->c; i++) {
+            uint32_t key = s->words[i].tag, rest = s->words[i].length - t->d + 2 + sub_left(t->sub);
+            if (!key_allowed(t->up, key)) continue;
+            const mllm_key *k = &s->keys[object_of(t->up)->first_key + key];
+            v = plus(rest, s->shapes[k->shape].min_bytes);
+            if (v == NONE) continue;
+            int64_t own = k->required ? (int64_t)v - member_bytes(t->up, key) : v;
+            if (own < n) n = own;
+        }
         if (extra_allowed(t->up)) {
-            uint32_t v = plus(3 + (t->sub ? 6 : 0), s->shapes[s->indices[object_of(t->up)->first_extra]].min_bytes);
-            if (v < n) n = v;
+            v = plus(2 + sub_left(t->sub), s->shapes[s->indices[object_of(t->up)->first_extra]].min_bytes);
+            if (t->a != NONE) v = plus(v, mllm_lexer_distance(m->lexers, t->a));
+            if (v != NONE && v < n) n = v;
+        }
+        if (needed && n != INT64_MAX && n > 0) {
+            v = optional_bytes(t->up);
+            if (v != NONE) n -= n < v ? n : v;
         }
         return n;
-    case THREAD_OBJECT: return t->a == PHASE_COLON ? plus(1, s->shapes[t->c].min_bytes) : t->a == PHASE_NEXT ? 4 : 0;
-    default: return 0;
     }
+    case THREAD_OBJECT:
+        if (t->a == PHASE_COLON)
+            v = plus(1, s->shapes[t->c].min_bytes);
+        else if (t->a != PHASE_NEXT)
+            v = 0;
+        else if (t->up->limit != NONE || missing(t->up, NONE))
+            return -1;
+        else {
+            v = optional_bytes(t->up);
+            return v == NONE ? INT64_MAX : t->up->count < object_of(t->up)->min ? -1 : (int64_t)v - 1;
+        }
+        break;
+    default: v = 0;
+    }
+    return v == NONE ? INT64_MAX : v;
 }

@@ -157,7 +157,7 @@ static uint32_t intern(mllm_lexers *t, const mllm_lexer *lexer, uint32_t length)
                           .next_hash = t->buckets[at]};
     memcpy(t->pool + s.set, t->tuple, length * sizeof *t->tuple);
     t->pool_count += length;
-    bool all = true, total = true, universal = true, ended = false;
+    bool all = true, total = true, universal = true, ended = false, some = false;
     uint32_t k = 0;
     for (int i = 0; i < lexer->count; i++) {
         const mllm_nfa *nfa = lexer->parts[i];
@@ -173,11 +173,12 @@ static uint32_t intern(mllm_lexers *t, const mllm_lexer *lexer, uint32_t length)
         if (accepts) s.accepting |= 1u << i;
         all = all && accepts;
         total = total && (before || after);
+        some = some || before || after;
         universal = universal && after;
         ended = ended || (nfa->shortest && accepts);
     }
     if (lexer->any ? s.accepting != 0 : all) s.flags |= LEXER_ACCEPT;
-    if (total && !lexer->any) s.flags |= LEXER_TOTAL;
+    if (lexer->any ? some : total) s.flags |= LEXER_TOTAL;
     if (universal && !lexer->any) s.flags |= LEXER_UNIVERSAL;
     for (uint32_t i = 0; i < lexer->class_count; i++) t->rows[t->row_count + i] = ended ? NONE : LEXER_UNKNOWN;
     t->row_count += lexer->class_count;

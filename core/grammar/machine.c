@@ -346,23 +346,23 @@ void mllm_machine_step(mllm_machine *m, mllm_thread t, uint8_t byte) {
 }
 
 uint32_t mllm_machine_min_left(mllm_machine *m, const mllm_thread *t) {
-    uint32_t n;
+    int64_t n = INT64_MAX;
     switch ((mllm_thread_kind)t->kind) {
     case THREAD_DONE: return 0;
     case THREAD_LEX: {
         uint32_t rest = t->g->min_bytes[t->b], distance = mllm_lexer_distance(m->lexers, t->a);
-        if (rest == NONE || distance == NONE) return NONE;
-        n = rest + distance; /* characters: the least a step can be is a byte */
+        if (rest != NONE && distance != NONE)
+            n = (int64_t)rest + distance; /* characters: the least a step can be is a byte */
         break;
     }
-    case THREAD_TOKEN: n = t->g->min_bytes[t->b]; break;
+    case THREAD_TOKEN: n = t->g->min_bytes[t->b] == NONE ? INT64_MAX : (int64_t)t->g->min_bytes[t->b] + 1; break;
     default: n = mllm_json_leaf_left(m, t);
     }
-    for (const mllm_frame *f = t->up; f && n != NONE; f = f->up) {
+    for (const mllm_frame *f = t->up; f && n != INT64_MAX; f = f->up) {
         uint32_t more = f->kind == FRAME_RULE      ? f->g->min_bytes[f->id]
                         : f->kind == FRAME_CAPTURE ? 0
                                                    : mllm_json_frame_left(f);
-        n = more == NONE || n > NONE - 1 - more ? NONE : n + more;
+        n = more == NONE ? INT64_MAX : n + more;
     }
-    return n;
+    return n < 0 ? 0 : n >= NONE ? NONE : (uint32_t)n;
 }

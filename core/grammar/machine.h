@@ -44,6 +44,7 @@ struct mllm_grammar {
     mllm_grammar **imports;
     char **names; /* of captures */
     uint32_t state_count, edge_count, lexer_count, nfa_count, import_count, name_count, root;
+    _Atomic(void *) idle; /* tables that the last matcher left for the next one */
     uint32_t *min_bytes; /* [state_count] to the end of its rule; NONE: none or unknown */
     size_t bytes;
 };
@@ -156,8 +157,10 @@ void mllm_machine_start(mllm_machine *m, const mllm_grammar *g);
 void mllm_machine_step(mllm_machine *m, mllm_thread t, uint8_t byte);
 /* Adds the threads that `t` (THREAD_TOKEN) becomes by its token. */
 void mllm_machine_take_token(mllm_machine *m, mllm_thread t);
-/* How many plain characters the leaf takes whatever they are: 0 where that is not sure; then `exact` is false. */
-uint32_t mllm_machine_plain_room(mllm_machine *m, const mllm_thread *t, bool *exact);
+/* How many plain characters the leaf takes. *lexer NONE: that many, whatever they are (0: nothing is known). Otherwise those that lead the
+ * lexer from that state to a live one, as far as there is room for them and for what the lexer still needs; keys that are declared come
+ * on top. */
+uint32_t mllm_machine_plain_room(mllm_machine *m, const mllm_thread *t, uint32_t *lexer);
 /* Fewest bytes that complete the text from thread `t`; NONE: unknown. */
 uint32_t mllm_machine_min_left(mllm_machine *m, const mllm_thread *t);
 
@@ -173,11 +176,7 @@ void mllm_machine_enter_grammar(mllm_machine *m, const mllm_grammar *g, const ml
                                 const mllm_captured *captured);
 void mllm_json_step(mllm_machine *m, mllm_thread *t, uint8_t byte);
 void mllm_json_value_ended(mllm_machine *m, const mllm_frame *up, const mllm_captured *captured);
-uint32_t mllm_json_leaf_left(mllm_machine *m, const mllm_thread *t);
+int64_t mllm_json_leaf_left(mllm_machine *m, const mllm_thread *t);
 uint32_t mllm_json_frame_left(const mllm_frame *f);
-
-/* Numbers: may text[length] become a number of this kind, and is it one? */
-bool mllm_number_viable(const mllm_grammar *g, const mllm_number_shape *n, const char *text, uint32_t length);
-bool mllm_number_complete(const mllm_grammar *g, const mllm_number_shape *n, const char *text, uint32_t length);
 
 #endif

@@ -4,9 +4,10 @@
 #include "../base/alloc.h"
 #include "../base/error.h"
 #include "machine.h"
+#include "rules.h"
 #include "trie.h"
 
-enum { CACHED_MASKS = 8, MAX_DEPTH = 256, MAX_FORCED = 512 };
+enum { CACHED_MASKS = 8, PLAIN_MASKS = 48, MAX_DEPTH = 256, MAX_FORCED = 512, KEPT_BYTES = 1 << 20 };
 
 /* A mask that was made before, by the threads it was made for. */
 typedef struct {
@@ -17,9 +18,19 @@ typedef struct {
     uint64_t *mask;
 } cached_mask;
 
-/* What a matcher and its forks share. */
+/* The plain tokens that lead a lexer from `state` to live states. */
+typedef struct {
+    uint32_t state;
+    uint32_t need; /* most characters that a token of these has, with those that the lexer still asks for after it */
+    uint64_t used; /* 0: empty */
+    uint64_t *mask;
+} plain_mask;
+
+/* What a matcher and its forks share. The last matcher leaves it to its grammar for the next one. */
 typedef struct {
     int refs;
+    mllm_token_trie *trie; /* that the masks are for */
+    plain_mask plain[PLAIN_MASKS];
     mllm_lexers lexers;
     uint64_t serial, clock;
     cached_mask cache[CACHED_MASKS];
@@ -46,15 +57,41 @@ static step *last(const mllm_matcher *x) {
     return &x->steps[x->count - 1];
 }
 
-static void release_family(family *f) {
-    if (!f || --f->refs > 0) return;
+static void free_family(family *f) {
     mllm_lexers_free(&f->lexers);
     for (int i = 0; i < CACHED_MASKS; i++) {
         mllm_free(f->cache[i].key);
         mllm_free(f->cache[i].serials);
         mllm_free(f->cache[i].mask);
     }
+    for (int i = 0; i < PLAIN_MASKS; i++) mllm_free(f->plain[i].mask);
+    mllm_token_trie_release(f->trie);
     mllm_free(f);
+}
+
+void mllm_grammar_free_idle(mllm_grammar *g) {
+    family *f = atomic_exchange(&g->idle, NULL);
+    if (f) free_family(f);
+}
+
+static void release_family(family *f, mllm_grammar *g) {
+    if (!f || --f->refs > 0) return;
+    if (mllm_lexers_bytes(&f->lexers) <= KEPT_BYTES) f = atomic_exchange(&g->idle, f);
+    if (f) free_family(f);
+}
+
+static family *take_family(mllm_grammar *g, mllm_token_trie *trie) {
+    family *f = atomic_exchange(&g->idle, NULL);
+    if (f && f->trie != trie) {
+        free_family(f);
+        f = NULL;
+    }
+    if (!f) {
+        f = mllm_calloc(1, sizeof *f);
+        if (f) f->trie = mllm_token_trie_retain(trie);
+    }
+    if (f) f->refs = 1;
+    return f;
 }
 
 void mllm_matcher_release(mllm_matcher *x) {
@@ -63,7 +100,7 @@ void mllm_matcher_release(mllm_matcher *x) {
     mllm_free(x->m.text);
     mllm_free(x->m.pool);
     mllm_free(x->steps);
-    release_family(x->family);
+    release_family(x->family, x->grammar);
     mllm_token_trie_release(x->trie);
     mllm_grammar_release(x->grammar);
     mllm_free(x);
@@ -96,14 +133,12 @@ static bool push_step(mllm_matcher *x, step s) {
 
 mllm_matcher *mllm_matcher_new(mllm_grammar *grammar, mllm_token_trie *trie, mllm_error *err) {
     mllm_matcher *x = mllm_calloc(1, sizeof *x);
-    family *f = mllm_calloc(1, sizeof *f);
+    family *f = x ? take_family(grammar, trie) : NULL;
     if (!x || !f) {
         mllm_free(x);
-        mllm_free(f);
         mllm_fail_memory(err, sizeof *x + sizeof *f, "matcher");
         return NULL;
     }
-    f->refs = 1;
     x->family = f;
     x->grammar = mllm_grammar_retain(grammar);
     x->trie = mllm_token_trie_retain(trie);
@@ -326,8 +361,8 @@ static void first_bytes(mllm_machine *m, const mllm_thread *t, bool *may) {
         for (const char *p = " \t\r\n\"{[-0123456789tfn"; *p; p++) may[(uint8_t)*p] = true;
         return;
     case THREAD_KEY: {
-        bool exact;
-        if (t->sub || t->a != NONE || mllm_machine_plain_room(m, t, &exact)) break;
+        uint32_t lexer;
+        if (t->sub || t->a != NONE || mllm_machine_plain_room(m, t, &lexer)) break;
         for (uint32_t i = t->b; i < t->c; i++)
             if (t->g->shapes.words[i].length > t->d) {
                 uint8_t c = (uint8_t)t->g->shapes.words[i].text[t->d];
@@ -445,6 +480,80 @@ static void remember(mllm_matcher *x, const mllm_thread *key, const uint64_t *se
     c->used = ++x->family->clock;
 }
 
+static plain_mask *make_plain(mllm_matcher *x, uint32_t state) {
+    const mllm_token_trie *t = x->trie;
+    family *f = x->family;
+    plain_mask *p = &f->plain[0];
+    for (int i = 0; i < PLAIN_MASKS; i++) {
+        if (f->plain[i].used && f->plain[i].state == state) {
+            f->plain[i].used = ++f->clock;
+            return &f->plain[i];
+        }
+        if (f->plain[i].used < p->used) p = &f->plain[i];
+    }
+    p->used = 0;
+    if (!p->mask && !(p->mask = mllm_alloc_array(t->words, sizeof *p->mask))) return NULL;
+    memset(p->mask, 0, t->words * sizeof *p->mask);
+    p->state = state;
+    p->need = 0;
+    uint32_t states[MAX_DEPTH + 1], chars[MAX_DEPTH + 1];
+    const uint64_t *plain = t->plain[MLLM_PLAIN_LENGTHS];
+    bool always = f->lexers.states[state].lexer->count == 1 || f->lexers.states[state].lexer->any;
+    states[0] = state;
+    chars[0] = 0;
+    for (uint32_t i = 1; i < t->all.count;) {
+        uint32_t d = t->all.depth[i];
+        uint8_t c = t->all.byte[i];
+        bool dead = c < 0x20 || c == '"' || c == '\\' || c == 0x7F;
+        if (!dead) dead = (states[d] = mllm_lexer_next(&f->lexers, states[d - 1], c)) == NONE;
+        if (dead) {
+            i = t->all.end[i];
+            continue;
+        }
+        chars[d] = chars[d - 1] + ((c & 0xC0) != 0x80);
+        int32_t id = t->all.id[i++];
+        if (id < 0 || !(plain[id / 64] >> (id % 64) & 1)) continue;
+        uint32_t more = mllm_lexer_distance(&f->lexers, states[d]);
+        if (more == NONE && !always) continue;
+        if (more != NONE && chars[d] + more > p->need) p->need = chars[d] + more;
+        p->mask[id / 64] |= (uint64_t)1 << (id % 64);
+    }
+    if (f->lexers.failed != MLLM_OK) return NULL;
+    p->used = ++f->clock;
+    return p;
+}
+
+/* Adds the plain tokens that a thread takes, if they are known without trying; `add` false: only says so. */
+static bool add_plain(mllm_matcher *x, const mllm_thread *thread, uint64_t *mask, bool add) {
+    const mllm_token_trie *t = x->trie;
+    uint32_t lexer, room = mllm_machine_plain_room(&x->m, thread, &lexer);
+    const uint64_t *plain;
+    if (room == 0) return false;
+    if (lexer != NONE) {
+        const plain_mask *p = make_plain(x, lexer);
+        if (!p || room < p->need) return false;
+        plain = p->mask;
+    } else {
+        if (room >= MLLM_PLAIN_LENGTHS && room < t->longest_plain) return false;
+        plain = t->plain[room < MLLM_PLAIN_LENGTHS ? room : MLLM_PLAIN_LENGTHS];
+    }
+    for (uint32_t k = 0; add && k < t->words; k++) mask[k] |= plain[k];
+    return true;
+}
+
+/* Whatever plain text follows in the leaf, the text can be completed in time: it is as if nothing had been read there but what a pattern
+ * may still ask for. */
+static bool stays_within(mllm_matcher *x, mllm_thread t, uint32_t budget) {
+    if (t.kind == THREAD_KEY) t.b = t.c = 0;
+    uint32_t left = mllm_machine_min_left(&x->m, &t), lexer, need = 0;
+    if (mllm_machine_plain_room(&x->m, &t, &lexer) && lexer != NONE) {
+        const plain_mask *p = make_plain(x, lexer);
+        if (!p) return false;
+        need = p->need;
+    }
+    return left != NONE && left + need < budget;
+}
+
 enum { KEY_THREADS = 16 };
 
 mllm_code mllm_matcher_mask(mllm_matcher *x, uint64_t *mask, uint32_t budget, mllm_error *err) {
@@ -464,15 +573,16 @@ mllm_code mllm_matcher_mask(mllm_matcher *x, uint64_t *mask, uint32_t budget, ml
         if (s.count <= KEY_THREADS) make_key(x, &m->pool[s.first + i], &key[i], &serials[i]);
         complete = complete || m->pool[s.first + i].kind == THREAD_DONE;
     }
-    if (budget) {
+    if (budget) { /* becomes: what must be left after the token is less than that many bytes */
         uint32_t left = mllm_matcher_min_left(x);
-        if (left == NONE || left >= budget) {
-            if (left != NONE && !complete)
-                return mllm_fail(err, MLLM_E_GRAMMAR, "%u tokens are too few: the text needs up to %u more",
-                                 (unsigned)budget, (unsigned)left);
-            if (left == NONE) budget = 0;
-        } else if (budget - left > 4096)
-            budget = 0; /* no token comes near */
+        if (left == NONE)
+            budget = 0;
+        else if (
+            left >
+            budget) /* no promise is possible; when it gets tight at two bytes a token, the shortest way is taken */
+            budget = left / 2 >= budget ? left : 0;
+        else if (budget - left > 4096) /* no token comes near */
+            budget = 0;
     }
     bool cacheable = s.count <= KEY_THREADS && !budget;
     cached_mask *cached = cacheable ? find_cached(x, key, serials, s.count) : NULL;
@@ -483,34 +593,25 @@ mllm_code mllm_matcher_mask(mllm_matcher *x, uint64_t *mask, uint32_t budget, ml
     memset(mask, 0, t->words * sizeof *mask);
     m->by_text = false;
     walk_state w = {x, mask, budget};
-    /* Threads that take any plain text, and the others: the first need only be tried on tokens that are not plain. */
-    uint32_t end = s.first + s.count, sliced = 0, whole = 0;
+    /* Threads of which it is known what plain tokens they take are tried on the other tokens only. */
+    uint32_t end = s.first + s.count;
     for (int pass = 0; pass < 2 && m->failed == MLLM_OK; pass++) {
-        m->count = end;
-        m->base = end;
-        for (uint32_t i = 0; i < s.count; i++) {
+        m->count = m->base = end;
+        for (uint32_t i = 0; i < s.count && m->failed == MLLM_OK; i++) {
             mllm_thread thread = m->pool[s.first + i];
-            bool exact = false;
-            uint32_t room = budget ? 0 : mllm_machine_plain_room(m, &thread, &exact);
-            if (thread.kind == THREAD_TOKEN && pass == 0)
-                mask[thread.a / 64 < t->words ? thread.a / 64 : 0] |=
-                    thread.a < t->size ? (uint64_t)1 << (thread.a % 64) : 0;
-            if (exact != (pass == 0)) continue;
-            mllm_machine_add(m, &thread, false);
-            if (!exact || room == 0) continue;
-            const uint64_t *plain = t->plain[room < MLLM_PLAIN_LENGTHS ? room : MLLM_PLAIN_LENGTHS];
-            if (room >= MLLM_PLAIN_LENGTHS && room < t->longest_plain) plain = t->plain[MLLM_PLAIN_LENGTHS - 1];
-            for (uint32_t k = 0; k < t->words; k++) mask[k] |= plain[k];
+            if (thread.kind == THREAD_TOKEN) {
+                if (thread.a < t->size) mask[thread.a / 64] |= (uint64_t)1 << (thread.a % 64);
+                continue;
+            }
+            bool known = (!budget || stays_within(x, thread, budget)) && add_plain(x, &thread, mask, pass == 0);
+            if (known && pass == 1 && thread.kind == THREAD_KEY && thread.a != NONE && thread.b < thread.c) {
+                thread.a = NONE; /* the declared keys, which the lexer may not know */
+                mllm_machine_add(m, &thread, false);
+            } else if (known == (pass == 0))
+                mllm_machine_add(m, &thread, false);
         }
-        uint32_t count = m->count - end;
-        if (pass == 0)
-            sliced = count;
-        else
-            whole = count;
-        if (count) walk(&w, pass == 0 ? &t->rest : &t->all, end, count);
+        walk(&w, pass == 0 ? &t->rest : &t->all, end, m->count - end);
     }
-    (void)sliced;
-    (void)whole;
     m->count = end;
     if (m->failed != MLLM_OK) {
         go_back(x, x->count);

@@ -195,25 +195,42 @@ static uint32_t emit(builder *b, uint32_t e, uint32_t out) {
     return out;
 }
 
-/* Removes what cannot reach ACCEPT: such states become DEAD, so that a set of states is alive exactly when it is not empty. */
-static bool trim(mllm_nfa *n) {
-    bool *good = mllm_calloc(n->count, sizeof *good);
-    if (!good) return false;
+/* Marks the states that reach ACCEPT once the begin mark has been read; `ended`: once the end mark has, too. */
+static void find_good(const mllm_nfa *n, bool *good, const bool *ended) {
     /* Most edges go from later to earlier states (built from the end); loops need another round. */
     for (bool changed = true; changed;) {
         changed = false;
         for (uint32_t i = 0; i < n->count; i++) {
             if (good[i]) continue;
             const mllm_nfa_state *s = &n->states[i];
-            bool g = s->kind == NFA_ACCEPT || (s->kind != NFA_DEAD && s->out != NONE && good[s->out]) ||
-                     (s->kind == NFA_SPLIT && s->out1 != NONE && good[s->out1]);
+            bool g = s->kind == NFA_ACCEPT;
+            if (s->kind == NFA_SPLIT) g = (s->out != NONE && good[s->out]) || (s->out1 != NONE && good[s->out1]);
+            if (s->kind == NFA_RANGE) g = ended && good[s->out];
+            if (s->kind == NFA_END) g = ended ? ended[s->out] : good[s->out];
             if (g) good[i] = changed = true;
         }
     }
-    for (uint32_t i = 0; i < n->count; i++)
-        if (!good[i]) n->states[i].kind = NFA_DEAD;
+}
+
+/* Removes what cannot reach ACCEPT: such states become DEAD, so that a set of states is alive exactly when it is not empty. There is
+ * one begin mark and one end mark: nothing is read after the end, and no begin comes after anything. */
+static bool trim(mllm_nfa *n) {
+    bool *good = mllm_calloc(n->count, sizeof *good), *ended = mllm_calloc(n->count, sizeof *ended);
+    if (good && ended) {
+        find_good(n, ended, NULL);
+        find_good(n, good, ended);
+        for (uint32_t i = 0; i < n->count; i++) {
+            mllm_nfa_state *s = &n->states[i];
+            bool keep = good[i] || ended[i] || (s->kind == NFA_BEGIN && good[s->out]) ||
+                        s->kind == NFA_SPLIT; /* splits read nothing: they only lead on */
+            if (!keep) s->kind = NFA_DEAD;
+        }
+        if (n->any_before != NONE && !good[n->any_before]) n->any_before = NONE;
+    }
+    bool ok = good && ended;
     mllm_free(good);
-    return true;
+    mllm_free(ended);
+    return ok;
 }
 
 /* `^[class]{m,n}$` and the like: the repeat becomes a loop, its bounds become lengths. */
@@ -345,7 +362,7 @@ void mllm_nfa_set_clear(mllm_nfa_set *set) {
 }
 
 /* `stack` has room for twice as many entries as there are states. */
-void mllm_nfa_add(const mllm_nfa *nfa, mllm_nfa_set *set, uint32_t *stack, uint32_t from) {
+static void add_closure(const mllm_nfa *nfa, mllm_nfa_set *set, uint32_t *stack, uint32_t from, bool before) {
     uint32_t top = 0;
     stack[top++] = from;
     while (top) {
@@ -358,9 +375,13 @@ void mllm_nfa_add(const mllm_nfa *nfa, mllm_nfa_set *set, uint32_t *stack, uint3
             stack[top++] = n->out;
             /* The heads of the two any-loops stay in the set: they tell that everything that follows is alive, or accepted. */
             if (s == nfa->any_after || s == nfa->any_before) set->items[set->count++] = s;
-        } else if (n->kind != NFA_DEAD)
+        } else if (n->kind != NFA_DEAD && (n->kind != NFA_BEGIN || before))
             set->items[set->count++] = s;
     }
+}
+
+void mllm_nfa_add(const mllm_nfa *nfa, mllm_nfa_set *set, uint32_t *stack, uint32_t from) {
+    add_closure(nfa, set, stack, from, false);
 }
 
 void mllm_nfa_begin(const mllm_nfa *nfa, mllm_nfa_set *set, mllm_nfa_set *scratch, uint32_t *stack) {
@@ -370,7 +391,7 @@ void mllm_nfa_begin(const mllm_nfa *nfa, mllm_nfa_set *set, mllm_nfa_set *scratc
         return;
     }
     mllm_nfa_set_clear(scratch);
-    mllm_nfa_add(nfa, scratch, stack, nfa->start);
+    add_closure(nfa, scratch, stack, nfa->start, true);
     for (uint32_t i = 0; i < scratch->count; i++) {
         const mllm_nfa_state *s = &nfa->states[scratch->items[i]];
         if (s->kind == NFA_BEGIN) mllm_nfa_add(nfa, set, stack, s->out);

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "machine.h"
+#include "shape.h"
 
 typedef struct {
     uint32_t whole, fraction, exponent; /* digits of each part */
@@ -11,7 +11,7 @@ typedef struct {
     uint32_t exponent_at; /* offset of the first byte after e */
 } parts;
 
-enum { MAX_WHOLE = 320, MAX_FRACTION = 40, MAX_EXPONENT = 3 };
+enum { MAX_WHOLE = 308, MAX_FRACTION = 40, MAX_EXPONENT = 3 };
 
 /* The syntax of RFC 8259, up to where the text ends. */
 static bool split(const char *s, uint32_t n, parts *p) {
@@ -36,7 +36,13 @@ static bool split(const char *s, uint32_t n, parts *p) {
         if (i < n && (s[i] == '+' || s[i] == '-')) p->exponent_sign = true, i++;
         for (; i < n && s[i] >= '0' && s[i] <= '9'; i++) p->exponent++;
     }
-    return i == n && p->whole <= MAX_WHOLE && p->fraction <= MAX_FRACTION && p->exponent <= MAX_EXPONENT;
+    if (i != n || p->whole > MAX_WHOLE || p->fraction > MAX_FRACTION || p->exponent > MAX_EXPONENT) return false;
+    if (p->exponent && s[p->exponent_at] != '-') { /* the reader of the other side may know doubles only */
+        uint32_t v = 0;
+        for (uint32_t k = n - p->exponent; k < n; k++) v = v * 10 + (uint32_t)(s[k] - '0');
+        if (v + p->whole > 308) return false;
+    }
+    return true;
 }
 
 static bool in_bounds(const mllm_number_shape *n, const mllm_decimal *d) {
@@ -51,30 +57,31 @@ static bool in_bounds(const mllm_number_shape *n, const mllm_decimal *d) {
     return true;
 }
 
-static bool holds(const mllm_grammar *g, const mllm_number_shape *n, const mllm_decimal *d) {
+static bool holds(const mllm_schema *s, const uint32_t *indices, const mllm_number_shape *n, const mllm_decimal *d) {
     if ((n->integer && !mllm_decimal_is_integer(d)) || (n->fraction && mllm_decimal_is_integer(d))) return false;
     if (!in_bounds(n, d)) return false;
     for (uint32_t i = 0; i < n->multiples; i++) {
-        const mllm_json_node *v = &g->schema.doc.nodes[g->shapes.indices[n->first_multiple + i]];
+        const mllm_json_node *v = &s->doc.nodes[indices[n->first_multiple + i]];
         mllm_decimal m;
-        if (!mllm_decimal_read(&m, g->schema.text + v->start, v->end - v->start) || !mllm_decimal_is_multiple(d, &m))
+        if (!mllm_decimal_read(&m, s->text + v->start, v->end - v->start) || !mllm_decimal_is_multiple(d, &m))
             return false;
     }
     return true;
 }
 
-bool mllm_number_complete(const mllm_grammar *g, const mllm_number_shape *n, const char *text, uint32_t length) {
+bool mllm_number_complete(const mllm_schema *s, const uint32_t *indices, const mllm_number_shape *n, const char *text,
+                          uint32_t length) {
     parts p;
     mllm_decimal d;
     if (!split(text, length, &p) || !p.whole || (p.point && !p.fraction) || (p.e && !p.exponent)) return false;
     if (n->old_integer && (p.point || p.e)) return false;
     if (n->plain && (!n->integer || (!p.e && !p.point))) return true;
-    return mllm_decimal_read(&d, text, length) && holds(g, n, &d);
+    return mllm_decimal_read(&d, text, length) && holds(s, indices, n, &d);
 }
 
 /* With an exponent begun: some exponent of at most three digits fits. */
-static bool exponent_viable(const mllm_grammar *g, const mllm_number_shape *n, const char *text, uint32_t length,
-                            const parts *p) {
+static bool exponent_viable(const mllm_schema *s, const uint32_t *indices, const mllm_number_shape *n, const char *text,
+                            uint32_t length, const parts *p) {
     char buffer[MAX_WHOLE + MAX_FRACTION + 16];
     uint32_t at = p->exponent_at;
     memcpy(buffer, text, length);
@@ -93,7 +100,7 @@ static bool exponent_viable(const mllm_grammar *g, const mllm_number_shape *n, c
                 uint32_t x = v;
                 for (uint32_t j = more; j-- > 0; x /= 10) buffer[k + j] = (char)('0' + x % 10);
                 mllm_decimal d;
-                if (mllm_decimal_read(&d, buffer, k + more) && holds(g, n, &d)) return true;
+                if (mllm_decimal_read(&d, buffer, k + more) && holds(s, indices, n, &d)) return true;
             }
         }
     }
@@ -190,7 +197,8 @@ static bool plain_viable(const mllm_number_shape *n, const char *text, uint32_t 
     }
 }
 
-bool mllm_number_viable(const mllm_grammar *g, const mllm_number_shape *n, const char *text, uint32_t length) {
+bool mllm_number_viable(const mllm_schema *s, const uint32_t *indices, const mllm_number_shape *n, const char *text,
+                        uint32_t length) {
     parts p;
     if (!split(text, length, &p)) return false;
     if (n->old_integer && (p.point || p.e)) return false;
@@ -200,8 +208,45 @@ bool mllm_number_viable(const mllm_grammar *g, const mllm_number_shape *n, const
     if (n->plain && !n->integer) return true;
     if (p.e) {
         if (p.fraction > 20 || p.whole > 20) return false;
-        return exponent_viable(g, n, text, length, &p);
+        return exponent_viable(s, indices, n, text, length, &p);
     }
     if (n->plain) return true;
     return plain_viable(n, text, length, &p);
+}
+
+/* Depth first, by length: the automaton of viable beginnings is narrow, so few are tried. */
+uint32_t mllm_number_shortest(const mllm_schema *s, const uint32_t *indices, const mllm_number_shape *n,
+                              const char *text, uint32_t length) {
+    enum { MOST = 24, TRIES = 3000 };
+    static const char next[] = "0123456789-.";
+    char buffer[MAX_WHOLE + MAX_FRACTION + 64];
+    uint8_t choice[MOST + 1];
+    int tries = 0;
+    if (length > MAX_WHOLE + MAX_FRACTION + 16) return NONE;
+    memcpy(buffer, text, length);
+    if (length && mllm_number_complete(s, indices, n, buffer, length)) return 0;
+    for (uint32_t most = 1; most <= MOST; most++) {
+        uint32_t depth = 0;
+        bool any = false; /* some beginning of this length is viable: longer ones may be numbers */
+        choice[0] = 0;
+        for (;;) {
+            if (choice[depth] == sizeof next - 1) {
+                if (depth == 0) break;
+                choice[--depth]++;
+                continue;
+            }
+            buffer[length + depth] = next[choice[depth]];
+            if (++tries > TRIES) return MOST;
+            if (!mllm_number_viable(s, indices, n, buffer, length + depth + 1))
+                choice[depth]++;
+            else if (depth + 1 == most) {
+                if (mllm_number_complete(s, indices, n, buffer, length + most)) return most;
+                any = true;
+                choice[depth]++;
+            } else
+                choice[++depth] = 0;
+        }
+        if (!any) return NONE;
+    }
+    return MOST;
 }

@@ -7,4 +7,7 @@
 /* A grammar with nothing in it, or NULL. */
 mllm_grammar *mllm_grammar_blank(mllm_grammar_kind kind, mllm_error *err);
 
+/* Frees what the last matcher left. */
+void mllm_grammar_free_idle(mllm_grammar *g);
+
 #endif

@@ -564,12 +564,34 @@ static uint32_t plus(uint32_t a, uint32_t b) {
     return a == NONE || b == NONE || a > NONE - 1 - b ? NONE : a + b;
 }
 
+/* At least so many members that nobody requires; NONE: there cannot be so many. */
+static uint32_t members_least(const mllm_shapes *t, const mllm_schema *s, const mllm_object_shape *o, uint32_t count) {
+    uint32_t best = NONE, possible = 0;
+    for (uint32_t i = 0; i < o->keys; i++) {
+        const mllm_key *k = &t->keys[o->first_key + i];
+        if (k->required || k->forbidden || t->shapes[k->shape].min_bytes == NONE) continue;
+        uint32_t v = plus(t->shapes[k->shape].min_bytes, s->doc.nodes[k->name].count + 4);
+        possible++;
+        if (v < best) best = v;
+    }
+    uint32_t combinations = o->extra_table ? 1u << o->patterns : 1 + o->patterns;
+    for (uint32_t j = 0; o->extra_some && j < combinations; j++) {
+        uint32_t v = plus(t->shapes[t->indices[o->first_extra + j]].min_bytes, 5);
+        if (v == NONE) continue;
+        possible = NONE;
+        if (v < best) best = v;
+    }
+    if (possible < count || best == NONE) return NONE;
+    return (uint64_t)(best + 4) * count > NONE / 2 ? NONE / 2 : (best + 4) * count;
+}
+
 static uint32_t flat_least(mllm_shapes *t, const mllm_schema *s, const mllm_flat *f) {
     uint32_t best = NONE, v;
     for (uint32_t i = 0; i < f->words; i++)
         if (t->words[f->first_word + i].length < best) best = t->words[f->first_word + i].length;
     if ((f->types & TYPE_STRING) && f->min_length < NONE - 2 && f->min_length + 2 < best) best = f->min_length + 2;
-    if ((f->types & (TYPE_INTEGER | TYPE_FRACTION)) && best > 1) best = 1;
+    if ((f->types & (TYPE_INTEGER | TYPE_FRACTION)) && best > t->numbers[f->number].min_bytes)
+        best = t->numbers[f->number].min_bytes;
     if (f->types & TYPE_ARRAY) {
         const mllm_array_shape *a = &t->arrays[f->array];
         v = 2;
@@ -593,6 +615,7 @@ static uint32_t flat_least(mllm_shapes *t, const mllm_schema *s, const mllm_flat
                                 : plus(t->shapes[k->shape].min_bytes, s->doc.nodes[k->name].count + 3 + (n++ > 0)));
         }
         if (n > o->max) v = NONE;
+        if (n < o->min && v != NONE) v = plus(v, members_least(t, s, o, o->min - n));
         if (v < best) best = v;
     }
     return best;

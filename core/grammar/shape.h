@@ -70,6 +70,7 @@ typedef struct {
     uint32_t first_multiple, multiples; /* nodes of multipleOf */
     int scale; /* all of the above are integers at 10^scale that fit int64 (low_scaled ...), -1: not so */
     int64_t low_scaled, high_scaled, step_scaled;
+    uint32_t min_bytes; /* NONE: there is none */
 } mllm_number_shape;
 
 typedef struct {
@@ -109,6 +110,15 @@ typedef struct {
 } mllm_shapes;
 
 enum { MLLM_MAX_SHAPES = 40000, MLLM_MAX_FLATS = 256 };
+
+/* Numbers: may text[length] become a number of this kind, and is it one? `indices` are those of the shapes. */
+bool mllm_number_viable(const mllm_schema *s, const uint32_t *indices, const mllm_number_shape *n, const char *text,
+                        uint32_t length);
+bool mllm_number_complete(const mllm_schema *s, const uint32_t *indices, const mllm_number_shape *n, const char *text,
+                          uint32_t length);
+/* Fewest bytes that complete text[length]; NONE: no number begins so; an estimate from above where looking for it takes too long. */
+uint32_t mllm_number_shortest(const mllm_schema *s, const uint32_t *indices, const mllm_number_shape *n,
+                              const char *text, uint32_t length);
 
 /* Makes the shapes of the whole schema; notes what is left to checks in its report. */
 mllm_code mllm_shapes_build(mllm_shapes *t, mllm_schema *s, mllm_error *err);

@@ -404,6 +404,11 @@ static void number_flat(const source *src, uint32_t flat) {
         }
     }
     scale_number(s, &n, t->indices + n.first_multiple);
+    n.min_bytes = n.plain ? 1 : mllm_number_shortest(s, t->indices, &n, "", 0);
+    if (n.min_bytes == NONE) {
+        t->flats[flat].types &= (uint8_t) ~(TYPE_INTEGER | TYPE_FRACTION);
+        return;
+    }
     if (!mllm_build_reserve(b, &t->numbers, t->number_count + 1, &t->number_capacity, sizeof *t->numbers)) return;
     t->numbers[t->number_count] = n;
     t->flats[flat].number = t->number_count++;
