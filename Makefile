@@ -1,5 +1,5 @@
 # make              build everything (library, Lua modules, command line)
-# make demo         the main job: sentences become checked API calls, with the shipped model
+# make demo         the main job: sentences become checked API calls, with the shipped model (SAY="..." for a sentence of yours)
 # make test         all tests; make asan: again under the address and undefined-behaviour sanitizers
 # make lint         luacheck, clang-format, cppcheck
 # make install      PREFIX=/usr/local LUA_VERSION=5.4
@@ -89,6 +89,13 @@ $(BUILD)/tests/%: tests/core/%.c tests/core/test.h $(LIB)
 
 deps:
 	@sh .ci/deps
+
+# The smart-home agent with its own three sentences and what is typed; make demo SAY="lock the front door" hears that one.
+demo: export SAY := $(SAY)
+demo: deps
+	@$(MAKE) -q all 2>/dev/null || $(MAKE) --no-print-directory all
+	@LUA_PATH="$(CURDIR)/lua-mobilellm/?.lua;$(CURDIR)/lua-mobilellm/?/init.lua;;" LUA_CPATH="$(CURDIR)/$(BUILD)/lua5.4/?.so;;" \
+	    lua5.4 agents/home.lua $${SAY:+"$$SAY"}
 
 test: deps
 	@$(MAKE) --no-print-directory check

@@ -106,22 +106,15 @@ function home.new(options)
   local lines = {"Devices:"}
   for _, id in ipairs(sorted(self.devices)) do lines[#lines + 1] = id .. " '" .. self.devices[id].name .. "'" end
   self.system = table.concat(lines, "\n")
-  self.session, message, code = model:session()
-  if not self.session then return nil, message, code end
   return self
 end
 
--- What the model answers to the sentence. The tools and devices are the same each time, so only the new end of the prompt is fed.
+-- What the model answers to the sentence.
 function Agent:answer(sentence)
   local signature = require "mobilellm.signature"
   local ids = signature.encode(self.model, self.tools.list,
     {{role = "system", content = self.system}, {role = "user", content = sentence}})
-  local before, same = self.session:tokens(), 0
-  while same < #ids - 1 and before[same + 1] == ids[same + 1] do same = same + 1 end
-  self.session:rewind(same)
-  local rest = {}
-  for i = same + 1, #ids do rest[#rest + 1] = ids[i] end
-  return self.session:generate(rest, {max_tokens = 120, temperature = 0})
+  return self.model:generate(ids, {max_tokens = 120, temperature = 0})
 end
 
 -- Checks the call against its schema and against the home, then runs it.
@@ -147,7 +140,8 @@ end
 -- Whatever is said, the state only changes through calls that passed both checks.
 function Agent:say(sentence)
   local signature = require "mobilellm.signature"
-  local begin = os.clock()
+  local clock = require "mobilellm.core".clock
+  local begin = clock()
   local result = {sentence = sentence, calls = {}}
   if not sentence:find "%S" then
     result.problem = "nothing was said"
@@ -168,7 +162,7 @@ function Agent:say(sentence)
     result.problem = answer:find "%S" and "the answer is not a call: " .. answer
       or "not understood: no device or tool here fits that"
   end
-  result.seconds = os.clock() - begin
+  result.seconds = clock() - begin
   return result
 end
 
@@ -189,7 +183,11 @@ function home.lines(result)
       end
       add("  checked    %s", table.concat(checked, ", "))
       for _, change in ipairs(call.changes) do
-        add("  changed    %s.%s: %s -> %s", change.entity, change.key, tostring(change.before), tostring(change.after))
+        if change.before == change.after then
+          add("  as before  %s.%s: %s", change.entity, change.key, tostring(change.after))
+        else
+          add("  changed    %s.%s: %s -> %s", change.entity, change.key, tostring(change.before), tostring(change.after))
+        end
       end
     end
   end

@@ -78,12 +78,20 @@ MLLM_API mllm_model *mllm_model_load(const char *path, const mllm_load_options *
 MLLM_API mllm_model *mllm_model_retain(mllm_model *model);
 MLLM_API void mllm_model_release(mllm_model *model);
 
+/* The tensors of one type in the file, and what they became at load. */
+typedef struct {
+    const char *stored;       /* as in the file: "Q4_K" */
+    const char *kept_as;      /* as used: "P8" and "P4" are panels of 8 and 4 bits (core/tensor/packed.h); vectors are "F32" */
+    uint64_t tensors, parameters, stored_bytes, kept_bytes;
+} mllm_model_type;
+
 typedef struct {
     const char *path;         /* owned by the model, as all strings here */
     const char *name;         /* general.name, or "" */
     const char *architecture; /* "mobilellm", "llama", "qwen2", ... */
     const char *kernel;       /* the one in use */
-    const char *quantization; /* type of most weights: "F32", "Q8_0", ... */
+    const char *quantization; /* type of most weights in the file: "F32", "Q8_0", ...; "P8", "P4" in packed files */
+    const char *kept_as;      /* what they are in memory: "P8" for "Q4_K" with the integer kernels */
     const char *chat_template;    /* NULL when the file has none */
     int blocks;               /* stored attention blocks */
     int steps;                /* executed steps (2 x blocks for LS) */
@@ -94,6 +102,8 @@ typedef struct {
     uint64_t parameters;      /* stored weights, counted once */
     uint64_t weight_bytes;    /* as used from the file map */
     uint64_t packed_bytes;    /* what was repacked into private memory */
+    const mllm_model_type *types; /* [type_count], owned by the model: every tensor is counted in one of them */
+    size_t type_count;
     int threads;
 } mllm_model_info;
 MLLM_API mllm_model_info mllm_model_get_info(const mllm_model *model);
@@ -131,6 +141,10 @@ MLLM_API mllm_code mllm_session_feed(mllm_session *session, const mllm_token *to
 /* Logits [vocabulary] that predict the next token; NULL with MLLM_E_ARGUMENT when nothing was fed. Recomputes the last position when a
  * rewind made it necessary. The array is the caller's to change; it is valid until the next feed, rewind or release. */
 MLLM_API float *mllm_session_logits(mllm_session *session, mllm_error *err);
+/* As mllm_session_feed, and writes the logits of the last `rows` positions to out[rows, vocabulary]; 1 <= rows <= count, rows <= 32. With up to
+ * 16 tokens each row has the bits that feeding one by one gives. */
+MLLM_API mllm_code mllm_session_feed_rows(mllm_session *session, const mllm_token *tokens, size_t count, size_t rows, float *out,
+                                          mllm_error *err);
 /* Only the logits of ids[count] -> out[count]: those rows of the output embedding, nothing else. */
 MLLM_API mllm_code mllm_session_logits_of(mllm_session *session, const mllm_token *ids, size_t count, float *out,
                                           mllm_error *err);

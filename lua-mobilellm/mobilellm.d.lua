@@ -26,7 +26,7 @@ function mobilellm.load(path, options) end
 ---Writes a model as a GGUF file.
 ---@param from string GGUF file or Hugging Face folder
 ---@param to string
----@param options? {type?: "f32"|"f16"|"bf16"|"q8_0"|"q4_0"} q8_0 unless given
+---@param options? {type?: "f32"|"f16"|"bf16"|"q8_0"|"q4_0", packed?: boolean} q8_0 unless given; packed: as the integer kernels want it, for this engine alone
 ---@return true? done
 ---@return string? message
 ---@return mobilellm.code? code
@@ -42,7 +42,9 @@ local Model = {}
 ---@field name string
 ---@field architecture string
 ---@field kernel string the one in use
----@field quantization string type of most weights
+---@field quantization string type of most weights in the file; "P8" and "P4" are packed Q8_0 and Q4_0
+---@field kept_as string what they are in memory
+---@field types {stored: string, kept_as: string, tensors: integer, parameters: integer, stored_bytes: integer, kept_bytes: integer}[] every tensor counted by both types
 ---@field chat_template? string
 ---@field blocks integer stored attention blocks
 ---@field steps integer executed steps
@@ -117,12 +119,15 @@ function Model:is_end(id) end
 ---@field on_token? fun(id: integer, text: string): boolean? called with each token; false ends it
 ---@field special? boolean spellings of control tokens in the prompt become those tokens
 ---@field ignore_end? boolean end tokens are ordinary ones
+---@field lookup? integer most tokens guessed at once from earlier occurrences of the last ones (8 is a good one for extraction); the output is the same
 ---@field context? integer of the session that is made for it
 
 ---@class mobilellm.Stats
 ---@field prompt_tokens integer
 ---@field tokens integer generated, the end token not counted
 ---@field forced integer of those, taken because a grammar left no choice
+---@field drafted integer tokens that option lookup guessed
+---@field accepted integer of those, generated
 ---@field prefill_seconds number
 ---@field decode_seconds number
 ---@field prefill_per_second number
@@ -760,6 +765,14 @@ function mobilellm.toolcall.parser(options) end
 ---@param options {format: string|table}
 ---@return string
 function mobilellm.toolcall.write(calls, options) end
+
+---The calls of some tools, as a model of that format writes them.
+---@param tools mobilellm.Tools|mobilellm.Tool[]
+---@param options? table format and how many calls (lua-mobilellm/mobilellm/toolcall.lua)
+---@return mobilellm.Grammar? grammar
+---@return string? message
+---@return mobilellm.code? code
+function mobilellm.toolcall.grammar(tools, options) end
 
 ---@class mobilellm.ToolcallParser
 local ToolcallParser = {}

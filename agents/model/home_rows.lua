@@ -520,7 +520,7 @@ end
 -- A row {tools, messages, calls, kind}.
 function home_rows.row(random)
   local devices, ids = {}, {}
-  local big = random.chance(0.25) -- a whole home as an agent shows it: many devices, and tools for all of them
+  local big = random.chance(0.4) -- a whole home as an agent shows it: many devices, and tools for all of them
   local count = big and random.integer(6, 11) or random.integer(2, 8)
   while #devices < count do
     local domain = random.pick(domain_names)
@@ -575,7 +575,7 @@ function home_rows.row(random)
   if big then
     for _, d in ipairs(devices) do
       for _, other in ipairs(domains[d.domain].tools) do
-        if #tools < 15 and random.chance(0.6) and not (kind == "irrelevant" and other.name == t.name) then add(other) end
+        if #tools < 15 and random.chance(d == device and 0.9 or 0.55) and not (kind == "irrelevant" and other.name == t.name) then add(other) end
       end
     end
   end

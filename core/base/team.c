@@ -22,6 +22,9 @@
  * then spinning would take from it what we wait for: after SPINS the thread sleeps. */
 enum { SPINS = 4000 };
 
+/* Runs that the caller does alone after a crowded one; doubled while it stays crowded. */
+enum { FIRST_PATIENCE = 4, MOST_PATIENCE = 256 };
+
 /* A counter that threads wait for to change. Sleeping and waking cannot miss each other: the sleeper announces itself before it looks
  * again, the waker changes the counter before it looks for sleepers (both sequentially consistent). */
 typedef struct {
@@ -42,9 +45,10 @@ static void gate_free(gate *g) {
     pthread_cond_destroy(&g->changed);
 }
 
-static void gate_wait(gate *g, unsigned old) {
+/* True when it had to sleep. */
+static bool gate_wait(gate *g, unsigned old) {
     for (int i = 0; i < SPINS; i++) {
-        if (atomic_load_explicit(&g->value, memory_order_acquire) != old) return;
+        if (atomic_load_explicit(&g->value, memory_order_acquire) != old) return false;
         relax();
     }
     pthread_mutex_lock(&g->lock);
@@ -52,6 +56,7 @@ static void gate_wait(gate *g, unsigned old) {
     while (atomic_load(&g->value) == old) pthread_cond_wait(&g->changed, &g->lock);
     atomic_fetch_sub(&g->sleepers, 1);
     pthread_mutex_unlock(&g->lock);
+    return true;
 }
 
 static void gate_open(gate *g) {
@@ -77,6 +82,8 @@ struct mllm_team {
     void *ctx;
     gate start, meet, end;
     atomic_int met, ended;
+    atomic_int meetings, slept; /* of this run: passed barriers, and waits at them that ended in sleep */
+    atomic_int alone, patience; /* runs that the caller does alone; how many the next time */
     member *members; /* [size - 1] */
 };
 
@@ -95,6 +102,7 @@ mllm_team *mllm_team_new(int threads, mllm_error *err) {
     }
     t->size = threads;
     t->members = m;
+    atomic_init(&t->patience, FIRST_PATIENCE);
     pthread_mutex_init(&t->turn, NULL);
     gate_init(&t->start);
     gate_init(&t->meet);
@@ -132,8 +140,21 @@ static void start(mllm_team *t) {
     }
 }
 
+/* Work is split evenly, so on free cores nobody waits long. Where threads sleep at one barrier in eight, somebody else has the cores, and
+ * each barrier costs a turn of the scheduler: one thread alone is then several times as fast. */
+static void look_for_crowd(mllm_team *t) {
+    int meetings = atomic_load(&t->meetings), slept = atomic_load(&t->slept);
+    if (slept < 3 || slept * 8 < meetings) {
+        if (meetings > 0) atomic_store(&t->patience, FIRST_PATIENCE);
+        return;
+    }
+    int patience = atomic_load(&t->patience);
+    atomic_store(&t->alone, patience);
+    atomic_store(&t->patience, patience * 2 < MOST_PATIENCE ? patience * 2 : MOST_PATIENCE);
+}
+
 void mllm_team_run(mllm_team *t, void (*fn)(void *ctx, int rank, int size), void *ctx) {
-    if (t->size == 1) {
+    if (t->size == 1 || (atomic_load(&t->alone) > 0 && atomic_fetch_sub(&t->alone, 1) > 0)) {
         fn(ctx, 0, 1);
         return;
     }
@@ -143,22 +164,25 @@ void mllm_team_run(mllm_team *t, void (*fn)(void *ctx, int rank, int size), void
     t->ctx = ctx;
     atomic_store(&t->ended, 0);
     atomic_store(&t->met, 0);
+    atomic_store(&t->meetings, 0);
+    atomic_store(&t->slept, 0);
     unsigned over = atomic_load(&t->end.value);
     if (t->size > 1) gate_open(&t->start);
     fn(ctx, 0, t->size);
     if (t->size > 1) gate_wait(&t->end, over);
+    look_for_crowd(t);
     pthread_mutex_unlock(&t->turn);
 }
 
-void mllm_team_barrier(mllm_team *t, int rank) {
-    (void)rank;
-    if (t->size == 1) return;
+void mllm_team_barrier(mllm_team *t, int size) {
+    if (size == 1) return;
     unsigned phase = atomic_load(&t->meet.value);
     if (atomic_fetch_add(&t->met, 1) + 1 == t->size) {
         atomic_store(&t->met, 0);
+        atomic_fetch_add(&t->meetings, 1);
         gate_open(&t->meet);
-    } else
-        gate_wait(&t->meet, phase);
+    } else if (gate_wait(&t->meet, phase))
+        atomic_fetch_add(&t->slept, 1);
 }
 
 void mllm_team_free(mllm_team *t) {

@@ -48,7 +48,7 @@ static mllm_code find_options(const opening *o) {
 
 static bool equal(const mllm_tensor *a, const mllm_tensor *b) {
     if (a->type != b->type || a->rows != b->rows || a->cols != b->cols) return false;
-    size_t bytes = a->rows * a->row_bytes, probe = bytes < 4096 ? bytes : 4096;
+    size_t bytes = mllm_tensor_bytes(a), probe = bytes < 4096 ? bytes : 4096;
     if (a->data == b->data) return true;
     return memcmp(a->data, b->data, probe) == 0 && memcmp(a->data, b->data, bytes) == 0;
 }

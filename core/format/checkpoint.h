@@ -32,6 +32,11 @@ typedef struct {
     mllm_type type;
     mllm_weight_row_fn row;
     void *ctx;
+    /* The rest may be left zero. */
+    mllm_type (*type_of)(void *ctx, mllm_role role); /* of a role's matrices, instead of `type` */
+    /* Puts a row into `out` as `type` has it, or says false: then it comes from `row` and is rounded. */
+    bool (*encode)(void *ctx, mllm_role role, uint32_t index, size_t row, mllm_type type, void *out);
+    bool packed; /* Q8_0 and Q4_0 as P8 and P4 */
 } mllm_checkpoint_writing;
 mllm_code mllm_checkpoint_write(const mllm_checkpoint_writing *w, mllm_error *err);
 

@@ -49,6 +49,12 @@ void mllm_gguf_tensor_name(mllm_role role, uint32_t index, char name[128]);
 /* The divisors of Llama 3's rotary frequencies, [rope_size / 2], as rope_freqs.weight holds them. */
 void mllm_llama3_rope_factors(const mllm_blueprint *b, float *out);
 
+/* Callbacks of mllm_checkpoint_writing on a checkpoint as ctx: any row in floats; a row whose type is the same, bit by bit. */
+bool mllm_checkpoint_row(void *ctx, mllm_role role, uint32_t index, size_t row, float *out);
+bool mllm_checkpoint_same_row(void *ctx, mllm_role role, uint32_t index, size_t row, mllm_type type, void *out);
+/* Fills in what goes along with the weights (blueprint, vocabulary, chat template, card) and writes. */
+mllm_code mllm_checkpoint_rewrite(mllm_checkpoint *c, mllm_checkpoint_writing *w, mllm_error *err);
+
 /* A type that weights can be rounded to, by its name. */
 mllm_code mllm_writable_type(const char *name, mllm_type *type, mllm_error *err);
 

@@ -13,6 +13,8 @@
  *   mobilellm.attention.step_windows  u32[] how many positions each step attends to; 0: all. Absent: all
  *   mobilellm.rope.steps              u8[]  1 where a step has rotary positions, 0 where it has none. Absent: all have
  *   mobilellm.rope.scaling.type       "llama3", with .factor, .low_freq_factor, .high_freq_factor, .original_context_length
+ *   mobilellm.packed                  "p16x32" (in any architecture): matrices of the types P4 (number 1004) and P8 (1008) are there, the
+ *                                     panels of tensor/packed.h; their data begins at multiples of 64 in the file
  *   mobilellm.card                    string (in any architecture): a JSON object of strings about data, licence and recipe
  *
  * Each weight is stored once, however many steps use it. Matrices have the file's type (F16 where a row is no multiple of its
@@ -144,6 +146,7 @@ static mllm_code put_metadata(const writing *x, mllm_gguf_writer *g, mllm_error 
     if (*b->name) mllm_gguf_put_string(g, "general.name", b->name, strlen(b->name));
     mllm_gguf_put_u32(g, "general.file_type", file_type(x->w->type));
     mllm_gguf_put_u32(g, "general.quantization_version", 2);
+    if (x->w->packed) mllm_gguf_put_packed(g);
     mllm_gguf_put_u32(g, KEY("vocab_size"), b->vocabulary);
     mllm_gguf_put_u32(g, KEY("context_length"), b->context);
     mllm_gguf_put_u32(g, KEY("embedding_length"), b->width);
@@ -227,6 +230,23 @@ static bool deliver(void *ctx, size_t tensor, size_t row, float *out) {
     return true;
 }
 
+/* Only rows of matrices: those are not mixed when they are permuted. */
+static bool encode(void *ctx, size_t tensor, size_t row, mllm_type type, void *out) {
+    const writing *x = ctx;
+    const planned *t = &x->tensors[tensor];
+    if (t->role == MLLM_W_ROLES || t->vector) return false;
+    return x->w->encode(x->w->ctx, t->role, t->index, t->per_head ? source_row(x, row) : row, type, out);
+}
+
+/* What a matrix is stored as: F16 where its rows are no multiple of the type's block. */
+static mllm_type matrix_type(const writing *x, mllm_role role, size_t cols) {
+    mllm_type type = x->w->type_of ? x->w->type_of(x->w->ctx, role) : x->w->type;
+    if (!mllm_row_bytes(type, cols)) return MLLM_F16;
+    if (x->w->packed && type == MLLM_Q8_0) return MLLM_P8;
+    if (x->w->packed && type == MLLM_Q4_0) return MLLM_P4;
+    return type;
+}
+
 static mllm_code plan(writing *x, mllm_gguf_writer *g, mllm_error *err) {
     size_t count = 1, longest = 1;
     for (int role = 0; role < MLLM_W_ROLES; role++) {
@@ -250,7 +270,7 @@ static mllm_code plan(writing *x, mllm_gguf_writer *g, mllm_error *err) {
             uint32_t index = outer ? 0 : block - 1;
             if (!s.rows || outer != (block == 0) || index >= s.count) continue;
             bool vector = is_vector((mllm_role)role);
-            mllm_type type = vector ? MLLM_F32 : mllm_row_bytes(x->w->type, s.cols) ? x->w->type : MLLM_F16;
+            mllm_type type = vector ? MLLM_F32 : matrix_type(x, (mllm_role)role, s.cols);
             char name[128];
             mllm_gguf_tensor_name((mllm_role)role, index, name);
             mllm_gguf_put_tensor(g, name, type, s.rows, s.cols, vector);
@@ -274,7 +294,7 @@ mllm_code mllm_checkpoint_write(const mllm_checkpoint_writing *w, mllm_error *er
     if (code)
         mllm_gguf_abandon(g);
     else
-        code = mllm_gguf_finish(g, deliver, &x, err);
+        code = mllm_gguf_finish_encoded(g, deliver, w->encode ? encode : NULL, &x, err);
     mllm_free(x.tensors);
     mllm_free(x.spare);
     return code;

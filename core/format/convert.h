@@ -8,9 +8,14 @@
 
 /* Writes the model at `from` (a GGUF file or a Hugging Face folder) as the GGUF file `to`, its matrices rounded to `type`:
  * "f32", "f16", "bf16", "q8_0" or "q4_0" (in any case of letters). Vocabulary and chat template go along. Plain Llama and Qwen shapes
- * load in llama.cpp; shared blocks and FFNs are stored once, in the form that core/format/checkpoint_write.c describes. Row by
- * row: the memory does not grow with the model. `to` appears when it is complete. */
+ * load in llama.cpp; shared blocks and FFNs are stored once, in the form that core/format/checkpoint_write.c describes. What is
+ * of the type already is copied to the bit. Row by row: the memory does not grow with the model. `to` appears when it is complete. */
 MLLM_API mllm_code mllm_convert(const char *from, const char *to, const char *type, mllm_error *err);
+
+/* The same with `type` "q8_0" or "q4_0" in the panels that the integer kernels use (core/tensor/packed.h), so that loading packs nothing and
+ * the weights stay in the page cache, shared between processes. Only this engine reads such a file; mllm_convert turns it back, without
+ * loss where the types agree. */
+MLLM_API mllm_code mllm_convert_packed(const char *from, const char *to, const char *type, mllm_error *err);
 
 /* Writes random weights (mean 0, standard deviation 0.02; norms 1) in the exact shape of a published model, for measurements:
  * "125m", "350m", "600m", "1b", "1.5b" (MobileLLM), each also with "-ls" (every block executed twice), or "mobillama-0.5b". The same

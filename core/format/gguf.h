@@ -20,6 +20,11 @@ typedef enum {
     MLLM_KV_F64
 } mllm_kv_type;
 
+/* Files with tensors of the packed types (tensor/packed.h) carry this key, and their data begins at multiples of this in the file. */
+#define MLLM_PACKED_KEY "mobilellm.packed"
+#define MLLM_PACKED_LAYOUT "p16x32"
+enum { MLLM_PACKED_ALIGNMENT = 64 };
+
 typedef struct mllm_gguf mllm_gguf;
 
 /* Maps the file and checks all of it that is not tensor data: every count, length and offset against the file's size.
@@ -64,11 +69,17 @@ void mllm_gguf_put_string(mllm_gguf_writer *w, const char *key, const char *s, s
 void mllm_gguf_put_strings(mllm_gguf_writer *w, const char *key, const char *const *s, const size_t *lengths,
                            size_t count);
 void mllm_gguf_put_numbers(mllm_gguf_writer *w, const char *key, mllm_kv_type type, const void *v, size_t count);
+/* Before the first tensor: there will be packed ones. Their rows are delivered like those of Q8_0 (for P8) and Q4_0 (for P4). */
+void mllm_gguf_put_packed(mllm_gguf_writer *w);
 /* Declares a tensor; its data is asked for in order of declaration by mllm_gguf_finish. */
 void mllm_gguf_put_tensor(mllm_gguf_writer *w, const char *name, mllm_type type, size_t rows, size_t cols, bool vector);
 /* `row(ctx, tensor_index, row, floats_out)` delivers each row in floats; the writer rounds it to the tensor's type. */
 typedef bool (*mllm_row_fn)(void *ctx, size_t tensor, size_t row, float *out);
 mllm_code mllm_gguf_finish(mllm_gguf_writer *w, mllm_row_fn row, void *ctx, mllm_error *err); /* frees w */
+/* The same, but `encode` is asked first: true where it has put the row into `out` itself, as `type` (never a packed one) has it. */
+typedef bool (*mllm_encode_fn)(void *ctx, size_t tensor, size_t row, mllm_type type, void *out);
+mllm_code mllm_gguf_finish_encoded(mllm_gguf_writer *w, mllm_row_fn row, mllm_encode_fn encode, void *ctx,
+                                   mllm_error *err);
 void mllm_gguf_abandon(mllm_gguf_writer *w); /* frees w and its unfinished file */
 
 #endif

@@ -16,6 +16,7 @@
 #include "../base/error.h"
 #include "../base/file_map.h"
 #include "../base/order.h"
+#include "../tensor/packed.h"
 
 enum { MAX_KEYS = 4096, MAX_TENSORS = 1 << 16, MAX_KEY_LENGTH = 65535, MAX_NAME_LENGTH = 1024, MAX_DIMENSIONS = 4 };
 enum { MAX_ALIGNMENT = 1 << 20 };
@@ -170,6 +171,20 @@ static mllm_code read_keys(reader *r, uint64_t count) {
     return MLLM_OK;
 }
 
+/* Panels are read in place: the file must say that they are of the one layout that is known. */
+static mllm_code check_layout(reader *r, const char *name) {
+    const char *s;
+    size_t length;
+    if (!mllm_gguf_string(r->g, MLLM_PACKED_KEY, &s, &length))
+        return mllm_fail(r->err, MLLM_E_FORMAT, "%s: tensor %.120s is packed, but there is no string " MLLM_PACKED_KEY,
+                         r->g->path, name);
+    if (length != strlen(MLLM_PACKED_LAYOUT) || memcmp(s, MLLM_PACKED_LAYOUT, length) != 0)
+        return mllm_fail(r->err, MLLM_E_UNSUPPORTED,
+                         "%s: tensor %.120s is packed as \"%.*s\"; only \"" MLLM_PACKED_LAYOUT "\" can be read",
+                         r->g->path, name, length < 40 ? (int)length : 40, s);
+    return MLLM_OK;
+}
+
 static mllm_code read_tensor(reader *r, entry *t) {
     const char *path = r->g->path;
     uint32_t dimensions, type;
@@ -195,6 +210,7 @@ static mllm_code read_tensor(reader *r, entry *t) {
         return mllm_fail(r->err, MLLM_E_UNSUPPORTED, "%s: tensor %.120s has the unknown type %u (at byte %zu)", path,
                          t->name, type, start);
     t->tensor.type = (mllm_type)type;
+    if (mllm_type_is_packed(t->tensor.type) && (code = check_layout(r, t->name)) != MLLM_OK) return code;
     t->tensor.cols = (size_t)size[0];
     t->tensor.rows = (size_t)rows;
     t->tensor.row_bytes = mllm_row_bytes(t->tensor.type, t->tensor.cols);
@@ -202,9 +218,9 @@ static mllm_code read_tensor(reader *r, entry *t) {
         return mllm_fail(r->err, MLLM_E_FORMAT,
                          "%s: tensor %.120s: rows of %zu are no multiple of the %u of a block of %s", path, t->name,
                          t->tensor.cols, facts->block, facts->name);
-    if (t->tensor.row_bytes > SIZE_MAX / rows)
+    if (t->tensor.row_bytes > SIZE_MAX / (rows + MLLM_PANEL))
         return mllm_fail(r->err, MLLM_E_FORMAT, "%s: tensor %.120s is larger than the address space", path, t->name);
-    t->bytes = t->tensor.row_bytes * rows;
+    t->bytes = mllm_tensor_bytes(&t->tensor);
     return MLLM_OK;
 }
 
@@ -262,6 +278,9 @@ static mllm_code place_tensors(reader *r, uint64_t alignment) {
             return mllm_fail(r->err, MLLM_E_FORMAT,
                              "%s: tensor %.120s begins at offset %llu, no multiple of the alignment %llu", g->path,
                              t->name, (unsigned long long)t->offset, (unsigned long long)alignment);
+        if (mllm_type_is_packed(t->tensor.type) && (start + t->offset) % MLLM_PACKED_ALIGNMENT)
+            return mllm_fail(r->err, MLLM_E_FORMAT, "%s: packed tensor %.120s begins at byte %llu, no multiple of %d",
+                             g->path, t->name, (unsigned long long)(start + t->offset), MLLM_PACKED_ALIGNMENT);
         if (t->offset > size - start || t->bytes > size - start - t->offset)
             return mllm_fail(r->err, MLLM_E_FORMAT,
                              "%s: tensor %.120s: %llu bytes at offset %llu of the data (byte %zu) reach past the end "

@@ -12,13 +12,15 @@
 #include "../base/alloc.h"
 #include "../base/error.h"
 #include "../base/json.h"
+#include "../tensor/packed.h"
 
 enum { ALIGNMENT = 32, CHUNK = 1 << 20 };
+_Static_assert(MLLM_PACKED_ALIGNMENT % ALIGNMENT == 0, "a file is padded to one of the two");
 
 typedef struct {
     char *name;
     mllm_type type;
-    size_t rows, cols, row_bytes;
+    size_t rows, cols, row_bytes; /* row_bytes: of a packed type, a row's share */
 } planned;
 
 struct mllm_gguf_writer {
@@ -27,7 +29,7 @@ struct mllm_gguf_writer {
     mllm_buffer kvs, list; /* bytes of the metadata; of the tensor list */
     uint64_t kv_count;
     planned *tensors;
-    size_t tensor_count, tensor_capacity;
+    size_t tensor_count, tensor_capacity, alignment;
     uint64_t data_bytes; /* of the tensors so far, each padded */
     uint8_t *chunk; /* [CHUNK] bytes on their way to the file */
     size_t chunk_used;
@@ -44,6 +46,7 @@ mllm_gguf_writer *mllm_gguf_create(const char *path, mllm_error *err) {
     size_t length = strlen(path), room = length + 48;
     if (w) {
         w->fd = -1;
+        w->alignment = ALIGNMENT;
         w->path = mllm_strndup(path, length);
         w->partial = mllm_alloc(room);
         w->chunk = mllm_alloc(CHUNK);
@@ -147,11 +150,22 @@ void mllm_gguf_put_numbers(mllm_gguf_writer *w, const char *key, mllm_kv_type ty
     put(&w->kvs, v, count * size);
 }
 
+void mllm_gguf_put_packed(mllm_gguf_writer *w) {
+    if (w->tensor_count) fail(w, MLLM_E_ARGUMENT, "is declared packed after the tensor", w->tensors[0].name);
+    w->alignment = MLLM_PACKED_ALIGNMENT;
+    mllm_gguf_put_u32(w, "general.alignment", MLLM_PACKED_ALIGNMENT);
+    mllm_gguf_put_string(w, MLLM_PACKED_KEY, MLLM_PACKED_LAYOUT, strlen(MLLM_PACKED_LAYOUT));
+}
+
 void mllm_gguf_put_tensor(mllm_gguf_writer *w, const char *name, mllm_type type, size_t rows, size_t cols,
                           bool vector) {
     size_t row_bytes = mllm_row_bytes(type, cols);
-    if (row_bytes == 0 || rows == 0 || rows > (SIZE_MAX - ALIGNMENT) / row_bytes || (vector && rows != 1)) {
+    if (row_bytes == 0 || rows == 0 || rows > SIZE_MAX / 2 / row_bytes || (vector && rows != 1)) {
         fail(w, MLLM_E_ARGUMENT, "impossible shape of the tensor", name);
+        return;
+    }
+    if (mllm_type_is_packed(type) && w->alignment != MLLM_PACKED_ALIGNMENT) {
+        fail(w, MLLM_E_ARGUMENT, "is not declared packed, as is the tensor", name);
         return;
     }
     if (w->tensor_count == w->tensor_capacity) {
@@ -176,7 +190,8 @@ void mllm_gguf_put_tensor(mllm_gguf_writer *w, const char *name, mllm_type type,
     if (!vector) put_u64(&w->list, rows);
     put_u32(&w->list, type);
     put_u64(&w->list, w->data_bytes);
-    w->data_bytes += (row_bytes * rows + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    size_t bytes = mllm_tensor_bytes(&(mllm_tensor){.type = type, .rows = rows, .row_bytes = row_bytes});
+    w->data_bytes += (bytes + w->alignment - 1) / w->alignment * w->alignment;
 }
 
 /* --------------------------------------------------------------------- data */
@@ -210,33 +225,58 @@ static bool put_bytes(mllm_gguf_writer *w, const void *bytes, size_t n) {
 }
 
 static bool pad(mllm_gguf_writer *w, uint64_t written) {
-    static const uint8_t zeros[ALIGNMENT];
-    return put_bytes(w, zeros, (size_t)((ALIGNMENT - written % ALIGNMENT) % ALIGNMENT));
+    static const uint8_t zeros[MLLM_PACKED_ALIGNMENT];
+    return put_bytes(w, zeros, (size_t)((w->alignment - written % w->alignment) % w->alignment));
 }
 
-static bool put_tensor_data(mllm_gguf_writer *w, size_t index, mllm_row_fn row, void *ctx, float *floats,
-                            uint8_t *bytes) {
+/* Where rows come from, and room for one: floats, the row as it is stored (or packed), a panel of rows and its packed form. */
+typedef struct {
+    mllm_row_fn row;
+    mllm_encode_fn encode;
+    void *ctx;
+    float *floats;
+    uint8_t *bytes, *rows, *panel;
+} source;
+
+/* One row in the unpacked form of the tensor's type. */
+static bool take_row(mllm_gguf_writer *w, size_t index, size_t r, const source *from, uint8_t *out) {
     const planned *t = &w->tensors[index];
-    for (size_t r = 0; r < t->rows; r++) {
-        const char *problem = NULL;
-        mllm_code code = MLLM_E_FORMAT;
-        if (!row(ctx, index, r, floats)) {
-            problem = "was not delivered";
-            code = MLLM_E_CANCELLED;
-        } else if (!mllm_quantize_row(t->type, floats, bytes, t->cols))
-            problem = "cannot be rounded (a weight is not finite, or the type is only read)";
-        if (problem) {
-            if (w->error.code == MLLM_OK)
-                mllm_fail(&w->error, code, "%s: tensor %s: row %zu as %s %s", w->path, t->name, r,
-                          mllm_type_facts(t->type)->name, problem);
-            return false;
-        }
-        if (!put_bytes(w, bytes, t->row_bytes)) return false;
-    }
-    return pad(w, (uint64_t)t->row_bytes * t->rows);
+    mllm_type type = mllm_type_unpacked(t->type);
+    const char *problem = NULL;
+    mllm_code code = MLLM_E_FORMAT;
+    if (from->encode && from->encode(from->ctx, index, r, type, out)) return true;
+    if (!from->row(from->ctx, index, r, from->floats)) {
+        problem = "was not delivered";
+        code = MLLM_E_CANCELLED;
+    } else if (!mllm_quantize_row(type, from->floats, out, t->cols))
+        problem = "cannot be rounded (a weight is not finite, or the type is only read)";
+    if (problem && w->error.code == MLLM_OK)
+        mllm_fail(&w->error, code, "%s: tensor %s: row %zu as %s %s", w->path, t->name, r,
+                  mllm_type_facts(t->type)->name, problem);
+    return !problem;
 }
 
-static bool write_all(mllm_gguf_writer *w, mllm_row_fn row, void *ctx) {
+static bool put_tensor_data(mllm_gguf_writer *w, size_t index, const source *from) {
+    const planned *t = &w->tensors[index];
+    uint64_t written = 0;
+    if (!mllm_type_is_packed(t->type)) {
+        for (size_t r = 0; r < t->rows; r++, written += t->row_bytes)
+            if (!take_row(w, index, r, from, from->bytes) || !put_bytes(w, from->bytes, t->row_bytes)) return false;
+        return pad(w, written);
+    }
+    for (size_t r = 0; r < t->rows; r += MLLM_PANEL, written += MLLM_PANEL * t->row_bytes) {
+        mllm_tensor some = {.type = mllm_type_unpacked(t->type), .cols = t->cols, .data = from->rows};
+        some.row_bytes = t->row_bytes;
+        some.rows = t->rows - r < MLLM_PANEL ? t->rows - r : MLLM_PANEL;
+        for (size_t i = 0; i < some.rows; i++)
+            if (!take_row(w, index, r + i, from, from->rows + i * t->row_bytes)) return false;
+        mllm_packed_fill(&some, from->panel, 0, some.rows);
+        if (!put_bytes(w, from->panel, MLLM_PANEL * t->row_bytes)) return false;
+    }
+    return pad(w, written);
+}
+
+static bool write_all(mllm_gguf_writer *w, source from) {
     if (w->kvs.failed || w->list.failed) fail(w, MLLM_E_MEMORY, "out of memory for the", "metadata");
     if (w->error.code) return false;
     uint32_t version = 3;
@@ -245,23 +285,34 @@ static bool write_all(mllm_gguf_writer *w, mllm_row_fn row, void *ctx) {
         !put_bytes(w, w->kvs.data, w->kvs.length) || !put_bytes(w, w->list.data, w->list.length) ||
         !pad(w, 24 + w->kvs.length + w->list.length))
         return false;
-    size_t cols = 1, bytes = 1;
+    size_t cols = 1, bytes = 1, share = 1;
     for (size_t i = 0; i < w->tensor_count; i++) {
-        if (w->tensors[i].cols > cols) cols = w->tensors[i].cols;
-        if (w->tensors[i].row_bytes > bytes) bytes = w->tensors[i].row_bytes;
+        const planned *t = &w->tensors[i];
+        if (t->cols > cols) cols = t->cols;
+        if (t->row_bytes > bytes) bytes = t->row_bytes;
+        if (mllm_type_is_packed(t->type) && t->row_bytes > share) share = t->row_bytes;
     }
-    float *floats = mllm_alloc_array(cols, sizeof *floats);
-    uint8_t *packed = mllm_alloc(bytes);
-    bool ok = floats && packed;
+    from.floats = mllm_alloc_array(cols, sizeof *from.floats);
+    from.bytes = mllm_alloc(bytes);
+    from.rows = mllm_alloc_array(share, MLLM_PANEL);
+    from.panel = mllm_alloc_array(share, MLLM_PANEL);
+    bool ok = from.floats && from.bytes && from.rows && from.panel;
     if (!ok) fail(w, MLLM_E_MEMORY, "out of memory for a row of the", "weights");
-    for (size_t i = 0; ok && i < w->tensor_count; i++) ok = put_tensor_data(w, i, row, ctx, floats, packed);
-    mllm_free(floats);
-    mllm_free(packed);
+    for (size_t i = 0; ok && i < w->tensor_count; i++) ok = put_tensor_data(w, i, &from);
+    mllm_free(from.floats);
+    mllm_free(from.bytes);
+    mllm_free(from.rows);
+    mllm_free(from.panel);
     return ok && flush(w);
 }
 
 mllm_code mllm_gguf_finish(mllm_gguf_writer *w, mllm_row_fn row, void *ctx, mllm_error *err) {
-    bool ok = write_all(w, row, ctx);
+    return mllm_gguf_finish_encoded(w, row, NULL, ctx, err);
+}
+
+mllm_code mllm_gguf_finish_encoded(mllm_gguf_writer *w, mllm_row_fn row, mllm_encode_fn encode, void *ctx,
+                                   mllm_error *err) {
+    bool ok = write_all(w, (source){.row = row, .encode = encode, .ctx = ctx});
     if (ok && close(w->fd) != 0) {
         ok = false;
         fail(w, MLLM_E_IO, "cannot be written:", strerror(errno));

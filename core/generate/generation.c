@@ -15,6 +15,7 @@
 
 #include "../base/alloc.h"
 #include "../base/error.h"
+#include "lookup.h"
 #include "stop.h"
 
 enum {
@@ -34,6 +35,14 @@ struct mllm_generation {
     size_t prompt_count, prompt_at, max_tokens;
     mllm_token unfed[UNFED]; /* [unfed_count]: generated but not fed yet */
     size_t unfed_count;
+    mllm_lookup lookup;
+    mllm_token draft[MLLM_MAX_DRAFT]; /* [draft_count]: fed on trial; the first draft_right were generated since */
+    size_t draft_count, draft_right;
+    mllm_token *said; /* [said_capacity]: where a draft is looked up */
+    size_t said_capacity;
+    float *rows; /* [draft_count + 1, vocabulary] logits before each of them and after the last */
+    bool trial; /* the session ends with the draft, and rows hold */
+    bool last_is_fed; /* the token generated last came from a draft */
     mllm_constraint constraint; /* mask NULL: none */
     size_t vocabulary;
     uint64_t *mask; /* [(vocabulary + 63) / 64]; with a constraint, as the next two */
@@ -186,6 +195,62 @@ static mllm_code feed_pending(mllm_generation *g, mllm_error *err) {
     return count > 0 ? mllm_session_feed(g->session, g->unfed, count, err) : MLLM_OK;
 }
 
+/* Takes back what was fed on trial and not generated. */
+static mllm_code end_trial(mllm_generation *g, mllm_error *err) {
+    if (!g->trial) return MLLM_OK;
+    g->trial = false;
+    mllm_lookup_result(&g->lookup, g->draft_count, g->draft_right);
+    pthread_mutex_lock(&g->lock);
+    g->stats.drafted += g->draft_count;
+    g->stats.accepted += g->draft_right;
+    pthread_mutex_unlock(&g->lock);
+    size_t count;
+    mllm_session_tokens(g->session, &count);
+    return mllm_session_rewind(g->session, count - (g->draft_count - g->draft_right), err);
+}
+
+/* What follows the session's tokens and those not fed yet, guessed. */
+static size_t make_draft(mllm_generation *g) {
+    size_t said, context = (size_t)mllm_session_context(g->session), left = g->max_tokens - g->stats.tokens;
+    const mllm_token *tokens = mllm_session_tokens(g->session, &said);
+    size_t room = context - said - g->unfed_count, whole = said + g->unfed_count;
+    if (room > MLLM_MAX_DRAFT) room = MLLM_MAX_DRAFT;
+    if (left > 0 && room > left - 1) room = left - 1; /* the last token needs no logits behind it */
+    mllm_token *together = g->said;
+    if (whole > g->said_capacity) {
+        together = mllm_realloc_array(g->said, 2 * whole, sizeof *together);
+        if (!together) return 0; /* no draft is no loss */
+        g->said = together;
+        g->said_capacity = 2 * whole;
+    }
+    memcpy(together, tokens, said * sizeof *together);
+    memcpy(together + said, g->unfed, g->unfed_count * sizeof *together);
+    return mllm_lookup_draft(&g->lookup, together, whole, g->draft, room);
+}
+
+/* Feeds what is due, with a draft behind it when there is one, so that logits for the next token are there. */
+static mllm_code feed_due(mllm_generation *g, mllm_error *err) {
+    if (g->trial) return MLLM_OK;
+    size_t drafted = g->lookup.most > 0 && g->unfed_count > 0 ? make_draft(g) : 0;
+    if (drafted > 0 && !g->rows) g->rows = mllm_alloc_array((g->lookup.most + 1) * g->vocabulary, sizeof *g->rows);
+    if (drafted == 0 || !g->rows) return feed_pending(g, err);
+    mllm_token tokens[UNFED + MLLM_MAX_DRAFT];
+    size_t count = g->unfed_count;
+    memcpy(tokens, g->unfed, count * sizeof *tokens);
+    memcpy(tokens + count, g->draft, drafted * sizeof *tokens);
+    g->unfed_count = 0;
+    mllm_code code = mllm_session_feed_rows(g->session, tokens, count + drafted, drafted + 1, g->rows, err);
+    g->trial = code == MLLM_OK;
+    g->draft_count = drafted;
+    g->draft_right = 0;
+    return code;
+}
+
+/* The logits of the next token, after feed_due; NULL with the error. */
+static float *next_logits(mllm_generation *g, mllm_error *err) {
+    return g->trial ? g->rows + g->draft_right * g->vocabulary : mllm_session_logits(g->session, err);
+}
+
 /* The end: held text goes out, unless a stop string has cut it off. The session is not touched after this. */
 static mllm_code finish(mllm_generation *g, mllm_stop stop, mllm_error *err) {
     mllm_code code = MLLM_OK;
@@ -195,7 +260,13 @@ static mllm_code finish(mllm_generation *g, mllm_stop stop, mllm_error *err) {
         if (code == MLLM_OK && found && stop != MLLM_STOP_CANCELLED) stop = MLLM_STOP_TEXT;
         if (code == MLLM_OK && !found) code = publish_text(g, g->filter.length, err);
     }
+    if (code == MLLM_OK) code = end_trial(g, err);
     if (code == MLLM_OK && g->feed_last) code = feed_pending(g, err);
+    if (code == MLLM_OK && !g->feed_last && g->last_is_fed && stop != MLLM_STOP_END) {
+        size_t count;
+        mllm_session_tokens(g->session, &count);
+        code = mllm_session_rewind(g->session, count - 1, err);
+    }
     pthread_mutex_lock(&g->lock);
     g->stats.stop = code == MLLM_OK ? stop : MLLM_STOP_ERROR;
     if (code != MLLM_OK && err) g->error = *err;
@@ -260,10 +331,13 @@ static mllm_code choose_constrained(mllm_generation *g, mllm_token *id, mllm_err
         *id = g->allowed[0];
         return MLLM_OK;
     }
-    code = feed_pending(g, err);
+    code = feed_due(g, err);
     if (code != MLLM_OK) return code;
     if (count <= g->vocabulary / FEW && !(g->sampler && mllm_sampler_needs_script(g->sampler))) {
-        code = mllm_session_logits_of(g->session, g->allowed, count, g->scores, err);
+        if (g->trial)
+            for (size_t i = 0; i < count; i++) g->scores[i] = next_logits(g, err)[g->allowed[i]];
+        else
+            code = mllm_session_logits_of(g->session, g->allowed, count, g->scores, err);
         if (code != MLLM_OK) return code;
         if (g->sampler) {
             *id = mllm_sampler_sample_of(g->sampler, g->allowed, g->scores, count, err);
@@ -272,7 +346,7 @@ static mllm_code choose_constrained(mllm_generation *g, mllm_token *id, mllm_err
             *id = best == SIZE_MAX ? -1 : g->allowed[best];
         }
     } else {
-        float *logits = mllm_session_logits(g->session, err);
+        float *logits = next_logits(g, err);
         if (!logits) return err->code;
         for (size_t i = 0; i < g->vocabulary; i++)
             if (!(g->mask[i / 64] >> (i % 64) & 1)) logits[i] = -INFINITY;
@@ -283,9 +357,9 @@ static mllm_code choose_constrained(mllm_generation *g, mllm_token *id, mllm_err
 }
 
 static mllm_code choose(mllm_generation *g, mllm_token *id, mllm_error *err) {
-    mllm_code code = feed_pending(g, err);
+    mllm_code code = feed_due(g, err);
     if (code != MLLM_OK) return code;
-    float *logits = mllm_session_logits(g->session, err);
+    float *logits = next_logits(g, err);
     if (!logits) return err->code;
     *id = g->sampler ? mllm_sampler_sample(g->sampler, logits, g->vocabulary, err)
                      : mllm_logits_argmax(logits, g->vocabulary);
@@ -304,10 +378,18 @@ static mllm_code take(mllm_generation *g, mllm_token id, mllm_stop *stop, mllm_e
     mllm_code code = publish_token(g, id, err);
     if (code == MLLM_OK) code = push_text(g, id, &found, err);
     if (code != MLLM_OK) return code;
-    size_t count;
-    mllm_session_tokens(g->session, &count);
-    bool fits = count + g->unfed_count < (size_t)mllm_session_context(g->session);
-    if (fits) g->unfed[g->unfed_count++] = id;
+    bool fits = true;
+    g->last_is_fed = g->trial && g->draft_right < g->draft_count && id == g->draft[g->draft_right];
+    if (g->last_is_fed) {
+        g->draft_right++;
+    } else {
+        code = end_trial(g, err);
+        if (code != MLLM_OK) return code;
+        size_t count;
+        mllm_session_tokens(g->session, &count);
+        fits = count + g->unfed_count < (size_t)mllm_session_context(g->session);
+        if (fits) g->unfed[g->unfed_count++] = id;
+    }
     if (found)
         *stop = MLLM_STOP_TEXT;
     else if (g->stats.tokens >= g->max_tokens)
@@ -462,6 +544,7 @@ mllm_generation *mllm_generation_new(mllm_session *session, const mllm_generatio
     g->max_tokens = options->max_tokens;
     g->ignore_end = options->ignore_end;
     g->feed_last = options->feed_last;
+    mllm_lookup_init(&g->lookup, options->lookup);
     if (mllm_stop_filter_init(&g->filter, options->stops, options->stop_count, err) != MLLM_OK) goto failed;
     g->prompt = mllm_alloc_array(options->prompt_count, sizeof *g->prompt);
     g->piece_capacity = g->vocab ? mllm_vocab_longest(g->vocab) : 0;
@@ -519,6 +602,8 @@ void mllm_generation_release(mllm_generation *g) {
     mllm_free(g->mask);
     mllm_free(g->allowed);
     mllm_free(g->scores);
+    mllm_free(g->rows);
+    mllm_free(g->said);
     release_constraint(&g->constraint);
     mllm_free(g->piece);
     mllm_free(g->text);

@@ -44,6 +44,8 @@ typedef struct {
     size_t stop_count;
     mllm_sampler *sampler; /* NULL: the best token each time. Retained; nobody else may use it meanwhile */
     const mllm_constraint *constraint; /* NULL: none. Copied; its mask comes before any stage of the sampler */
+    uint32_t
+        lookup; /* tokens drafted at most from earlier occurrences of the last ones; 0: none. The output is the same */
     bool ignore_end; /* end tokens are ordinary ones */
     bool feed_last; /* the session holds the last token too when it is over (not an end token) */
 } mllm_generation_options;
@@ -104,6 +106,7 @@ MLLM_API int mllm_generation_pollfd(mllm_generation *g, mllm_error *err);
 typedef struct {
     size_t prompt_tokens, tokens; /* fed from the prompt; generated (the end token not counted) */
     size_t forced; /* of those, taken without a draw because the constraint left no choice */
+    size_t drafted, accepted; /* tokens that lookup guessed; of those, generated */
     double prefill_seconds, decode_seconds;
     mllm_stop stop;
 } mllm_generation_stats;

@@ -76,7 +76,7 @@ typedef struct {
 } thread;
 
 static void meet(const thread *t) {
-    mllm_team_barrier(t->model->team, t->rank);
+    mllm_team_barrier(t->model->team, t->size);
 }
 
 /* Turns rows of floats (row i at x + i * ldx) into the kernel's form, with a norm first when `norm` is given; returns the prepared rows. Meets
@@ -236,8 +236,7 @@ static void run_slice(void *ctx, int rank, int size) {
     const mllm_tensor *e = &t.model->embedding.stored;
     size_t half = b->rope_size / 2;
     for (size_t i = t.from; i < t.to; i++) {
-        mllm_dequantize_row(e->type, (const char *)e->data + (size_t)job->tokens[i] * e->row_bytes,
-                            t.w->x + i * b->width, b->width);
+        mllm_tensor_row(e, (size_t)job->tokens[i], t.w->x + i * b->width);
         for (size_t d = 0; d < half; d++) {
             double angle = (double)(job->position + i) * (double)t.model->frequencies[d];
             t.w->cosine[i * half + d] = (float)cos(angle);

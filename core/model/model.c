@@ -7,6 +7,7 @@
 #include "../base/alloc.h"
 #include "../base/error.h"
 #include "../base/file_map.h"
+#include "../tensor/packed.h"
 
 /* --------------------------------------------------------------- weights */
 
@@ -32,11 +33,25 @@ static void mix(uint64_t *hash, const void *data, size_t size) { /* FNV-1a */
 
 /* A saved session belongs to weights, not to a path. Ends of every tensor tell models apart without reading all of them. */
 static void mix_tensor(mllm_model *m, const mllm_tensor *t) {
-    size_t bytes = t->rows * t->row_bytes, end = bytes < 256 ? bytes : 256;
+    size_t bytes = mllm_tensor_bytes(t), end = bytes < 256 ? bytes : 256;
     uint64_t shape[3] = {t->type, t->rows, t->cols};
     mix(&m->fingerprint, shape, sizeof shape);
     mix(&m->fingerprint, t->data, end);
     mix(&m->fingerprint, (const char *)t->data + bytes - end, end);
+}
+
+/* A line of mllm_model_info.types for each pair of types; should there ever be more pairs than room, the last line takes them. */
+static void count_tensor(mllm_model *m, const mllm_tensor *t, mllm_type kept, size_t kept_bytes) {
+    const char *stored = mllm_type_facts(t->type)->name, *as = mllm_type_facts(kept)->name;
+    size_t i = 0;
+    while (i < m->type_count && (m->types[i].stored != stored || m->types[i].kept_as != as)) i++;
+    if (i == sizeof m->types / sizeof *m->types) i--;
+    if (i == m->type_count) m->types[m->type_count++] = (mllm_model_type){.stored = stored, .kept_as = as};
+    m->types[i].tensors++;
+    m->types[i].parameters += (uint64_t)t->rows * t->cols;
+    m->types[i].stored_bytes += mllm_tensor_bytes(t);
+    m->types[i].kept_bytes += kept_bytes;
+    m->weight_bytes += mllm_tensor_bytes(t);
 }
 
 static mllm_code take_vector(mllm_model *m, mllm_role role, uint32_t index, const float **out, mllm_error *err) {
@@ -45,9 +60,9 @@ static mllm_code take_vector(mllm_model *m, mllm_role role, uint32_t index, cons
     if (!t.data) return MLLM_OK;
     float *v = mllm_alloc_aligned(t.cols * sizeof *v);
     if (!v) return mllm_fail_memory(err, t.cols * sizeof *v, "a vector of weights");
-    mllm_dequantize_row(t.type, t.data, v, t.cols);
+    mllm_tensor_row(&t, 0, v);
     mix_tensor(m, &t);
-    m->weight_bytes += t.row_bytes;
+    count_tensor(m, &t, MLLM_F32, t.cols * sizeof *v);
     *out = v;
     return own(m, v, err);
 }
@@ -68,8 +83,13 @@ static mllm_code take_matrix(mllm_model *m, mllm_role role, uint32_t index, mllm
     *out = (mllm_matrix){.stored = mllm_checkpoint_tensor(m->checkpoint, role, index)};
     if (!out->stored.data) return MLLM_OK;
     mix_tensor(m, &out->stored);
-    m->weight_bytes += out->stored.rows * out->stored.row_bytes;
     size_t bytes = m->kernel->pack_bytes(&out->stored);
+    count_tensor(m, &out->stored, bytes ? mllm_packed_type(&out->stored) : out->stored.type,
+                 bytes ? bytes : mllm_tensor_bytes(&out->stored));
+    if (bytes && mllm_type_is_packed(out->stored.type)) { /* used straight from the map */
+        out->packed = (void *)(uintptr_t)out->stored.data;
+        return MLLM_OK;
+    }
     if (bytes == 0) return MLLM_OK;
     out->packed = mllm_alloc_aligned(bytes);
     if (!out->packed) return mllm_fail_memory(err, bytes, "packed weights");
@@ -212,6 +232,7 @@ const mllm_vocab *mllm_model_vocab(const mllm_model *m) {
 
 mllm_model_info mllm_model_get_info(const mllm_model *m) {
     const mllm_blueprint *b = m->blueprint;
+    uint64_t most = 0;
     mllm_model_info i = {.path = m->path, .name = b->name, .architecture = b->architecture, .kernel = m->kernel->name};
     i.quantization = m->has_weights ? mllm_type_facts(m->main_type)->name : "none";
     i.chat_template = mllm_checkpoint_chat_template(m->checkpoint);
@@ -230,6 +251,14 @@ mllm_model_info mllm_model_get_info(const mllm_model *m) {
     i.parameters = mllm_blueprint_parameters(b);
     i.weight_bytes = m->weight_bytes;
     i.packed_bytes = m->packed_bytes;
+    i.types = m->types;
+    i.type_count = m->type_count;
+    i.kept_as = "none";
+    for (size_t k = 0; k < m->type_count; k++) /* the line of most weights is the matrices' */
+        if (strcmp(m->types[k].stored, i.quantization) == 0 && most < m->types[k].parameters) {
+            most = m->types[k].parameters;
+            i.kept_as = m->types[k].kept_as;
+        }
     i.threads = mllm_team_size(m->team);
     return i;
 }

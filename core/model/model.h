@@ -39,6 +39,8 @@ struct mllm_model {
     size_t owned_count, owned_capacity;
     uint64_t weight_bytes, packed_bytes, fingerprint;
     mllm_type main_type;
+    mllm_model_type types[24];
+    size_t type_count;
 };
 
 #endif

@@ -131,6 +131,35 @@ mllm_code mllm_session_feed(mllm_session *s, const mllm_token *tokens, size_t co
     return code;
 }
 
+mllm_code mllm_session_feed_rows(mllm_session *s, const mllm_token *tokens, size_t count, size_t rows, float *out,
+                                 mllm_error *err) {
+    enum { MOST = 32 };
+    if (rows < 1 || rows > count || rows > MOST)
+        return mllm_fail(err, MLLM_E_ARGUMENT, "logits of %zu rows: 1 to %d of the %zu tokens are possible", rows, MOST,
+                         count);
+    mllm_code code = check(s, tokens, count, err);
+    if (code != MLLM_OK) return code;
+    size_t before = s->count, width = s->model->blueprint->width, first = count > MLLM_SLICE ? count - rows : 0;
+    float *normed = mllm_alloc_aligned(rows * width * sizeof *normed);
+    if (!normed) return mllm_fail_memory(err, rows * width * sizeof *normed, "rows of logits");
+    if (first > 0) code = mllm_session_feed(s, tokens, first, err);
+    if (code == MLLM_OK) code = mllm_forward(s, tokens + first, count - first, err);
+    if (code == MLLM_OK) {
+        for (size_t i = 0; i < rows; i++) mllm_forward_norm(s, count - first - rows + i, normed + i * width);
+        code = mllm_forward_head(s, normed, rows, out, err);
+    }
+    changed(s);
+    if (code == MLLM_OK) {
+        memmove(s->tokens + s->count, tokens + first, (count - first) * sizeof *tokens);
+        s->count += count - first;
+        memcpy(s->last, normed + (rows - 1) * width, width * sizeof *normed);
+        s->has_last = true;
+    } else
+        s->count = before;
+    mllm_free_aligned(normed);
+    return code;
+}
+
 /* The last position's row, computed again when a rewind has made another position the last. */
 static mllm_code need_last(mllm_session *s, mllm_error *err) {
     if (s->count == 0)

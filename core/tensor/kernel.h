@@ -20,7 +20,8 @@
 /* A matrix as the kernels see it: the stored tensor, and for kernels that want another layout the repacked copy. */
 typedef struct {
     mllm_tensor stored;
-    void *packed; /* NULL: used as stored. Owned by the model, 64-byte aligned */
+    void *
+        packed; /* NULL: used as stored. Owned by the model, 64-byte aligned; or stored.data itself, read-only, in packed files */
     size_t packed_bytes;
 } mllm_matrix;
 

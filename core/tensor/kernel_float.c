@@ -38,10 +38,6 @@ static float dot(const float *restrict a, const float *restrict b, size_t n) {
     return part[0];
 }
 
-static const void *row_at(const mllm_matrix *w, size_t r) {
-    return (const char *)w->stored.data + r * w->stored.row_bytes;
-}
-
 static size_t reference_scratch(size_t cols) {
     return prepared_bytes(cols);
 }
@@ -50,7 +46,7 @@ static void reference_product(const mllm_matrix *w, size_t from, size_t to, cons
                               float *y, size_t ldy, bool add, void *scratch) {
     float *row = scratch;
     for (size_t r = from; r < to; r++) {
-        mllm_dequantize_row(w->stored.type, row_at(w, r), row, w->stored.cols);
+        mllm_tensor_row(&w->stored, r, row);
         for (size_t i = 0; i < m; i++) {
             float v = dot(row, (const float *)((const char *)x + i * x_stride), w->stored.cols);
             y[i * ldy + r] = add ? y[i * ldy + r] + v : v;
@@ -61,7 +57,7 @@ static void reference_product(const mllm_matrix *w, size_t from, size_t to, cons
 static void product_rows(const mllm_matrix *w, const mllm_token *ids, size_t count, const void *x, float *y,
                          void *scratch) {
     for (size_t k = 0; k < count; k++) {
-        mllm_dequantize_row(w->stored.type, row_at(w, (size_t)ids[k]), scratch, w->stored.cols);
+        mllm_tensor_row(&w->stored, (size_t)ids[k], scratch);
         y[k] = dot(scratch, x, w->stored.cols);
     }
 }
@@ -99,7 +95,7 @@ size_t mllm_float_scratch(size_t cols) {
 /* sgemm chooses its inner kernel by m, so a result may depend on m in its last bits; single rows keep the reference's order. */
 void mllm_float_product(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m,
                         float *y, size_t ldy, bool add, void *scratch) {
-    enum { BATCH = 8 };
+    enum { BATCH = 17 };
     if (m < BATCH) {
         reference_product(w, from, to, x, x_stride, m, y, ldy, add, scratch);
         return;
@@ -108,7 +104,7 @@ void mllm_float_product(const mllm_matrix *w, size_t from, size_t to, const void
     for (size_t r = from; r < to; r += PANEL) {
         size_t n = to - r < PANEL ? to - r : PANEL;
         float *panel = scratch;
-        for (size_t i = 0; i < n; i++) mllm_dequantize_row(w->stored.type, row_at(w, r + i), panel + i * cols, cols);
+        for (size_t i = 0; i < n; i++) mllm_tensor_row(&w->stored, r + i, panel + i * cols);
         mllm_matmul_f32(false, true, m, n, cols, 1, x, x_stride / sizeof(float), panel, cols, add ? 1 : 0, y + r, ldy);
     }
 }

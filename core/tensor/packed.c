@@ -57,6 +57,52 @@ void mllm_packed_fill(const mllm_tensor *w, void *packed, size_t from, size_t to
     }
 }
 
+/* ------------------------------------------------ rows of packed tensors */
+
+mllm_type mllm_type_unpacked(mllm_type type) {
+    return type == MLLM_P8 ? MLLM_Q8_0 : type == MLLM_P4 ? MLLM_Q4_0 : type;
+}
+
+size_t mllm_tensor_bytes(const mllm_tensor *t) {
+    size_t rows = mllm_type_is_packed(t->type) ? (t->rows + MLLM_PANEL - 1) / MLLM_PANEL * MLLM_PANEL : t->rows;
+    return rows * t->row_bytes;
+}
+
+/* The inverse of fill_p4 and fill_p8 for one group. */
+static void take_block(bool four, const unsigned char *group, size_t lane, unsigned char *block) {
+    memcpy(block, group + (four ? MLLM_P4_SCALES : MLLM_P8_SCALES) + 2 * lane, 2);
+    for (size_t s = 0; s < (four ? 4u : 8u); s++) {
+        uint32_t bytes;
+        memcpy(&bytes, group + s * 64 + lane * 4, 4);
+        if (!four) bytes ^= 0x80808080u;
+        memcpy(block + 2 + s * 4, &bytes, 4);
+    }
+}
+
+void mllm_tensor_unpack_row(const mllm_tensor *t, size_t row, void *out) {
+    bool four = mllm_packed_is_p4(t);
+    size_t group_bytes = four ? MLLM_P4_BYTES : MLLM_P8_BYTES, block_bytes = four ? 18 : 34;
+    const unsigned char *group = (const unsigned char *)t->data + row / MLLM_PANEL * mllm_packed_panel_bytes(t);
+    unsigned char *block = out;
+    for (size_t g = 0; g < t->cols / MLLM_GROUP; g++, group += group_bytes, block += block_bytes)
+        take_block(four, group, row % MLLM_PANEL, block);
+}
+
+void mllm_tensor_row(const mllm_tensor *t, size_t row, float *out) {
+    if (!mllm_type_is_packed(t->type)) {
+        mllm_dequantize_row(t->type, (const char *)t->data + row * t->row_bytes, out, t->cols);
+        return;
+    }
+    bool four = mllm_packed_is_p4(t);
+    size_t group_bytes = four ? MLLM_P4_BYTES : MLLM_P8_BYTES;
+    const unsigned char *group = (const unsigned char *)t->data + row / MLLM_PANEL * mllm_packed_panel_bytes(t);
+    for (size_t c = 0; c < t->cols; c += MLLM_GROUP, group += group_bytes) {
+        unsigned char block[34];
+        take_block(four, group, row % MLLM_PANEL, block);
+        mllm_dequantize_row(mllm_type_unpacked(t->type), block, out + c, MLLM_GROUP);
+    }
+}
+
 static const unsigned char *panel_at(const mllm_matrix *w, size_t row) {
     return (const unsigned char *)w->packed + row / MLLM_PANEL * mllm_packed_panel_bytes(&w->stored);
 }

@@ -29,12 +29,17 @@ enum {
     MLLM_P4_BYTES = MLLM_P4_SCALES + 2 * MLLM_PANEL
 };
 
-/* Bytes of the packed form, 0 for matrices that stay as stored; rows [from, to) of it, from a multiple of MLLM_PANEL. */
+/* Bytes of the packed form, 0 for matrices that stay as stored. A tensor of a packed type is its own packed form. Rows [from, to) of it, from a multiple of MLLM_PANEL. */
 size_t mllm_packed_bytes(const mllm_tensor *w);
 void mllm_packed_fill(const mllm_tensor *w, void *packed, size_t from, size_t to);
 
+/* P8 or P4: what packing makes of a tensor. */
+static inline mllm_type mllm_packed_type(const mllm_tensor *w) {
+    return w->type == MLLM_Q4_0 || w->type == MLLM_P4 ? MLLM_P4 : MLLM_P8;
+}
+
 static inline bool mllm_packed_is_p4(const mllm_tensor *w) {
-    return w->type == MLLM_Q4_0;
+    return w->type == MLLM_Q4_0 || w->type == MLLM_P4;
 }
 
 static inline size_t mllm_packed_panel_bytes(const mllm_tensor *w) {

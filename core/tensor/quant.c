@@ -21,6 +21,9 @@ static const mllm_type_info facts[] = {
 enum { TYPES = sizeof facts / sizeof *facts };
 
 const mllm_type_info *mllm_type_facts(uint32_t type) {
+    static const mllm_type_info p4 = {"P4", 32, 18}, p8 = {"P8", 32, 34}; /* a row's share of a panel */
+    if (type == MLLM_P4) return &p4;
+    if (type == MLLM_P8) return &p8;
     return type < TYPES && facts[type].name ? &facts[type] : NULL;
 }
 
@@ -210,6 +213,8 @@ void mllm_dequantize_row(mllm_type type, const void *row, float *out, size_t col
     case MLLM_Q5_K: block = q5_k; break;
     case MLLM_Q6_K: block = q6_k; break;
     case MLLM_IQ4_NL: block = iq4_nl; break;
+    case MLLM_P4:
+    case MLLM_P8: break; /* a row does not lie in one piece: mllm_tensor_row */
     }
     const mllm_type_info *f = mllm_type_facts(type);
     if (!block || !f) return;

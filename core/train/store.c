@@ -170,9 +170,7 @@ mllm_code mllm_layout_load(const mllm_layout *l, const mllm_checkpoint *c, float
         if (!w.data || w.rows != t->rows || w.cols != t->cols)
             return mllm_fail(err, MLLM_E_FORMAT, "weight %d of index %u is %zu x %zu, expected %zu x %zu", (int)t->role,
                              (unsigned)t->index, w.data ? w.rows : 0, w.data ? w.cols : 0, t->rows, t->cols);
-        for (size_t r = 0; r < t->rows; r++)
-            mllm_dequantize_row(w.type, (const char *)w.data + r * w.row_bytes, params + t->offset + r * t->cols,
-                                t->cols);
+        for (size_t r = 0; r < t->rows; r++) mllm_tensor_row(&w, r, params + t->offset + r * t->cols);
     }
     return MLLM_OK;
 }
@@ -198,6 +196,13 @@ mllm_code mllm_trainer_export(mllm_trainer *t, const char *path, mllm_type type,
                               const mllm_vocab *vocab, const char *chat_template, const char *card_json,
                               mllm_error *err) {
     if (name) snprintf(t->b.name, sizeof t->b.name, "%s", name);
-    mllm_checkpoint_writing w = {path, &t->b, vocab, chat_template, card_json, type, export_row, t};
+    mllm_checkpoint_writing w = {.path = path,
+                                 .blueprint = &t->b,
+                                 .vocab = vocab,
+                                 .chat_template = chat_template,
+                                 .metadata_json = card_json,
+                                 .type = type,
+                                 .row = export_row,
+                                 .ctx = t};
     return mllm_checkpoint_write(&w, err);
 }

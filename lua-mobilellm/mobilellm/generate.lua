@@ -4,7 +4,7 @@
 -- Options of generate, stream and start. `true`: handed to the core as it is; a string: the sampler stage it belongs to.
 local OPTIONS = {
   max_tokens = true, stop = true, special = true, ignore_end = true, sampler = true, grammar = true, tools = true,
-  on_token = true, context = true, seed = true,
+  on_token = true, context = true, seed = true, lookup = true,
   temperature = "temperature", top_k = "top_k", top_p = "top_p", min_p = "min_p", typical = "typical",
   logit_bias = "logit_bias",
   repeat_penalty = "penalties", frequency_penalty = "penalties", presence_penalty = "penalties", penalty_last_n = "penalties",
@@ -110,6 +110,7 @@ local function start(core, session, prompt, options, where, feed_last)
     stop = options.stop,
     special = options.special,
     ignore_end = options.ignore_end,
+    lookup = options.lookup,
     sampler = make_sampler(core, options, where),
     feed_last = feed_last,
     matcher = matcher or nil,

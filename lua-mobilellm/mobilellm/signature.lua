@@ -1,7 +1,7 @@
 -- The prompt form of our own tool-calling models, as data: how tools, messages and calls are written. Training, evaluation and
 -- agents all write and read through this file, so they cannot disagree.
 --
---   <|begin|><|tools|>light.turn_on( entity_id, brightness?: integer, color?) Turn a device on
+--   <|begin|><|user|> set the kitchen light to 40<|tools|>light.turn_on( entity_id, brightness?: integer, color?) Turn a device on
 --   lock.lock( entity_id) Lock a door
 --   <|system|> Devices:
 --    light.kitchen 'Kitchen Light'
@@ -10,6 +10,8 @@
 --   <|calls|>light.turn_on( entity_id = " light.kitchen", brightness = 40)<|end|>
 --   <|end|>
 --
+-- What was said last also stands in front of the tools: the model reads from left to right, and can then tell already while it reads a
+-- tool or a device whether it was meant (Arora et al., "Just read twice", 2024).
 -- A small model finds it hard to copy, so a name or a value is cut into the same tokens wherever it stands: names and values
 -- follow a space (a string value begins with one, which reading drops again), tool names follow a control token or a new line. A
 -- type is written when it is not "string", `?` marks what may be left out, and a description that only repeats the name is not
@@ -92,8 +94,18 @@ local function parts(tools, messages)
   local list = {}
   local function control(spelling) list[#list + 1] = {text = spelling, control = true} end
   local function plain(text) list[#list + 1] = {text = text} end
+  local function said(text)
+    if text ~= "" then plain(" " .. text:gsub("^%s+", ""):gsub("\n", "\n ")) end
+  end
   control "<|begin|>"
   if tools and #tools > 0 then
+    for i = #messages, 1, -1 do
+      if messages[i].role == "user" then
+        control "<|user|>"
+        said(messages[i].content or "")
+        break
+      end
+    end
     control "<|tools|>"
     local lines = {}
     for i, tool in ipairs(tools) do lines[i] = signature.tool(tool) end
@@ -103,8 +115,7 @@ local function parts(tools, messages)
     local spelling = "<|" .. message.role .. "|>"
     if not known[spelling] then error(("signature: a message has the unknown role '%s'"):format(tostring(message.role)), 3) end
     control(spelling)
-    local text = message.content or ""
-    if text ~= "" then plain(" " .. text:gsub("^%s+", ""):gsub("\n", "\n ")) end
+    said(message.content or "")
     if message.role == "assistant" then
       if message.tool_calls and #message.tool_calls > 0 then
         control "<|calls|>"

@@ -2,7 +2,8 @@
 local core = require "mobilellm.core"
 local tools = require "mobilellm.tools"
 local records = require "mobilellm.toolcall.formats"
-local write = require "mobilellm.toolcall.write"
+local write = require "mobilellm.toolcall.write".write
+local constrain = require "mobilellm.toolcall.constrain"
 
 local toolcall = {}
 
@@ -26,6 +27,7 @@ local plain = {
 local other = {
   name = true, aliases = true, models = true, separator = true, assign = true, padding = true, hidden = true, note = true,
   id_length = true, arguments_text = true, header = true, bare_start = true, one_per_section = true,
+  list_open = true, list_close = true,
 }
 
 -- "" stands for "write nothing here": no spelling to look for.
@@ -132,6 +134,25 @@ function toolcall.write(calls, opts)
   local record = type(format) == "table" and format or toolcall.record(format)
   if not record then error(("toolcall.write: unknown tool call format '%s'"):format(tostring(format)), 2) end
   return write(calls, record)
+end
+
+-- toolcall.grammar(tools, {format =, least = 1, most =, text = false, strict = true}) -> grammar; nil, message, code.
+-- The language of `least` to `most` calls of these tools, with arguments that satisfy their schemas: what the parser reads and
+-- registry:check accepts. Object keys come in one order: those that are required as listed, then the others by name.
+--   text    true: free text too, in which every marker begins a call (not for formats whose calls have no marker)
+--   strict  false: keywords that the format cannot enforce (a pattern of an untyped value in tags) are not enforced; else they are
+--           refused, code "unsupported"
+function toolcall.grammar(any, opts)
+  opts = opts or {}
+  for key in pairs(opts) do
+    if not ({format = true, least = true, most = true, text = true, strict = true})[key] then
+      error(("toolcall.grammar: unknown option '%s'"):format(tostring(key)), 2)
+    end
+  end
+  local format = opts.format
+  local record = type(format) == "table" and format or toolcall.record(format)
+  if not record then error(("toolcall.grammar: unknown tool call format '%s'"):format(tostring(format)), 2) end
+  return constrain(tools.list(any), record, opts)
 end
 
 -- ----------------------------------------------------------------- parser

@@ -18,14 +18,16 @@ static int done(lua_State *L, mllm_code code, const mllm_error *err) {
     return 1;
 }
 
-/* mobilellm.convert(from, to, {type = "q8_0"}) -> true | nil, message, code. `from` is a GGUF file or a Hugging Face folder, `to` becomes
- * a GGUF file; types: f32, f16, bf16, q8_0, q4_0. */
+/* mobilellm.convert(from, to, {type = "q8_0", packed = false}) -> true | nil, message, code. `from` is a GGUF file or a Hugging Face
+ * folder, `to` becomes a GGUF file; types: f32, f16, bf16, q8_0, q4_0. With `packed`, q8_0 and q4_0 in the panels of the integer kernels. */
 static int convert(lua_State *L) {
-    static const char *const names[] = {"type", NULL};
+    static const char *const names[] = {"type", "packed", NULL};
     mllm_lua_options(L, 3, "convert", names);
     mllm_error err = {MLLM_OK, ""};
     const char *type = mllm_lua_option_string(L, 3, "type", "q8_0");
-    return done(L, mllm_convert(check_path(L, 1), check_path(L, 2), type, &err), &err);
+    const char *from = check_path(L, 1), *to = check_path(L, 2);
+    bool packed = mllm_lua_option_boolean(L, 3, "packed", false);
+    return done(L, packed ? mllm_convert_packed(from, to, type, &err) : mllm_convert(from, to, type, &err), &err);
 }
 
 /* core.make_random(path, {shape, type, seed, tokenizer}) -> true | nil, message, code. Random weights in the shape of a published model. */

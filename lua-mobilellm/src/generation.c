@@ -81,17 +81,18 @@ static mllm_span *check_stops(lua_State *L, int options, size_t *count) {
     return stops;
 }
 
-/* core.start(session, prompt, {max_tokens, stop, sampler, special, ignore_end, feed_last, matcher, shared}) -> job | nil, message,
+/* core.start(session, prompt, {max_tokens, stop, sampler, special, ignore_end, feed_last, lookup, matcher, shared}) -> job | nil, message,
  * code. The sampler is the job's alone until it is over. The matcher is forked; `shared` says that its family is used elsewhere, so that
  * no thread may. */
 static int start(lua_State *L) {
-    static const char *const names[] = {"max_tokens", "stop",    "sampler", "special", "ignore_end",
-                                        "feed_last",  "matcher", "shared",  NULL};
+    static const char *const names[] = {"max_tokens", "stop",   "sampler", "special", "ignore_end",
+                                        "feed_last",  "lookup", "matcher", "shared",  NULL};
     mllm_lua_timeline *timeline = mllm_lua_check_timeline(L, 1);
     mllm_lua_options(L, 3, "start", names);
     lua_settop(L, 3);
     mllm_generation_options options = {
         .max_tokens = (size_t)mllm_lua_option_integer(L, 3, "max_tokens", INT64_MAX, 0, INT64_MAX),
+        .lookup = (uint32_t)mllm_lua_option_integer(L, 3, "lookup", 0, 0, 1024),
         .ignore_end = mllm_lua_option_boolean(L, 3, "ignore_end", false),
         .feed_last = mllm_lua_option_boolean(L, 3, "feed_last", true),
     };
@@ -322,7 +323,7 @@ static void set_number(lua_State *L, const char *name, double value) {
     lua_setfield(L, -2, name);
 }
 
-/* job:stats() -> table: prompt_tokens, tokens, forced, prefill_seconds, decode_seconds, prefill_per_second, tokens_per_second, stop. */
+/* job:stats() -> table: prompt_tokens, tokens, forced, drafted, accepted, prefill_seconds, decode_seconds, prefill_per_second, tokens_per_second, stop. */
 static int job_stats(lua_State *L) {
     mllm_generation_stats s = mllm_generation_get_stats(check_job(L)->generation);
     lua_createtable(L, 0, 8);
@@ -332,6 +333,10 @@ static int job_stats(lua_State *L) {
     lua_setfield(L, -2, "tokens");
     mllm_lua_pushinteger(L, (int64_t)s.forced);
     lua_setfield(L, -2, "forced");
+    mllm_lua_pushinteger(L, (int64_t)s.drafted);
+    lua_setfield(L, -2, "drafted");
+    mllm_lua_pushinteger(L, (int64_t)s.accepted);
+    lua_setfield(L, -2, "accepted");
     set_number(L, "prefill_seconds", s.prefill_seconds);
     set_number(L, "decode_seconds", s.decode_seconds);
     set_number(L, "prefill_per_second", s.prefill_seconds > 0 ? (double)s.prompt_tokens / s.prefill_seconds : 0);

@@ -63,6 +63,7 @@ static int model_info(lua_State *L) {
     set_string(L, "architecture", info.architecture);
     set_string(L, "kernel", info.kernel);
     set_string(L, "quantization", info.quantization);
+    set_string(L, "kept_as", info.kept_as);
     set_string(L, "chat_template", info.chat_template);
     const struct {
         const char *name;
@@ -81,6 +82,19 @@ static int model_info(lua_State *L) {
     set_integer(L, "bytes", info.weight_bytes + info.packed_bytes);
     set_integer(L, "weight_bytes", info.weight_bytes);
     set_integer(L, "packed_bytes", info.packed_bytes);
+    lua_createtable(L, (int)info.type_count, 0);
+    for (size_t i = 0; i < info.type_count; i++) {
+        const mllm_model_type *t = &info.types[i];
+        lua_createtable(L, 0, 6);
+        set_string(L, "stored", t->stored);
+        set_string(L, "kept_as", t->kept_as);
+        set_integer(L, "tensors", t->tensors);
+        set_integer(L, "parameters", t->parameters);
+        set_integer(L, "stored_bytes", t->stored_bytes);
+        set_integer(L, "kept_bytes", t->kept_bytes);
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+    lua_setfield(L, -2, "types");
     const mllm_vocab *vocab = mllm_model_vocab(model);
     if (vocab) {
         set_token(L, "bos", mllm_vocab_bos(vocab));

@@ -10,7 +10,7 @@ enum { MOST = 8, ROUNDS = 300 };
 
 typedef struct {
     mllm_team *team;
-    int seen[MOST];
+    int seen[MOST], size;
     atomic_int sum;
     int wrong;
 } work;
@@ -18,11 +18,12 @@ typedef struct {
 static void visit(void *ctx, int rank, int size) {
     work *w = ctx;
     w->seen[rank]++;
+    if (rank == 0) w->size = size;
     for (int i = 1; i <= 3; i++) {
         atomic_fetch_add(&w->sum, 1);
-        mllm_team_barrier(w->team, rank);
+        mllm_team_barrier(w->team, size);
         if (atomic_load(&w->sum) != i * size) w->wrong = 1; /* somebody passed too early or came too late */
-        mllm_team_barrier(w->team, rank);
+        mllm_team_barrier(w->team, size);
     }
 }
 
@@ -31,12 +32,18 @@ static void ranks_and_barriers(void) {
         mllm_error err;
         mllm_team *team = mllm_team_new(size, &err);
         CHECK(team && mllm_team_size(team) == size);
+        int full = 0;
         for (int round = 0; round < ROUNDS; round++) {
             work w = {.team = team};
             mllm_team_run(team, visit, &w);
-            for (int r = 0; r < size; r++) CHECK(w.seen[r] == 1, "rank %d of %d ran %d times", r, size, w.seen[r]);
-            CHECK(!w.wrong && atomic_load(&w.sum) == 3 * size);
+            /* On a crowded machine the caller may work alone; whoever works, works once. */
+            CHECK(w.size == size || w.size == 1, " %d of %d", w.size, size);
+            for (int r = 0; r < size; r++)
+                CHECK(w.seen[r] == (r < w.size), " rank %d of %d ran %d times", r, size, w.seen[r]);
+            CHECK(!w.wrong && atomic_load(&w.sum) == 3 * w.size);
+            full += w.size == size;
         }
+        CHECK(full > 0, " the team of %d never worked together", size);
         mllm_team_free(team);
     }
 }
@@ -46,9 +53,9 @@ static atomic_int inside, clash;
 
 static void alone(void *ctx, int rank, int size) {
     (void)ctx;
-    (void)size;
+    if (size == 1) return; /* alone: no turn is needed */
     if (rank == 0 && atomic_fetch_add(&inside, 1) != 0) atomic_store(&clash, 1);
-    mllm_team_barrier(shared_team, rank);
+    mllm_team_barrier(shared_team, size);
     if (rank == 0) atomic_fetch_sub(&inside, 1);
 }
 

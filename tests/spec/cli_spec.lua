@@ -180,6 +180,31 @@ describe("mobilellm", function()
     other:close()
   end)
 
+  it("convert: packed files answer as the others do and turn back", function()
+    local packed, back = os.tmpname(), os.tmpname()
+    local out, err, code = cli("convert --type q8_0 --packed " .. TINY .. " " .. packed)
+    assert.equal(0, code, err)
+    assert.matches("P8, 43168 parameters", out)
+    assert.equal(0, (select(3, cli("convert --type q8_0 " .. packed .. " " .. back))))
+    local a, b = assert(mobilellm.load(back, {threads = 1})), assert(mobilellm.load(packed, {threads = 1}))
+    local same = {temperature = 1, seed = 7, max_tokens = 20}
+    assert.equal((a:generate("Hello", same)), (b:generate("Hello", same)))
+    assert.same({"P8", 0}, {b:info().quantization, b:info().packed_bytes})
+    for _, model_of in ipairs{a, b} do
+      local info, bytes, parameters = model_of:info(), 0, 0
+      for _, t in ipairs(info.types) do bytes, parameters = bytes + t.stored_bytes, parameters + t.parameters end
+      assert.same({info.weight_bytes, info.parameters}, {bytes, parameters})
+    end
+    a:close()
+    b:close()
+    assert.matches("P8 kept as P8: 16 tensors", (cli("info --threads 1 " .. packed)))
+    os.remove(packed)
+    os.remove(back)
+    out, err, code = cli("convert --type f16 --packed " .. TINY .. " " .. packed)
+    assert.same({"", 1}, {out, code})
+    assert.matches("packed form", err)
+  end)
+
   it("bench: reports figures, alone and beside a peer", function()
     local peer = os.tmpname()
     local f = assert(io.open(peer, "wb"))

@@ -32,9 +32,11 @@ describe("signature", function()
     assert.equal("f() one two", signature.tool{name = "f", description = "one\n two"})
   end)
 
-  it("renders tools and messages, each line after a space", function()
-    assert.equal("<|begin|><|tools|>lock.lock()<|system|> Devices:\n lock.door 'Door'<|user|> lock it<|assistant|>",
+  it("renders tools and messages, each line after a space, and in front of them what was said last", function()
+    assert.equal("<|begin|><|user|> lock it<|tools|>lock.lock()<|system|> Devices:\n lock.door 'Door'<|user|> lock it<|assistant|>",
       signature.render({lock}, {{role = "system", content = "Devices:\nlock.door 'Door'"}, {role = "user", content = "lock it"}}))
+    assert.equal("<|begin|><|user|> b<|tools|>lock.lock()<|user|> a<|user|> b<|assistant|>",
+      signature.render({lock}, {{role = "user", content = "a"}, {role = "user", content = "b"}}))
     assert.equal("<|begin|><|user|> hi<|assistant|>", signature.render({}, {{role = "user", content = "hi"}}))
   end)
 

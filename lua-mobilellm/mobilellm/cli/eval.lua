@@ -4,7 +4,8 @@ local options = require "mobilellm.cli.options"
 local command = {
   summary = "score a tool-calling model on rows of sentences and calls",
   usage = "--model MODEL ROWS.jsonl ...",
-  about = "Each row is one JSON object a line: {\"tools\": [...], \"messages\": [...], \"calls\": [{\"name\", \"arguments\"}]}; the files may be\n"
+  about = "Each row is one JSON object a line: {\"tools\": [...], \"messages\": [...], \"calls\": [{\"name\", \"arguments\"}]};"
+    .. " the files may be\n"
     .. "gzipped. Prompts are written in the form of the project's own models (mobilellm/signature.lua). mobilellm/eval.lua says what\n"
     .. "is counted.",
   options = cli.model_options{

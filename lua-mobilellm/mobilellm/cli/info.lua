@@ -1,7 +1,7 @@
 local cli = require "mobilellm.cli"
 
 local ORDER = {
-  "path", "name", "architecture", "quantization", "parameters", "bytes", "weight_bytes", "packed_bytes", "blocks",
+  "path", "name", "architecture", "quantization", "kept_as", "parameters", "bytes", "weight_bytes", "packed_bytes", "blocks",
   "steps", "ffns", "kv_slots", "width", "heads", "kv_heads", "head_size", "ffn_width", "vocabulary", "context",
   "tied_embedding", "bos", "eos", "adds_bos", "kernel", "threads",
 }
@@ -25,6 +25,10 @@ function command.run(values, others)
   else
     for _, key in ipairs(ORDER) do
       if info[key] ~= nil then print(("%-16s %s"):format(key, tostring(info[key]))) end
+    end
+    for i, t in ipairs(info.types) do
+      print(("%-16s %s kept as %s: %d tensors, %.1f MB in the file, %.1f MB in use"):format(i == 1 and "types" or "", t.stored, t.kept_as,
+        t.tensors, t.stored_bytes / 1e6, t.kept_bytes / 1e6))
     end
     print(("%-16s %s"):format("chat_template", info.chat_template and #info.chat_template .. " bytes" or "none"))
   end

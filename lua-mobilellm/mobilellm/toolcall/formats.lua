@@ -228,11 +228,13 @@ return {
     name = "tool_calls", models = "lists of calls in the form of OpenAI's API",
     body = "json", bare = true, list = true, name_key = "name", arguments_key = "arguments", id_key = "id",
     arguments_text = true, nest_key = {"function", "tool_calls", "tool_call"}, extra_key = {"type", "index", "role"},
+    list_open = '{"tool_calls": [', list_close = "]}",
   },
   {
     name = "openai", aliases = {"apple_fm"}, models = "the message object of OpenAI's API", hidden = true,
     body = "json", bare = true, list = true, name_key = "name", arguments_key = "arguments", id_key = "id",
     arguments_text = true, nest_key = {"function", "tool_calls", "tool_call"}, text_key = "content",
+    list_open = '{"tool_calls": [', list_close = "]}",
     extra_key = {"type", "index", "role", "refusal", "annotations", "audio", "function_call"},
   },
   {

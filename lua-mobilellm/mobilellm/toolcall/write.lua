@@ -122,29 +122,33 @@ function bodies.channels(record, call)
     first(record.channels_end)
 end
 
-return function(calls, record)
-  if #calls == 0 then return "" end
-  local body = bodies[record.body]
+-- What stands around the calls of a message and around each of them: open first body after between before body after ... close.
+local function layout(record)
   local section_begin, section_end = pair(record, "section")
   local call_begin, call_end = pair(record, "call")
   local pad = record.padding or ""
   local inner = record.body == "tagged" and "" or pad
-  local list = {}
-  for i, call in ipairs(calls) do
-    local head = i == 1 and record.bare_start and "" or call_begin -- the prompt ends in it
-    list[i] = head .. (call_begin ~= "" and inner or "") .. body(record, call, i) .. (call_end ~= "" and inner or "") .. call_end
-  end
-  local separator = record.separator or (record.list and ", " or "")
+  local at = {open = section_begin, close = section_end, between = record.separator or (record.list and ", " or "")}
+  at.before = call_begin .. (call_begin ~= "" and inner or "")
+  at.after = (call_end ~= "" and inner or "") .. call_end
   if record.list then
-    local object = record.name == "tool_calls" or record.name == "openai"
-    local text = "[" .. table.concat(list, ", ") .. "]"
-    return section_begin .. (object and '{"tool_calls": ' .. text .. "}" or text) .. section_end
+    at.open, at.close = section_begin .. (record.list_open or "["), (record.list_close or "]") .. section_end
+  elseif section_begin ~= "" then
+    at.open, at.close = section_begin .. pad, pad .. section_end
   end
-  local around = section_begin ~= "" and pad or ""
-  -- A format with both a section and one call in it, each call in a section of its own: Qwen's tags.
-  if record.one_per_section then
-    for i = 1, #list do list[i] = section_begin .. around .. list[i] .. around .. section_end end
-    return table.concat(list, separator)
+  if record.one_per_section then -- each call has a section of its own: Qwen's tags
+    at.before, at.after, at.open, at.close = at.open .. at.before, at.after .. at.close, "", ""
   end
-  return section_begin .. around .. table.concat(list, separator) .. around .. section_end
+  at.first = record.bare_start and "" or at.before -- the prompt may end in it
+  return at
 end
+
+local function write(calls, record)
+  if #calls == 0 then return "" end
+  local body, at = bodies[record.body], layout(record)
+  local list = {}
+  for i, call in ipairs(calls) do list[i] = (i == 1 and at.first or at.before) .. body(record, call, i) .. at.after end
+  return at.open .. table.concat(list, at.between) .. at.close
+end
+
+return {write = write, layout = layout, dump = dump, spell = spell, delimited = delimited, first = first, pair = pair}
