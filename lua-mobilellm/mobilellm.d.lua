@@ -1,14 +1,14 @@
 ---@meta mobilellm
 -- The whole public module for LuaCATS (lua-language-server). Token ids are the model's own, 0-based.
 -- Misuse raises. What the world does wrong returns nil, message, code; codes: "io", "format", "unsupported", "memory", "limit", "context",
--- "token", "grammar", "cancelled". Everything with close() is also closed by the garbage collector and, on Lua 5.4, by <close>.
+-- "token", "grammar", "cancelled", "raised" (by a chat template). Everything with close() is also closed by the garbage collector and, on Lua 5.4, by <close>.
 
 ---@class mobilellm
 ---@field version string
 ---@field null lightuserdata JSON's null
 local mobilellm = {}
 
----@alias mobilellm.code "io"|"format"|"unsupported"|"memory"|"limit"|"context"|"token"|"grammar"|"cancelled"
+---@alias mobilellm.code "io"|"format"|"unsupported"|"memory"|"limit"|"context"|"token"|"grammar"|"cancelled"|"raised"
 
 ---@class mobilellm.LoadOptions
 ---@field threads? integer 0 (default): one per real core
@@ -659,17 +659,18 @@ function Matcher:close() end
 
 mobilellm.json = {}
 
----Keys in byte order. Raises, naming the place, for what JSON cannot say.
+---Keys in the order that their object carries, else in byte order. Raises, naming the place, for what JSON cannot say.
 ---@param value any
 ---@return string
 function mobilellm.json.encode(value) end
 
 ---Arrays carry a mark, so that an empty one stays one; null is mobilellm.null.
 ---@param text string
+---@param options? {ordered?: boolean} ordered: objects carry the order of their keys
 ---@return any value
 ---@return string? message
 ---@return mobilellm.code? code
-function mobilellm.json.decode(text) end
+function mobilellm.json.decode(text, options) end
 
 ---Marks a table as an array.
 ---@param t? table
@@ -688,6 +689,59 @@ function mobilellm.json.is_array(value) end
 ---@return string? message names both places
 ---@return mobilellm.code? code "grammar": it does not
 function mobilellm.json.validate(schema, value, options) end
+
+---Gives a table an order of its keys, for encode and for templates.
+---@param t table
+---@param keys string[]
+---@return table t
+function mobilellm.json.object(t, keys) end
+
+---An object's keys in the order in which encode writes them.
+---@param t table
+---@return string[]
+function mobilellm.json.keys(t) end
+
+-- ------------------------------------------------------------- templates
+
+mobilellm.template = {}
+
+---A Jinja template with the settings of Hugging Face transformers.
+---@param source string
+---@param options? {name?: string, steps?: integer, output?: integer, depth?: integer, mutable?: boolean} limits: statements and calls, bytes, calls inside calls
+---@return mobilellm.Template? template
+---@return string? message
+---@return mobilellm.code? code
+function mobilellm.template.compile(source, options) end
+
+---A string that counts as the template's own inside a context.
+---@param s string
+---@return table
+function mobilellm.template.own(s) end
+
+---@class mobilellm.Template
+local Template = {}
+
+---@class mobilellm.RenderOptions
+---@field now? integer seconds since the epoch, for strftime_now
+---@field own? table<string, boolean> names whose strings count as the template's own
+---@field steps? integer
+---@field output? integer
+---@field depth? integer
+
+---@param context table
+---@param options? mobilellm.RenderOptions
+---@return string? text
+---@return string? message
+---@return mobilellm.code? code
+function Template:render(context, options) end
+
+---The text in parts that tell what came from strings of the context.
+---@param context table
+---@param options? mobilellm.RenderOptions
+---@return {text: string, user: boolean}[]? segments
+---@return string? message
+---@return mobilellm.code? code
+function Template:segments(context, options) end
 
 -- ---------------------------------------------------------------- tools
 

@@ -10,6 +10,7 @@ for _, name in ipairs{"version", "load", "convert", "logits", "sampler", "gramma
 -- field of the module -> Lua file that returns its value
 local files = {
   beam = "mobilellm.beam",
+  template = "mobilellm.template",
   toolcall = "mobilellm.toolcall",
   tools = "mobilellm.tools",
   train = "mobilellm.train",

@@ -1,7 +1,9 @@
-/* json.c - mobilellm.json: encode, decode, array, is_array; mobilellm.null.
+/* json.c - mobilellm.json: encode, decode, array, is_array, object, keys; mobilellm.null.
  *
  * A decoded array carries a metatable, the array mark; so an empty one stays one. Encoding: a marked table or a sequence (keys 1..n, n > 0)
- * is an array, any other table with string keys only an object, its keys in byte order. */
+ * is an array, any other table with string keys only an object. The keys of an object come in byte order, unless it carries an order: a
+ * metatable of its own with a list of keys, from decode(text, {ordered = true}) or object(). Keys that the list does not have come
+ * behind those, in byte order. */
 #include "json.h"
 
 #include <math.h>
@@ -45,10 +47,35 @@ mllm_buffer *mllm_lua_json_buffer(lua_State *L) {
 
 /* -------------------------------------------------------------- decoding */
 
+static const char order_key = 0; /* its address is the key of the order in an object's metatable */
+
+/* The list of keys on top of the stack becomes the order of the table at `index`. */
+static void set_order(lua_State *L, int index) {
+    lua_createtable(L, 0, 2);
+    lua_pushliteral(L, "mobilellm.json.object");
+    lua_setfield(L, -2, "__name");
+    lua_pushlightuserdata(L, (void *)(uintptr_t)&order_key);
+    lua_pushvalue(L, -3);
+    lua_rawset(L, -3);
+    lua_setmetatable(L, index);
+    lua_pop(L, 1);
+}
+
+/* Pushes the list of keys that the table at `index` carries; pushes nothing when it carries none. */
+static bool get_order(lua_State *L, int index) {
+    if (!lua_getmetatable(L, index)) return false;
+    lua_pushlightuserdata(L, (void *)(uintptr_t)&order_key);
+    lua_rawget(L, -2);
+    lua_remove(L, -2);
+    if (lua_istable(L, -1)) return true;
+    lua_pop(L, 1);
+    return false;
+}
+
 /* Recursion is as deep as the document, which the reader has bounded by MLLM_JSON_MAX_DEPTH. */
-void mllm_lua_json_push(lua_State *L, const mllm_json *doc, uint32_t node) {
+static void push_value(lua_State *L, const mllm_json *doc, uint32_t node, bool ordered) {
     const mllm_json_node *n = &doc->nodes[node];
-    luaL_checkstack(L, 6, "JSON nested too deeply");
+    luaL_checkstack(L, 8, "JSON nested too deeply");
     switch (n->kind) {
     case MLLM_JSON_NULL: lua_pushlightuserdata(L, NULL); break;
     case MLLM_JSON_FALSE: lua_pushboolean(L, false); break;
@@ -60,7 +87,7 @@ void mllm_lua_json_push(lua_State *L, const mllm_json *doc, uint32_t node) {
         lua_createtable(L, n->count < 1 << 20 ? (int)n->count : 1 << 20, 0);
         uint32_t child = node + 1;
         for (uint32_t i = 1; i <= n->count; i++, child = doc->nodes[child].next) {
-            mllm_lua_json_push(L, doc, child);
+            push_value(L, doc, child, ordered);
             lua_rawseti(L, -2, (int)i);
         }
         luaL_setmetatable(L, ARRAY);
@@ -69,28 +96,42 @@ void mllm_lua_json_push(lua_State *L, const mllm_json *doc, uint32_t node) {
     case MLLM_JSON_OBJECT: {
         lua_createtable(L, 0, n->count < 1 << 20 ? (int)n->count : 1 << 20);
         uint32_t child = node + 1;
+        int object = lua_gettop(L);
+        if (ordered) lua_createtable(L, n->count < 1 << 20 ? (int)n->count : 1 << 20, 0);
         for (uint32_t i = 0; i < n->count; i++) {
             const mllm_json_node *key = &doc->nodes[child];
             lua_pushlstring(L, key->as.string, key->count);
+            if (ordered) { /* a key that comes twice is listed twice: the readers take the first */
+                lua_pushvalue(L, -1);
+                lua_rawseti(L, object + 1, (int)(i + 1));
+            }
             child = key->next;
-            mllm_lua_json_push(L, doc, child);
+            push_value(L, doc, child, ordered);
             child = doc->nodes[child].next;
-            lua_rawset(L, -3); /* the last of several equal keys stays */
+            lua_rawset(L, object); /* the last of several equal keys stays */
         }
+        if (ordered) set_order(L, object);
         break;
     }
     }
 }
 
-/* json.decode(text) -> value | nil, message, code */
+void mllm_lua_json_push(lua_State *L, const mllm_json *doc, uint32_t node) {
+    push_value(L, doc, node, false);
+}
+
+/* json.decode(text, {ordered}) -> value | nil, message, code. ordered: objects carry the order of their keys. */
 static int decode(lua_State *L) {
+    static const char *const names[] = {"ordered", NULL};
     size_t length;
     luaL_checktype(L, 1, LUA_TSTRING);
+    mllm_lua_options(L, 2, "json.decode", names);
+    bool ordered = mllm_lua_option_boolean(L, 2, "ordered", false);
     const char *text = lua_tolstring(L, 1, &length);
     mllm_json *doc = mllm_lua_json_document(L);
     mllm_error err = {MLLM_OK, ""};
     if (mllm_json_parse(doc, text, length, 0, &err) != MLLM_OK) return mllm_lua_fail(L, &err);
-    mllm_lua_json_push(L, doc, 0);
+    push_value(L, doc, 0, ordered);
     mllm_json_free(doc); /* now rather than at the next collection */
     memset(doc, 0, sizeof *doc);
     return 1;
@@ -143,6 +184,36 @@ static int by_bytes(const void *a, const void *b) {
     const json_key *x = a, *y = b;
     int order = memcmp(x->bytes, y->bytes, x->length < y->length ? x->length : y->length);
     return order ? order : x->length < y->length ? -1 : x->length > y->length;
+}
+
+/* The keys of the table at `index`, all of them strings, in their order; pushes what holds them. The table keeps their bytes. */
+static json_key *sorted_keys(lua_State *L, int index, size_t *count) {
+    size_t n = 0, at = 0;
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) n++;
+    json_key *keys = mllm_lua_buffer(L, 2 * n + 1, sizeof *keys), *out = keys + n;
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1), at++)
+        keys[at].bytes = lua_tolstring(L, -2, &keys[at].length);
+    if (n > 1) qsort(keys, n, sizeof *keys, by_bytes);
+    *count = n;
+    if (!get_order(L, index)) return keys;
+    bool *taken = mllm_lua_buffer(L, n + 1, sizeof *taken);
+    memset(taken, 0, n + 1);
+    size_t listed = lua_rawlen(L, -2), done = 0;
+    for (size_t i = 1; i <= listed && n > 0; i++) {
+        lua_rawgeti(L, -2, (int)i);
+        json_key key;
+        key.bytes = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &key.length) : NULL;
+        const json_key *found = key.bytes ? bsearch(&key, keys, n, sizeof *keys, by_bytes) : NULL;
+        if (found && !taken[found - keys]) {
+            taken[found - keys] = true;
+            out[done++] = *found;
+        }
+        lua_pop(L, 1);
+    }
+    for (size_t i = 0; i < n; i++)
+        if (!taken[i]) out[done++] = keys[i];
+    lua_pop(L, 2);
+    return out;
 }
 
 static void encode_value(encoder *e, int index);
@@ -213,14 +284,10 @@ static void encode_table(encoder *e, int index) {
         }
         put(e, "]", 1);
     } else {
-        size_t count = 0, at = 0;
-        for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) count++;
-        json_key *keys = mllm_lua_buffer(L, count, sizeof *keys);
-        for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1), at++)
-            keys[at].bytes = lua_tolstring(L, -2, &keys[at].length); /* the table keeps them */
-        if (count > 1) qsort(keys, count, sizeof *keys, by_bytes);
+        size_t count;
+        const json_key *keys = sorted_keys(L, index, &count);
         put(e, "{", 1);
-        for (at = 0; at < count; at++) {
+        for (size_t at = 0; at < count; at++) {
             if (at > 0) put(e, ",", 1);
             lua_pushlstring(L, keys[at].bytes, keys[at].length);
             lua_pushvalue(L, -1);
@@ -328,9 +395,54 @@ static int is_array(lua_State *L) {
     return 1;
 }
 
+/* Raises for a key that is not a string. */
+static void check_string_keys(lua_State *L, int index) {
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1))
+        if (lua_type(L, -2) != LUA_TSTRING)
+            luaL_error(L, "an object's keys are strings, got a %s", luaL_typename(L, -2));
+}
+
+/* json.object(t, keys) -> t, which carries the order `keys` from now on. */
+static int object(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    lua_settop(L, 2);
+    if (lua_getmetatable(L, 1)) {
+        lua_pop(L, 1);
+        luaL_argcheck(L, get_order(L, 1), 1, "a table without a metatable expected");
+        lua_settop(L, 2);
+    }
+    size_t n = lua_rawlen(L, 2);
+    lua_createtable(L, n < 1 << 20 ? (int)n : 1 << 20, 0); /* a copy: the caller's list may change */
+    for (size_t i = 1; i <= n; i++) {
+        lua_rawgeti(L, 2, (int)i);
+        luaL_argcheck(L, lua_type(L, -1) == LUA_TSTRING, 2, "a list of strings expected");
+        lua_rawseti(L, 3, (int)i);
+    }
+    set_order(L, 1);
+    lua_settop(L, 1);
+    return 1;
+}
+
+/* json.keys(t) -> list of the object's keys as encode writes them: in the order that it carries, else in byte order. */
+static int keys_of(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    check_string_keys(L, 1);
+    size_t count;
+    const json_key *keys = sorted_keys(L, 1, &count);
+    lua_createtable(L, count < 1 << 20 ? (int)count : 1 << 20, 0);
+    for (size_t i = 0; i < count; i++) {
+        lua_pushlstring(L, keys[i].bytes, keys[i].length);
+        lua_rawseti(L, -2, (int)(i + 1));
+    }
+    return 1;
+}
+
 void mllm_lua_open_json(lua_State *L) {
     static const luaL_Reg functions[] = {
-        {"encode", encode}, {"decode", decode}, {"array", array}, {"is_array", is_array}, {NULL, NULL}};
+        {"encode", encode}, {"decode", decode}, {"array", array}, {"is_array", is_array},
+        {"object", object}, {"keys", keys_of},  {NULL, NULL}};
     luaL_newmetatable(L, ARRAY);
     lua_pushliteral(L, "mobilellm.json.array");
     lua_setfield(L, -2, "__name");

@@ -20,6 +20,7 @@ static const luaL_Reg functions[] = {{"clock", module_clock}, {NULL, NULL}};
 static void (*const openers[])(lua_State *L) = {
     /* clang-format off */
     mllm_lua_open_json,
+    mllm_lua_open_letters,
     mllm_lua_open_model,
     mllm_lua_open_session,
     mllm_lua_open_toolcall,

@@ -155,4 +155,27 @@ describe("json.encode", function()
     for _ = 1, 200 do pcall(json.encode, {("x"):rep(1000), print}) end
     assert.equal("[1]", json.encode{1})
   end)
+
+  it("keeps the order of keys where an object carries one", function()
+    local text = '{"z":1,"a":{"y":[],"b":{}},"m":[{"k":1,"c":2}]}'
+    local value = assert(json.decode(text, {ordered = true}))
+    assert.equal(text, json.encode(value))
+    assert.same({"z", "a", "m"}, json.keys(value))
+    assert.same({z = 1, a = {y = {}, b = {}}, m = {{k = 1, c = 2}}}, value)
+    value.b, value.z = 2, nil -- what is new comes behind, what is gone is gone
+    assert.equal('{"a":{"y":[],"b":{}},"m":[{"k":1,"c":2}],"b":2}', json.encode(value))
+    assert.equal('{"a":2,"b":3}', json.encode(assert(json.decode('{"a":1,"b":3,"a":2}', {ordered = true}))))
+    assert.equal('{"a":1,"b":2}', json.encode(assert(json.decode '{"b":2,"a":1}')))
+    assert.same({"a", "b"}, json.keys{b = 1, a = 2})
+    local order = {"b", "x"}
+    local object = json.object({a = 1, b = 2, c = 3}, order)
+    order[1] = "c"
+    assert.equal('{"b":2,"a":1,"c":3}', json.encode(object))
+    assert.equal('{"c":3,"a":1,"b":2}', json.encode(json.object(object, {"c"})))
+    assert.equal("{}", json.encode(json.object({}, {"a"})))
+    assert.error_matches(function() json.object({}, {1}) end, "list of strings")
+    assert.error_matches(function() json.object(json.array{}, {"a"}) end, "without a metatable")
+    assert.error_matches(function() json.keys{1} end, "keys are strings")
+    assert.error_matches(function() json.decode("1", {order = true}) end, "unknown option 'order'")
+  end)
 end)

@@ -8,7 +8,10 @@ local function class_name(noun)
 end
 
 -- Files that hold what is made without a userdata: class of the stub -> its table of methods.
-local lua_classes = {Tools = function() return getmetatable(mobilellm.tools{}) end}
+local lua_classes = {
+  Tools = function() return getmetatable(mobilellm.tools{}) end,
+  Template = function() return getmetatable(mobilellm.template.compile "") end,
+}
 
 describe("the stub", function()
   local text, functions, methods

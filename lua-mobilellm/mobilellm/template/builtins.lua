@@ -1,0 +1,1087 @@
+-- What templates may call: filters, tests, methods and functions, after Jinja 3 in its immutable sandbox.
+--
+-- Each is a definition {fn, names, index, variadic}: fn(run, value, argument, ...) gets its arguments in the order of `names`, nil where
+-- none was given; a variadic one gets (run, value, list, named). `run` is the rendering at work (compile.lua).
+local core = require "mobilellm.core"
+local text = require "mobilellm.template.text"
+local values = require "mobilellm.template.values"
+
+local builtins = {filters = {}, tests = {}, functions = {}, methods = {str = {}, list = {}, tuple = {}, dict = {}}, mutating = {}}
+local filters, tests, functions, methods = builtins.filters, builtins.tests, builtins.functions, builtins.methods
+local null = core.null
+local kind, fail, list, number, truth = values.kind, values.fail, values.list, values.number, values.truth
+
+-- "separator maxsplit" or "..." -> definition
+local function define(names, fn)
+  local def = {fn = fn, names = {}, index = {}, variadic = names == "..."}
+  if not def.variadic then
+    for name in names:gmatch "%S+" do
+      def.names[#def.names + 1] = name
+      def.index[name] = #def.names
+    end
+  end
+  return def
+end
+builtins.define = define
+
+local unpack = rawget(_G, "unpack") or table.unpack
+
+-- Calls a definition: `args` is a list with n, `named` a table or nil.
+function builtins.invoke(run, what, def, value, args, named)
+  if def.variadic then return def.fn(run, value, args, named) end
+  local n = #def.names
+  if args.n > n then fail("%s takes at most %d arguments, got %d", what, n, args.n) end
+  if not named then return def.fn(run, value, unpack(args, 1, args.n)) end
+  local slots = {}
+  for i = 1, args.n do slots[i] = args[i] end
+  for name, v in pairs(named) do
+    local i = def.index[name]
+    if not i then fail("%s got an unexpected keyword argument '%s'", what, name) end
+    if i <= args.n then fail("%s got multiple values for argument '%s'", what, name) end
+    slots[i] = v
+  end
+  return def.fn(run, value, unpack(slots, 1, n))
+end
+
+local function string_of(v, what)
+  if text.is(v) then return v end
+  values.defined(v)
+  fail("%s: str expected, got %s", what, values.type_name(v))
+end
+
+local function integer_of(v, what)
+  if kind(v) == "bool" then return v and 1 or 0 end
+  if kind(v) ~= "int" then
+    values.defined(v)
+    fail("%s: an integer expected, got %s", what, values.type_name(v))
+  end
+  return v
+end
+
+local function optional(v) -- an argument that was left out, or None
+  if v == nil or v == null then return nil end
+  return v
+end
+
+-- -------------------------------------------------------------- attributes
+
+-- The method of v with that name, nil when it has none.
+local function method(run, v, name)
+  local k = kind(v)
+  local def = methods[k] and methods[k][name]
+  if not def then
+    local changing = builtins.mutating[k]
+    def = changing and changing[name]
+    if not def then return nil end
+    if not run.mutable then
+      return {k = "undefined", code = "format", message = ("access to attribute '%s' of '%s' object is unsafe"):format(name, k)}
+    end
+  end
+  return {k = "function", name = name, self = v, def = def}
+end
+
+local function index(v, key)
+  local k = kind(v)
+  if k == "dict" then
+    local kk = kind(key)
+    if kk == "list" or kk == "dict" then return nil end
+    return values.get(v, key)
+  end
+  local i = kind(key) == "int" and key or kind(key) == "bool" and (key and 1 or 0) or nil
+  if not i then return nil end
+  if k == "list" or k == "tuple" or k == "range" then
+    if i < 0 then i = i + #v end
+    return v[i + 1]
+  elseif k == "str" then
+    local n = text.length(v)
+    if i < 0 then i = i + n end
+    if i < 0 or i >= n then return nil end
+    return text.characters(v, i + 1, i + 1)
+  end
+end
+
+-- v.name
+function builtins.attribute(run, v, name)
+  local k = kind(v)
+  if k == "undefined" then values.defined(v) end
+  if k == "namespace" then
+    local found = v.items[name]
+    if found == nil then return values.undefined(name, v) end
+    return found
+  elseif k == "loop" then
+    return v.get(name) or values.undefined(name, v)
+  end
+  local found = method(run, v, name)
+  if found == nil and k == "dict" then found = values.get(v, name) end
+  if found == nil then return values.undefined(name, v) end
+  return found
+end
+
+-- v[key]
+function builtins.item(run, v, key)
+  local k = kind(v)
+  if k == "undefined" then values.defined(v) end
+  local found
+  if k == "namespace" then
+    found = text.is(key) and v.items[text.bytes(key)]
+  else
+    found = index(v, key)
+    if found == nil and text.is(key) then
+      if k == "loop" then return builtins.attribute(run, v, text.bytes(key)) end
+      found = method(run, v, text.bytes(key))
+    end
+  end
+  if found == nil then return values.undefined(text.is(key) and text.bytes(key) or key, v) end
+  return found
+end
+
+-- v[from:to:step], the parts nil where they were left out
+function builtins.slice(run, v, from, to, step)
+  local k = kind(v)
+  if k == "undefined" then values.defined(v) end
+  if k ~= "str" and k ~= "list" and k ~= "tuple" and k ~= "range" then
+    return values.undefined("slice", v)
+  end
+  step = step and integer_of(step, "slice") or 1
+  if step == 0 then fail "slice step cannot be zero" end
+  local n = values.length(v)
+  local low, high = step < 0 and -1 or 0, step < 0 and n - 1 or n
+  local function place(at, default)
+    if not at then return default end
+    at = integer_of(at, "slice")
+    if at < 0 then at = at + n end
+    return math.max(low, math.min(high, at))
+  end
+  from, to = place(from, step < 0 and high or low), place(to, step < 0 and low or high)
+  if k == "str" and step == 1 then return text.characters(v, from + 1, to) end
+  local source, out = k == "str" and text.split_characters(v) or v, {}
+  for i = from, to + (step < 0 and 1 or -1), step do out[#out + 1] = source[i + 1] end
+  run:charge(#out)
+  if k == "str" then return text.join(out, nil, run.max_output) end
+  return list(out, k == "range" and "list" or k)
+end
+
+-- "a.b.0" as map, sort and the like take it -> function of an item
+local function getter(run, attribute, default)
+  local path = {}
+  if kind(attribute) == "int" then
+    path[1] = attribute
+  else
+    for part in text.bytes(string_of(attribute, "attribute")):gmatch "[^.]+" do
+      path[#path + 1] = part:find "^%d+$" and tonumber(part) or part
+    end
+  end
+  return function(v)
+    for _, part in ipairs(path) do
+      v = builtins.item(run, v, part)
+      if default ~= nil and kind(v) == "undefined" then v = default end
+    end
+    return v
+  end
+end
+
+-- ------------------------------------------------------------------ filters
+
+local function filter(name, names, fn) filters[name] = define(names, fn) end
+local function same(new, old) filters[new] = filters[old] end
+
+local function str(v) return values.text(v) end
+
+filter("string", "", function(_, v) return str(v) end)
+
+-- A string marked as HTML that is safe already.
+function builtins.safe(v) return {k = "str", s = text.bytes(v), m = text.marks(v), safe = true} end
+filter("safe", "", function(_, v) return builtins.safe(str(v)) end)
+
+function builtins.escaped(run, v)
+  if type(v) == "table" and v.safe then return v end
+  for _, pair in ipairs{{"&", "&amp;"}, {">", "&gt;"}, {"<", "&lt;"}, {"'", "&#39;"}, {'"', "&#34;"}} do
+    v = text.replace(v, pair[1], pair[2], nil, run.max_output)
+  end
+  return builtins.safe(v)
+end
+filter("escape", "", function(run, v) return builtins.escaped(run, str(v)) end)
+filters.e = filters.escape
+filter("upper", "", function(_, v) return text.letters(str(v), "upper") end)
+filter("lower", "", function(_, v) return text.letters(str(v), "lower") end)
+filter("capitalize", "", function(_, v) return text.capitalize(str(v)) end)
+filter("title", "", function(_, v)
+  v = str(v)
+  local out, s, at = {}, text.bytes(v), 1
+  while at <= #s do
+    local from, to = s:find("[-%s({%[<]+", at)
+    local word = text.sub(v, at, (from or #s + 1) - 1)
+    local n = text.length(word)
+    if n > 0 then
+      out[#out + 1] = text.letters(text.characters(word, 1, 1), "upper")
+      out[#out + 1] = text.letters(text.characters(word, 2, n), "lower")
+    end
+    if not from then break end
+    out[#out + 1] = text.sub(v, from, to)
+    at = to + 1
+  end
+  return text.join(out)
+end)
+filter("trim", "chars", function(_, v, chars)
+  chars = optional(chars)
+  return text.strip(str(v), chars and text.bytes(chars), true, true)
+end)
+filter("replace", "old new count", function(run, v, old, new, count)
+  return text.replace(str(v), str(old), str(new), optional(count), run.max_output)
+end)
+filter("indent", "width first blank", function(run, v, width, first, blank)
+  v = str(v)
+  local pad = text.is(width) and width or (" "):rep(width and integer_of(width, "indent") or 4)
+  -- Jinja appends a newline before it splits, so that a last empty line counts
+  local out = text.buffer(run.max_output, "output")
+  local lines = text.split(v, "\n")
+  for i, line in ipairs(lines) do
+    if i > 1 then out:add "\n" end
+    local wanted = i > 1 or first ~= nil and truth(first)
+    if wanted and (i == 1 or blank ~= nil and truth(blank) or text.length(line) > 0) then out:put(pad) end
+    out:put(line)
+  end
+  return out:finish()
+end)
+filter("truncate", "length killwords end leeway", function(_, v, length, kill, stop, leeway)
+  v = str(v)
+  length, leeway = length or 255, leeway or 5
+  stop = stop == nil and "..." or stop
+  local n = text.length(v)
+  if n <= length + leeway then return v end
+  local cut = text.characters(v, 1, length - text.length(stop))
+  if not (kill and truth(kill)) then cut = text.split(cut, " ", 1, true)[1] end
+  return text.join{cut, stop}
+end)
+filter("center", "width", function(_, v, width)
+  v = str(v)
+  local missing = (width or 80) - text.length(v)
+  if missing <= 0 then return v end
+  local left = math.floor(missing / 2) + (missing % 2 == 1 and (width or 80) % 2 == 1 and 1 or 0)
+  return text.join{(" "):rep(left), v, (" "):rep(missing - left)}
+end)
+filter("wordcount", "", function(_, v)
+  local _, n = text.bytes(str(v)):gsub("[%w_\128-\255]+", "")
+  return n
+end)
+filter("urlencode", "", function(_, v)
+  return text.derived((text.bytes(str(v)):gsub("[^%w_.~/-]", function(c) return ("%%%02X"):format(c:byte()) end)), str(v))
+end)
+
+filter("default", "default_value boolean", function(_, v, default, boolean)
+  if kind(v) == "undefined" or boolean ~= nil and truth(boolean) and not truth(v) then
+    if default == nil then return "" end
+    return default
+  end
+  return v
+end)
+same("d", "default")
+
+filter("length", "", function(_, v) return values.length(v) end)
+same("count", "length")
+
+filter("abs", "", function(_, v)
+  local x = number(v)
+  if not x then fail("bad operand type for abs(): '%s'", values.type_name(v)) end
+  if kind(v) == "float" then return values.float(math.abs(x)) end
+  return math.abs(x)
+end)
+
+local function trunc(x) return x < 0 and math.ceil(x) or math.floor(x) end
+local whole = rawget(math, "tointeger") or function(x) return x end
+
+filter("int", "default base", function(_, v, default, base)
+  default = default == nil and 0 or default
+  local x = number(v)
+  if x then
+    if x ~= x or x - x ~= 0 then return default end
+    return whole(values.int(trunc(x)))
+  end
+  if not text.is(v) then return default end
+  base = base or 10
+  local s = text.bytes(text.strip(v, nil, true, true)):gsub("_", "")
+  local sign, digits = s:match "^([-+]?)(%w+)$"
+  if digits and base == 16 then digits = digits:gsub("^0[xX]", "") end
+  if digits and base == 8 then digits = digits:gsub("^0[oO]", "") end
+  if digits and base == 2 then digits = digits:gsub("^0[bB]", "") end
+  local n = digits and tonumber(digits, base)
+  if n and base == 10 and digits:find "%D" then n = nil end
+  if n then return whole(values.int(sign == "-" and -n or n)) end
+  n = s:find "^[-+]?%.?%d" and tonumber((s:gsub("^%+", "")))
+  if n and n - n == 0 then return whole(values.int(trunc(n))) end
+  return default
+end)
+filter("float", "default", function(_, v, default)
+  local x = number(v)
+  if x then return values.float(x + 0.0) end
+  if text.is(v) then
+    local s = text.bytes(text.strip(v, nil, true, true))
+    local n = s:find "^[-+]?%.?%d" and not s:find "[xX]" and tonumber((s:gsub("^%+", "")))
+    if n then return values.float(n + 0.0) end
+  end
+  return default == nil and values.float(0.0) or default
+end)
+filter("round", "precision method", function(_, v, precision, how)
+  local x = number(v)
+  if not x then fail("round: a number expected, got %s", values.type_name(v)) end
+  local scale = 10 ^ (precision and integer_of(precision, "round") or 0)
+  how = how and text.bytes(how) or "common"
+  local y = x * scale
+  if how == "ceil" then
+    y = math.ceil(y)
+  elseif how == "floor" then
+    y = math.floor(y)
+  elseif how == "common" then -- halves go to the even neighbour
+    local low = math.floor(y)
+    local rest = y - low
+    y = (rest > 0.5 or rest == 0.5 and low % 2 == 1) and low + 1 or low
+  else
+    fail "method must be common, ceil or floor"
+  end
+  return values.float(y / scale + 0.0)
+end)
+
+filter("list", "", function(run, v)
+  local out = {}
+  for i, item in ipairs(values.items(v)) do out[i] = item end
+  run:charge(#out)
+  return list(out)
+end)
+filter("first", "", function(_, v)
+  local item = values.items(v)[1]
+  if item == nil then return {k = "undefined", message = "No first item, sequence was empty."} end
+  return item
+end)
+filter("last", "", function(_, v)
+  local items = values.items(v)
+  local item = items[#items]
+  if item == nil then return {k = "undefined", message = "No last item, sequence was empty."} end
+  return item
+end)
+filter("reverse", "", function(_, v)
+  if text.is(v) then
+    local out, items = {}, text.split_characters(v)
+    for i = #items, 1, -1 do out[#out + 1] = items[i] end
+    return text.join(out)
+  end
+  local out, items = {}, values.items(v)
+  for i = #items, 1, -1 do out[#out + 1] = items[i] end
+  return list(out, "generator")
+end)
+filter("join", "d attribute", function(run, v, separator, attribute)
+  local get = optional(attribute) and getter(run, attribute)
+  local out = text.buffer(run.max_output, "output")
+  separator = separator ~= nil and str(separator) or ""
+  for i, item in ipairs(values.items(v)) do
+    if i > 1 then out:put(separator) end
+    out:put(str(get and get(item) or item))
+  end
+  return out:finish()
+end)
+
+-- Merge sort: stable, and not confused by comparisons that raise.
+local function sorted(run, items, key, reverse)
+  local n = #items
+  run:charge(n * 4)
+  local a, keys = {}, {}
+  for i = 1, n do a[i], keys[i] = i, key(items[i]) end
+  local width = 1
+  while width < n do
+    local b = {}
+    for from = 1, n, 2 * width do
+      local i, middle, stop = from, math.min(from + width, n + 1), math.min(from + 2 * width, n + 1)
+      local j = middle
+      for at = from, stop - 1 do
+        local left
+        if i >= middle then
+          left = false
+        elseif j >= stop then
+          left = true
+        else
+          local order = values.compare(keys[a[i]], keys[a[j]])
+          left = order == 0 or (reverse and order > 0 or not reverse and order < 0)
+        end
+        if left then
+          b[at], i = a[i], i + 1
+        else
+          b[at], j = a[j], j + 1
+        end
+      end
+    end
+    a, width = b, width * 2
+  end
+  local out = {}
+  for i = 1, n do out[i] = items[a[i]] end
+  return out
+end
+
+local function folded(sensitive)
+  return function(v)
+    if not sensitive and text.is(v) then return text.letters(v, "lower") end
+    return v
+  end
+end
+
+filter("sort", "reverse case_sensitive attribute", function(run, v, reverse, sensitive, attribute)
+  local fold = folded(sensitive ~= nil and truth(sensitive))
+  local get
+  if optional(attribute) then
+    local gets = {}
+    if kind(attribute) == "int" then
+      gets[1] = getter(run, attribute)
+    else
+      for part in text.bytes(attribute):gmatch "[^,]+" do gets[#gets + 1] = getter(run, part) end
+    end
+    get = function(item)
+      local key = {}
+      for i, one in ipairs(gets) do key[i] = fold(one(item)) end
+      return list(key)
+    end
+  end
+  return list(sorted(run, values.items(v), get or fold, reverse ~= nil and truth(reverse)))
+end)
+filter("dictsort", "case_sensitive by reverse", function(run, v, sensitive, by, reverse)
+  if kind(v) ~= "dict" then fail("dictsort: a mapping expected, got %s", values.type_name(v)) end
+  local fold = folded(sensitive ~= nil and truth(sensitive))
+  local place = by and text.bytes(by) == "value" and 2 or 1
+  return list(sorted(run, values.pairs(v), function(pair) return fold(pair[place]) end, reverse ~= nil and truth(reverse)))
+end)
+filter("unique", "case_sensitive attribute", function(run, v, sensitive, attribute)
+  local fold = folded(sensitive ~= nil and truth(sensitive))
+  local get = optional(attribute) and getter(run, attribute) or function(item) return item end
+  local seen, out = values.dict(), {}
+  for _, item in ipairs(values.items(v)) do
+    local key = fold(get(item))
+    if values.get(seen, key) == nil then
+      values.set(seen, key, true)
+      out[#out + 1] = item
+    end
+  end
+  return list(out, "generator")
+end)
+
+local function extreme(name, sign)
+  filter(name, "case_sensitive attribute", function(run, v, sensitive, attribute)
+    local fold = folded(sensitive ~= nil and truth(sensitive))
+    local get = optional(attribute) and getter(run, attribute) or function(item) return item end
+    local best, key
+    for _, item in ipairs(values.items(v)) do
+      local this = fold(get(item))
+      if best == nil or values.compare(this, key) == sign then best, key = item, this end
+    end
+    if best == nil then return {k = "undefined", message = "No aggregated item, sequence was empty."} end
+    return best
+  end)
+end
+extreme("min", -1)
+extreme("max", 1)
+
+filter("sum", "attribute start", function(run, v, attribute, start)
+  local get = optional(attribute) and getter(run, attribute) or function(item) return item end
+  local total = start == nil and 0 or start
+  for _, item in ipairs(values.items(v)) do total = run.add(run, total, get(item)) end
+  return total
+end)
+filter("items", "", function(_, v)
+  if kind(v) == "undefined" then return list({}, "generator") end
+  if kind(v) ~= "dict" then fail "Can only get item pairs from a mapping." end
+  return list(values.pairs(v), "generator")
+end)
+filter("batch", "linecount fill_with", function(_, v, count, fill)
+  count = integer_of(count, "batch")
+  local out, row = {}, nil
+  for _, item in ipairs(values.items(v)) do
+    if not row or #row == count then
+      row = list({})
+      out[#out + 1] = row
+    end
+    row[#row + 1] = item
+  end
+  if row and optional(fill) ~= nil then
+    while #row < count do row[#row + 1] = fill end
+  end
+  return list(out, "generator")
+end)
+filter("groupby", "attribute default case_sensitive", function(run, v, attribute, default, sensitive)
+  local get, fold = getter(run, attribute, default), folded(sensitive ~= nil and truth(sensitive))
+  local out = {}
+  for _, item in ipairs(sorted(run, values.items(v), function(item) return fold(get(item)) end)) do
+    local key = get(item)
+    local last = out[#out]
+    if not last or not values.equal(fold(last[1]), fold(key)) then
+      last = {k = "tuple", key, list({})}
+      out[#out + 1] = last
+    end
+    table.insert(last[2], item)
+  end
+  return list(out)
+end)
+filter("attr", "name", function(run, v, name)
+  return method(run, v, text.bytes(name)) or values.undefined(text.bytes(name), v)
+end)
+
+local function rest_of(args, from)
+  local out = {n = math.max(0, args.n - from + 1)}
+  for i = from, args.n do out[i - from + 1] = args[i] end
+  return out
+end
+
+filter("map", "...", function(run, v, args, named)
+  local out = {}
+  local items = truth(v) and values.items(v) or {}
+  run:charge(#items)
+  if args.n == 0 then
+    if not named or named.attribute == nil then fail "map requires a filter argument" end
+    for name in pairs(named) do
+      if name ~= "attribute" and name ~= "default" then fail("map got an unexpected keyword argument '%s'", name) end
+    end
+    local get = getter(run, named.attribute, named.default)
+    for i, item in ipairs(items) do out[i] = get(item) end
+  else
+    local name = text.bytes(string_of(args[1], "map"))
+    local def = filters[name]
+    if not def then fail("No filter named '%s' found.", name) end
+    local rest = rest_of(args, 2)
+    for i, item in ipairs(items) do out[i] = builtins.invoke(run, name .. "()", def, item, rest, named) end
+  end
+  return list(out, "generator")
+end)
+
+local function selection(name, wanted, by_attribute)
+  filter(name, "...", function(run, v, args, named)
+    local items = truth(v) and values.items(v) or {}
+    run:charge(#items)
+    local get, first = nil, 1
+    if by_attribute then
+      if args.n == 0 then fail("%s requires an attribute", name) end
+      get, first = getter(run, args[1]), 2
+    end
+    local def, test
+    if args.n >= first then
+      test = text.bytes(string_of(args[first], name))
+      def = tests[test]
+      if not def then fail("No test named '%s' found.", test) end
+    end
+    local rest, out = rest_of(args, first + 1), {}
+    for _, item in ipairs(items) do
+      local value = item
+      if get then value = get(item) end
+      local holds
+      if def then holds = builtins.invoke(run, test .. "()", def, value, rest, named) else holds = truth(value) end
+      if holds == wanted then out[#out + 1] = item end
+    end
+    return list(out, "generator")
+  end)
+end
+selection("select", true, false)
+selection("reject", false, false)
+selection("selectattr", true, true)
+selection("rejectattr", false, true)
+
+filter("tojson", "ensure_ascii indent separators sort_keys", function(run, v, ascii, indent, separators, sort)
+  indent = optional(indent)
+  if indent ~= nil then
+    indent = text.is(indent) and text.bytes(indent) or (" "):rep(math.min(256, integer_of(indent, "indent")))
+  end
+  local item, key = indent and "," or ", ", ": "
+  if optional(separators) then
+    if kind(separators) ~= "tuple" and kind(separators) ~= "list" or #separators ~= 2 then fail "separators: two strings expected" end
+    item, key = text.bytes(string_of(separators[1], "separators")), text.bytes(string_of(separators[2], "separators"))
+  end
+  run:charge(1)
+  return values.json(v, {ascii = ascii ~= nil and truth(ascii), indent = indent, item = item, key = key,
+    sort = sort ~= nil and truth(sort)}, run.max_output)
+end)
+
+-- "%s and %d" with Python's meaning, for what templates use of it.
+local function percent(run, format, args)
+  local out, s, at, used = text.buffer(run.max_output, "output"), text.bytes(format), 1, 0
+  while true do
+    local from, to, flags, conversion = s:find("%%([-+ #0]*%d*%.?%d*)(.)", at)
+    out:put(text.sub(format, at, (from or #s + 1) - 1))
+    if not from then break end
+    if conversion == "%" then
+      out:add "%"
+    else
+      used = used + 1
+      local v = args[used]
+      if v == nil then fail "not enough arguments for format string" end
+      if conversion == "s" or conversion == "r" then
+        v = conversion == "r" and values.repr(v) or str(v)
+        if flags == "" then out:put(v) else out:put(text.derived(("%" .. flags .. "s"):format(text.bytes(v)), v)) end
+      elseif conversion:find "[diuxXoeEfFgG]" then
+        local x = number(v)
+        if not x then fail("%%%s format: a number is required, not %s", conversion, values.type_name(v)) end
+        if conversion:find "[diuxXo]" then x = whole(trunc(x)) end
+        if conversion == "u" then conversion = "d" end
+        if #flags > 8 then fail "a width too large" end
+        out:add(("%" .. flags .. conversion):format(x))
+      else
+        fail("unsupported format character '%s'", conversion)
+      end
+    end
+    at = to + 1
+  end
+  if used < #args then fail "not all arguments converted during string formatting" end
+  return out:finish()
+end
+builtins.percent = percent
+filter("format", "...", function(run, v, args) return percent(run, str(v), args) end)
+
+-- -------------------------------------------------------------------- tests
+
+local function test(name, names, fn) tests[name] = define(names, fn) end
+
+test("defined", "", function(_, v) return kind(v) ~= "undefined" end)
+test("undefined", "", function(_, v) return kind(v) == "undefined" end)
+test("none", "", function(_, v) return v == null end)
+test("boolean", "", function(_, v) return type(v) == "boolean" end)
+test("true", "", function(_, v) return v == true end)
+test("false", "", function(_, v) return v == false end)
+test("integer", "", function(_, v) return type(v) == "number" end)
+test("float", "", function(_, v) return kind(v) == "float" end)
+test("number", "", function(_, v) return number(v) ~= nil end)
+test("string", "", function(_, v) return text.is(v) end)
+test("mapping", "", function(_, v) return kind(v) == "dict" end)
+local sequences = {str = true, list = true, tuple = true, dict = true, range = true, undefined = true}
+test("sequence", "", function(_, v) return sequences[kind(v)] == true end)
+test("iterable", "", function(_, v)
+  local k = kind(v)
+  return sequences[k] == true or k == "generator" or k == "dict_view"
+end)
+test("callable", "", function(_, v) return kind(v) == "function" end)
+test("escaped", "", function(_, v) return type(v) == "table" and v.safe == true end)
+test("sameas", "other", function(_, v, other)
+  return v == other or kind(v) == kind(other) and (number(v) ~= nil or text.is(v)) and values.equal(v, other)
+end)
+test("in", "seq", function(_, v, container) return values.contains(container, v) end)
+test("odd", "", function(_, v) return integer_of(v, "odd") % 2 == 1 end)
+test("even", "", function(_, v) return integer_of(v, "even") % 2 == 0 end)
+test("divisibleby", "num", function(_, v, by)
+  by = integer_of(by, "divisibleby")
+  if by == 0 then fail "integer modulo by zero" end
+  return integer_of(v, "divisibleby") % by == 0
+end)
+test("lower", "", function(_, v)
+  local s = text.bytes(str(v))
+  return s == core.letters(s, "lower") and s ~= core.letters(s, "upper")
+end)
+test("upper", "", function(_, v)
+  local s = text.bytes(str(v))
+  return s == core.letters(s, "upper") and s ~= core.letters(s, "lower")
+end)
+test("filter", "", function(_, v) return text.is(v) and filters[text.bytes(v)] ~= nil end)
+test("test", "", function(_, v) return text.is(v) and tests[text.bytes(v)] ~= nil end)
+
+local relations = {
+  {"eq equalto ==", function(a, b) return values.equal(a, b) end},
+  {"ne !=", function(a, b) return not values.equal(a, b) end},
+  {"lt lessthan <", function(a, b) return values.compare(a, b, "<") < 0 end},
+  {"le <=", function(a, b) return values.compare(a, b, "<=") <= 0 end},
+  {"gt greaterthan >", function(a, b) return values.compare(a, b, ">") > 0 end},
+  {"ge >=", function(a, b) return values.compare(a, b, ">=") >= 0 end},
+}
+for _, relation in ipairs(relations) do
+  local def = define("other", function(_, v, other) return relation[2](v, other) end)
+  for name in relation[1]:gmatch "%S+" do tests[name] = def end
+end
+
+-- ------------------------------------------------------------------ methods
+
+local function on_string(name, names, fn) methods.str[name] = define(names, fn) end
+
+on_string("upper", "", function(_, v) return text.letters(v, "upper") end)
+on_string("lower", "", function(_, v) return text.letters(v, "lower") end)
+on_string("casefold", "", function(_, v) return text.letters(v, "lower") end)
+on_string("title", "", function(_, v) return text.letters(v, "title") end)
+on_string("capitalize", "", function(_, v) return text.capitalize(v) end)
+local function stripping(name, left, right)
+  on_string(name, "chars", function(_, v, chars)
+    chars = optional(chars)
+    return text.strip(v, chars and text.bytes(string_of(chars, name)), left, right)
+  end)
+end
+stripping("strip", true, true)
+stripping("lstrip", true, false)
+stripping("rstrip", false, true)
+
+local function splitting(name, right)
+  on_string(name, "sep maxsplit", function(run, v, separator, most)
+    separator = optional(separator)
+    if separator and text.bytes(string_of(separator, name)) == "" then fail "empty separator" end
+    local out = text.split(v, separator, most and integer_of(most, name), right)
+    run:charge(#out)
+    return list(out)
+  end)
+end
+splitting("split", false)
+splitting("rsplit", true)
+on_string("splitlines", "keepends", function(run, v, keep)
+  local out = text.lines(v, keep ~= nil and truth(keep))
+  run:charge(#out)
+  return list(out)
+end)
+
+local function beginning(name, matches)
+  on_string(name, "prefix", function(_, v, what)
+    local s = text.bytes(v)
+    if kind(what) ~= "tuple" then what = {string_of(what, name)} end
+    for _, one in ipairs(what) do
+      if matches(s, text.bytes(string_of(one, name))) then return true end
+    end
+    return false
+  end)
+end
+local function starts_with(s, prefix) return s:sub(1, #prefix) == prefix end
+local function ends_with(s, suffix) return suffix == "" or #suffix <= #s and s:sub(-#suffix) == suffix end
+beginning("startswith", starts_with)
+beginning("endswith", ends_with)
+on_string("removeprefix", "prefix", function(_, v, prefix)
+  prefix = text.bytes(prefix)
+  if starts_with(text.bytes(v), prefix) then return text.sub(v, #prefix + 1, -1) end
+  return v
+end)
+on_string("removesuffix", "suffix", function(_, v, suffix)
+  suffix = text.bytes(suffix)
+  if ends_with(text.bytes(v), suffix) then return text.sub(v, 1, #text.bytes(v) - #suffix) end
+  return v
+end)
+on_string("replace", "old new count", function(run, v, old, new, count)
+  return text.replace(v, string_of(old, "replace"), string_of(new, "replace"), optional(count), run.max_output)
+end)
+
+local function last_find(s, what)
+  for from = #s - #what + 1, 1, -1 do
+    if s:sub(from, from + #what - 1) == what then return from end
+  end
+end
+local function finding(name, find, missing)
+  on_string(name, "sub start end", function(run, v, what, start, stop)
+    what = text.bytes(string_of(what, name))
+    local skipped = 0
+    if start ~= nil or stop ~= nil then
+      skipped = start and integer_of(start, name) or 0
+      if skipped < 0 then skipped = math.max(0, skipped + text.length(v)) end
+      v = builtins.slice(run, v, optional(start), optional(stop))
+    end
+    local s = text.bytes(v)
+    run:charge(#s / 64)
+    local at = find(s, what)
+    if not at then
+      if missing then fail "substring not found" end
+      return -1
+    end
+    return text.position(s, at) + skipped
+  end)
+end
+local function first_find(s, what) return (s:find(what, 1, true)) end
+finding("find", first_find)
+finding("rfind", last_find)
+finding("index", first_find, true)
+finding("rindex", last_find, true)
+on_string("count", "sub", function(_, v, what)
+  what = text.bytes(string_of(what, "count"))
+  if what == "" then return text.length(v) + 1 end
+  local n, at, s = 0, 1, text.bytes(v)
+  while true do
+    local from, to = s:find(what, at, true)
+    if not from then return n end
+    n, at = n + 1, to + 1
+  end
+end)
+on_string("join", "iterable", function(run, v, items)
+  local out = text.buffer(run.max_output, "output")
+  for i, item in ipairs(values.items(items)) do
+    if i > 1 then out:put(v) end
+    out:put(string_of(item, "join"))
+  end
+  return out:finish()
+end)
+local function parted(name, find)
+  on_string(name, "sep", function(_, v, separator)
+    local s, what = text.bytes(v), text.bytes(string_of(separator, name))
+    local at = find(s, what)
+    if not at then return name == "partition" and list({v, "", ""}, "tuple") or list({"", "", v}, "tuple") end
+    return list({text.sub(v, 1, at - 1), separator, text.sub(v, at + #what, -1)}, "tuple")
+  end)
+end
+parted("partition", first_find)
+parted("rpartition", last_find)
+
+local function asking(name, pattern)
+  on_string(name, "", function(_, v)
+    local s = text.bytes(v)
+    return s ~= "" and not s:find(pattern)
+  end)
+end
+asking("isdigit", "%D")
+asking("isnumeric", "%D")
+asking("isdecimal", "%D")
+asking("isalpha", "[^%a\128-\255]")
+asking("isalnum", "[^%w\128-\255]")
+on_string("isspace", "", function(_, v) return text.is_space(text.bytes(v)) end)
+methods.str.isupper, methods.str.islower = tests.upper, tests.lower
+
+local function padding(name, place)
+  on_string(name, "width fillchar", function(_, v, width, fill)
+    fill = fill ~= nil and text.bytes(fill) or name == "zfill" and "0" or " "
+    local missing = math.min(integer_of(width, name), 65536) - text.length(v)
+    if missing <= 0 then return v end
+    return place(v, fill, missing)
+  end)
+end
+padding("ljust", function(v, fill, n) return text.join{v, fill:rep(n)} end)
+padding("rjust", function(v, fill, n) return text.join{fill:rep(n), v} end)
+padding("center", function(v, fill, n)
+  local left = math.floor(n / 2)
+  return text.join{fill:rep(left), v, fill:rep(n - left)}
+end)
+padding("zfill", function(v, fill, n)
+  local sign = text.bytes(v):match "^[-+]" or ""
+  return text.join{sign, fill:rep(n), text.sub(v, #sign + 1, -1)}
+end)
+on_string("format", "...", function(run, v, args, named)
+  local out, s, at, used = text.buffer(run.max_output, "output"), text.bytes(v), 1, 0
+  while true do
+    local from, to = s:find("[{}]", at)
+    out:put(text.sub(v, at, (from or #s + 1) - 1))
+    if not from then break end
+    local c = s:sub(from, from)
+    if s:sub(from + 1, from + 1) == c then
+      out:add(c)
+      at = to + 2
+    else
+      local name = c == "{" and s:match("^([%w_]*)}", from + 1)
+      if not name then fail "unsupported format string" end
+      local value
+      if name == "" then
+        used = used + 1
+        value = args[used]
+      elseif name:find "^%d+$" then
+        value = args[tonumber(name) + 1]
+      else
+        value = named and named[name]
+      end
+      if value == nil then fail("no argument '%s' for the format string", name) end
+      out:put(str(value))
+      at = from + #name + 2
+    end
+  end
+  return out:finish()
+end)
+
+local function on_list(name, names, fn)
+  methods.list[name] = define(names, fn)
+  methods.tuple[name] = methods.list[name]
+end
+on_list("index", "value", function(_, v, what)
+  for i = 1, #v do
+    if values.equal(v[i], what) then return i - 1 end
+  end
+  fail("%s is not in list", values.repr(what))
+end)
+on_list("count", "value", function(_, v, what)
+  local n = 0
+  for i = 1, #v do
+    if values.equal(v[i], what) then n = n + 1 end
+  end
+  return n
+end)
+methods.list.copy = define("", function(_, v)
+  local out = {}
+  for i = 1, #v do out[i] = v[i] end
+  return list(out)
+end)
+
+local function on_dict(name, names, fn) methods.dict[name] = define(names, fn) end
+local function view(name, items)
+  items.name = name
+  return list(items, "dict_view")
+end
+on_dict("items", "", function(_, v) return view("dict_items", values.pairs(v)) end)
+on_dict("keys", "", function(_, v) return view("dict_keys", values.items(v)) end)
+on_dict("values", "", function(_, v)
+  local out = {}
+  for i, h in ipairs(v.order) do out[i] = v.items[h] end
+  return view("dict_values", out)
+end)
+on_dict("get", "key default", function(_, v, key, default)
+  local found = values.get(v, key)
+  if found ~= nil then return found end
+  if default == nil then return null end
+  return default
+end)
+on_dict("copy", "", function(_, v)
+  local out = values.dict()
+  for _, h in ipairs(v.order) do values.set(out, v.keys[h], v.items[h]) end
+  return out
+end)
+
+-- Those that change their object: refused unless the template may (the option mutable).
+builtins.mutating.list = {
+  append = define("object", function(_, v, item)
+    v[#v + 1] = item
+    return null
+  end),
+  extend = define("iterable", function(run, v, items)
+    items = values.items(items)
+    run:charge(#items)
+    for i = 1, #items do v[#v + 1] = items[i] end
+    return null
+  end),
+  insert = define("index object", function(_, v, at, item)
+    at = integer_of(at, "insert")
+    if at < 0 then at = math.max(0, at + #v) end
+    table.insert(v, math.min(at, #v) + 1, item)
+    return null
+  end),
+  pop = define("index", function(_, v, at)
+    at = at == nil and -1 or integer_of(at, "pop")
+    if at < 0 then at = at + #v end
+    if at < 0 or at >= #v then fail "pop index out of range" end
+    return table.remove(v, at + 1)
+  end),
+  reverse = define("", function(_, v)
+    for i = 1, math.floor(#v / 2) do v[i], v[#v + 1 - i] = v[#v + 1 - i], v[i] end
+    return null
+  end),
+  clear = define("", function(_, v)
+    for i = #v, 1, -1 do v[i] = nil end
+    return null
+  end),
+  remove = define("value", function(_, v, what)
+    for i = 1, #v do
+      if values.equal(v[i], what) then
+        table.remove(v, i)
+        return null
+      end
+    end
+    fail "list.remove(x): x not in list"
+  end),
+  sort = define("", function(run, v)
+    for i, item in ipairs(sorted(run, v, function(item) return item end)) do v[i] = item end
+    return null
+  end),
+}
+builtins.mutating.dict = {
+  pop = define("key default", function(_, v, key, default)
+    local value = values.remove(v, key)
+    if value == nil then value = default end
+    if value == nil then fail("KeyError: %s", values.repr(key)) end
+    return value
+  end),
+  setdefault = define("key default", function(_, v, key, default)
+    local found = values.get(v, key)
+    if found == nil then
+      found = default == nil and null or default
+      values.set(v, key, found)
+    end
+    return found
+  end),
+  update = define("...", function(_, v, args, named)
+    if args[1] then
+      if kind(args[1]) ~= "dict" then fail "update: a mapping expected" end
+      for _, pair in ipairs(values.pairs(args[1])) do values.set(v, pair[1], pair[2]) end
+    end
+    for key, value in pairs(named or {}) do values.set(v, key, value) end
+    return null
+  end),
+  clear = define("", function(_, v)
+    v.order, v.keys, v.items = {}, {}, {}
+    return null
+  end),
+  popitem = define("", function(_, v)
+    local h = v.order[#v.order]
+    if h == nil then fail "popitem(): dictionary is empty" end
+    local key = v.keys[h]
+    return list({key, values.remove(v, key)}, "tuple")
+  end),
+}
+
+-- ---------------------------------------------------------------- functions
+
+local function provide(name, names, fn)
+  functions[name] = {k = "function", name = name, def = define(names, fn)}
+end
+
+provide("raise_exception", "message", function(_, _, message)
+  error({template = true, code = "raised", message = text.bytes(str(message == nil and "" or message))}, 0)
+end)
+provide("range", "start stop step", function(run, _, from, to, step)
+  from = integer_of(from == nil and fail "range expected at least 1 argument" or from, "range")
+  if to == nil then from, to = 0, from else to = integer_of(to, "range") end
+  step = step and integer_of(step, "range") or 1
+  if step == 0 then fail "range() arg 3 must not be zero" end
+  local n = math.max(0, math.ceil((to - from) / step))
+  if n > 100000 then
+    error({template = true, code = "limit", message = "a range of more than 100000 items (limit range)"}, 0)
+  end
+  run:charge(n)
+  local out = {k = "range", from = from, to = to, step = step}
+  for i = 1, n do out[i] = from + (i - 1) * step end
+  return out
+end)
+provide("dict", "...", function(_, _, args, named)
+  local out = values.dict()
+  if args[1] ~= nil then
+    if kind(args[1]) == "dict" then
+      for _, pair in ipairs(values.pairs(args[1])) do values.set(out, pair[1], pair[2]) end
+    else
+      for _, pair in ipairs(values.items(args[1])) do
+        pair = values.items(pair)
+        if #pair ~= 2 then fail "dict: pairs expected" end
+        values.set(out, pair[1], pair[2])
+      end
+    end
+  end
+  for _, key in ipairs(args.order or {}) do values.set(out, key, named[key]) end
+  return out
+end)
+provide("namespace", "...", function(_, _, args, named)
+  local out = {k = "namespace", items = {}}
+  if args[1] ~= nil then
+    if kind(args[1]) ~= "dict" then fail "namespace: a mapping expected" end
+    for _, pair in ipairs(values.pairs(args[1])) do out.items[text.bytes(pair[1])] = pair[2] end
+  end
+  for _, key in ipairs(args.order or {}) do out.items[key] = named[key] end
+  return out
+end)
+provide("joiner", "sep", function(_, _, separator)
+  local used = false
+  return {k = "function", name = "joiner", def = define("", function()
+    if used then return separator == nil and ", " or separator end
+    used = true
+    return ""
+  end)}
+end)
+provide("cycler", "...", function(_, _, args)
+  if args.n == 0 then fail "at least one item has to be provided" end
+  local at = 0
+  local out = {k = "namespace", items = {}}
+  out.items.current = args[1]
+  out.items.next = {k = "function", name = "next", def = define("", function()
+    local item = args[at + 1]
+    at = (at + 1) % args.n
+    out.items.current = args[at + 1]
+    return item
+  end)}
+  out.items.reset = {k = "function", name = "reset", def = define("", function()
+    at = 0
+    out.items.current = args[1]
+    return null
+  end)}
+  return out
+end)
+local conversions = "[aAbBcdDeFgGhHIjmMnprRStTuUVwWxXyYzZ]"
+provide("strftime_now", "format", function(run, _, format)
+  local s = text.bytes(string_of(format, "strftime_now"))
+  return (s:gsub("%%(-?)(.)", function(minus, c)
+    if c == "%" then return "%" end
+    if not c:find(conversions) then return nil end
+    local out = os.date("%" .. c, run.now)
+    if minus == "-" then out = out:gsub("^0+(.)", "%1") end
+    return out
+  end))
+end)
+
+return builtins
