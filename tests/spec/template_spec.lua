@@ -167,8 +167,8 @@ describe("a template", function()
     assert.matches("limit steps", limit("{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}"))
     assert.matches("limit output", limit("{{ 'x' * 10000 }}", {output = 1000}))
     assert.matches("limit output", limit("{% for a in range(99) %}xxxxxxxxxxxxxxxxxx{% endfor %}", {output = 1000}))
-
-         assert.matches("limit output", limit("{% set ns = namespace(x='ab') %}{% for i in range(99) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}"))
+    assert.matches("limit output",
+      limit("{% set n = namespace(x='ab') %}{% for i in range(99) %}{% set n.x = n.x ~ n.x %}{% endfor %}"))
     assert.matches("limit depth", limit("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"))
     assert.matches("limit range", limit("{{ range(10 ** 9) }}"))
     assert.matches("nesting deeper", limit("{{ " .. ("("):rep(500) .. "1" .. (")"):rep(500) .. " }}"))
