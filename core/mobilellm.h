@@ -168,6 +168,7 @@ MLLM_API mllm_code mllm_session_restore(mllm_session *session, const char *path,
 /* Each room declares its own part of the border. */
 #include "tokenizer/tokenizer.h"
 #include "format/convert.h"
+#include "format/quantize.h"
 #include "grammar/grammar.h"
 #include "tokenizer/bpe_train.h"
 #include "sample/sample.h"

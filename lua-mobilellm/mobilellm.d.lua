@@ -32,6 +32,25 @@ function mobilellm.load(path, options) end
 ---@return mobilellm.code? code
 function mobilellm.convert(from, to, options) end
 
+---@class mobilellm.QuantizeOptions
+---@field type? "q8_0"|"q4_0" of the matrices; q8_0 unless given
+---@field embedding? "q8_0"|"q4_0"|"f16" of the embeddings; as type unless given
+---@field search? boolean q4_0: the scale of each block with the least squared error
+---@field calibrate? string text; q4_0: errors count as much as this text uses their column
+---@field packed? boolean as in convert
+---@field threads? integer of the calibration
+---@field kernel? string of the calibration
+---@field context? integer tokens of a window of the calibration; the smaller of the model's and 512 unless given
+
+---Writes a model with fewer bits a weight. What has the type already is copied as it is.
+---@param from string GGUF file or Hugging Face folder
+---@param to string
+---@param options? mobilellm.QuantizeOptions
+---@return true? done
+---@return string? message
+---@return mobilellm.code? code
+function mobilellm.quantize(from, to, options) end
+
 -- ---------------------------------------------------------------- model
 
 ---@class mobilellm.Model
@@ -166,6 +185,15 @@ function Model:choose(prompt, choices, options) end
 ---@return integer|string count or message
 ---@return mobilellm.code? code
 function Model:score(prompt, continuation, options) end
+
+---How well the model predicts a text: exp of the mean negative log-probability of its tokens. The text goes through in windows of `context`
+---tokens (the smaller of the model's and 512 unless given) that overlap by half; each token is counted once.
+---@param text mobilellm.Prompt
+---@param options? {context?: integer, kv_type?: "auto"|"f32"|"f16"|"q8_0", bos?: boolean} bos: windows begin with the begin token; as the vocabulary wishes unless given
+---@return {perplexity: number, logprob: number, tokens: integer, windows: integer}? result
+---@return string? message
+---@return mobilellm.code? code
+function Model:perplexity(text, options) end
 
 ---@param options? {context?: integer, kv_type?: "auto"|"f32"|"f16"|"q8_0"} context: most tokens; unless given the smaller of the model's and 4096
 ---@return mobilellm.Session? session

@@ -79,6 +79,17 @@ static void meet(const thread *t) {
     mllm_team_barrier(t->model->team, t->size);
 }
 
+/* Shows rows to whoever watches, as prepare sees them. Nobody writes to x until all threads have prepared it. */
+static void show(const thread *t, mllm_role role, uint32_t index, const float *x, size_t ldx, size_t cols,
+                 const float *norm) {
+    float *normed = t->scratch;
+    if (t->rank != 0) return;
+    for (size_t i = 0; i < t->job->count; i++) {
+        if (norm) mllm_rms_norm(x + i * ldx, norm, t->b->norm_epsilon, cols, normed);
+        t->s->watch.see(t->s->watch.ctx, role, index, norm ? normed : x + i * ldx, cols);
+    }
+}
+
 /* Turns rows of floats (row i at x + i * ldx) into the kernel's form, with a norm first when `norm` is given; returns the prepared rows. Meets
  * when rows are shared. */
 static const void *prepare(const thread *t, const float *x, size_t ldx, size_t cols, const float *norm) {
@@ -176,6 +187,7 @@ static void run_step(const thread *t, const mllm_step *step) {
     size_t count = t->job->count, hs = b->head_size, inner = b->heads * hs, kv = b->kv_heads * hs, ld = inner + 2 * kv;
     uint32_t heads = b->heads + 2 * b->kv_heads;
 
+    if (t->s->watch.see) show(t, MLLM_W_Q, step->block, w->x, b->width, b->width, block->attention_norm);
     const void *x = prepare(t, w->x, b->width, b->width, block->attention_norm);
     product(t, &block->q, block->q_bias, x, w->qkv, ld, false, NULL, NULL);
     product(t, &block->k, block->k_bias, x, w->qkv + inner, ld, false, NULL, NULL);
@@ -203,10 +215,12 @@ static void run_step(const thread *t, const mllm_step *step) {
     }
     meet(t);
 
+    if (t->s->watch.see) show(t, MLLM_W_O, step->block, w->attended, inner, inner, NULL);
     x = prepare(t, w->attended, inner, inner, NULL);
     product(t, &block->o, block->o_bias, x, w->x, b->width, true, NULL, NULL);
     meet(t);
 
+    if (t->s->watch.see) show(t, MLLM_W_GATE, step->ffn, w->x, b->width, b->width, block->ffn_norm);
     x = prepare(t, w->x, b->width, b->width, block->ffn_norm);
     size_t from, to, two = 2 * (size_t)b->ffn_width;
     product(t, &ffn->gate, NULL, x, w->hidden, two, false, &from, &to);
@@ -215,6 +229,7 @@ static void run_step(const thread *t, const mllm_step *step) {
         t->model->kernel->swiglu(w->hidden + i * two + from, w->hidden + i * two + b->ffn_width + from, to - from);
     meet(t);
 
+    if (t->s->watch.see) show(t, MLLM_W_DOWN, step->ffn, w->hidden, two, b->ffn_width, NULL);
     x = prepare(t, w->hidden, two, b->ffn_width, NULL);
     product(t, &ffn->down, NULL, x, w->x, b->width, true, NULL, NULL);
     meet(t);
@@ -275,6 +290,7 @@ typedef struct {
 static void run_head(void *ctx, int rank, int size) {
     const head_job *job = ctx;
     thread t = thread_of(&job->rows, rank, size);
+    if (t.s->watch.see) show(&t, MLLM_W_HEAD, 0, job->normed, t.b->width, t.b->width, NULL);
     const void *x = prepare(&t, job->normed, t.b->width, t.b->width, NULL);
     if (!job->ids) {
         product(&t, &t.model->head, NULL, x, job->y, t.b->vocabulary, false, NULL, NULL);

@@ -19,6 +19,13 @@ typedef struct {
     size_t prepared_stride, scratch_stride;
 } mllm_workspace;
 
+/* Sees the inputs of products as floats, on one thread, while a slice runs: rows x[i * ldx .. + cols) of the matrices that read them,
+ * named by the first (Q for q, k and v; O; GATE for gate and up; DOWN; HEAD). Rows are those before rounding to the kernel's form. */
+typedef struct {
+    void (*see)(void *ctx, mllm_role role, uint32_t index, const float *x, size_t cols);
+    void *ctx;
+} mllm_watch;
+
 struct mllm_session {
     mllm_model *model;
     int context;
@@ -31,6 +38,7 @@ struct mllm_session {
     float *logits; /* [vocabulary], allocated on first use */
     bool has_logits;
     uint64_t epoch;
+    mllm_watch watch; /* see = NULL: nobody looks */
 };
 
 /* Runs tokens[count] (count <= MLLM_SLICE) at positions session->count ..., whose cache rows are reserved, and leaves the residual

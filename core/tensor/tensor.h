@@ -65,4 +65,9 @@ void mllm_dequantize_row(mllm_type type, const void *row, float *out, size_t col
  * Q4_0 meets a weight that is not finite or too large for its scale. */
 bool mllm_quantize_row(mllm_type type, const float *in, void *row, size_t cols);
 
+/* Rounds to Q4_0 with the scale of each block that makes  sum h[c] (in[c] - out[c])^2  smallest: every way to round the block's 32 weights
+ * together is looked at, with its own best scale, not a few guesses (quant_search.c). h [cols] are weights >= 0, how strongly an error in
+ * a column counts; NULL: all the same. False as above. */
+bool mllm_quantize_row_search(const float *in, const float *h, void *row, size_t cols);
+
 #endif

@@ -5,7 +5,9 @@ require "mobilellm.generate"(core)
 require "mobilellm.grammar"
 
 local mobilellm = {}
-for _, name in ipairs{"version", "load", "convert", "logits", "sampler", "grammar", "json", "null"} do mobilellm[name] = core[name] end
+for _, name in ipairs{"version", "load", "convert", "quantize", "logits", "sampler", "grammar", "json", "null"} do
+  mobilellm[name] = core[name]
+end
 
 -- field of the module -> Lua file that returns its value
 local files = {

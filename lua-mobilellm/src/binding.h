@@ -103,6 +103,7 @@ void mllm_lua_open_json(lua_State *L);
 void mllm_lua_open_letters(lua_State *L);
 void mllm_lua_open_toolcall(lua_State *L);
 void mllm_lua_open_convert(lua_State *L);
+void mllm_lua_open_quantize(lua_State *L);
 void mllm_lua_open_logits(lua_State *L);
 void mllm_lua_open_sampler(lua_State *L);
 
