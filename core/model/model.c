@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "../base/alloc.h"
 #include "../base/error.h"
@@ -79,27 +80,48 @@ static void pack_part(void *ctx, int rank, int size) {
     if (to > from) p->kernel->pack(&p->matrix->stored, p->matrix->packed, from, to);
 }
 
-static mllm_code take_matrix(mllm_model *m, mllm_role role, uint32_t index, mllm_matrix *out, mllm_error *err) {
+static void take_matrix(mllm_model *m, mllm_role role, uint32_t index, mllm_matrix *out) {
     *out = (mllm_matrix){.stored = mllm_checkpoint_tensor(m->checkpoint, role, index)};
-    if (!out->stored.data) return MLLM_OK;
+    if (!out->stored.data) return;
     mix_tensor(m, &out->stored);
     size_t bytes = m->kernel->pack_bytes(&out->stored);
     count_tensor(m, &out->stored, bytes ? mllm_packed_type(&out->stored) : out->stored.type,
                  bytes ? bytes : mllm_tensor_bytes(&out->stored));
     if (bytes && mllm_type_is_packed(out->stored.type)) { /* used straight from the map */
         out->packed = (void *)(uintptr_t)out->stored.data;
-        return MLLM_OK;
+        return;
     }
-    if (bytes == 0) return MLLM_OK;
-    out->packed = mllm_alloc_aligned(bytes);
-    if (!out->packed) return mllm_fail_memory(err, bytes, "packed weights");
+    if (bytes == 0) return;
+    out->packed = m->arena + m->arena_used;
     out->packed_bytes = bytes;
+    m->arena_used += (bytes + 63) / 64 * 64;
     m->packed_bytes += bytes;
-    mllm_code code = own(m, out->packed, err);
-    if (code != MLLM_OK) return code;
     packing p = {m->kernel, out};
     mllm_team_run(m->team, pack_part, &p);
     mllm_file_map_forget(out->stored.data, out->stored.rows * out->stored.row_bytes);
+}
+
+/* Packed matrices share one allocation, in pages as large as the system gives: thousands of small ones would take longer to arrive than to fill. */
+static mllm_code make_arena(mllm_model *m, mllm_error *err) {
+    static const mllm_role roles[] = {MLLM_W_EMBEDDING, MLLM_W_HEAD, MLLM_W_Q,  MLLM_W_K,   MLLM_W_V,
+                                      MLLM_W_O,         MLLM_W_GATE, MLLM_W_UP, MLLM_W_DOWN};
+    enum { HUGE_PAGE = 2 << 20 };
+    size_t size = 0;
+    for (size_t r = 0; r < sizeof roles / sizeof *roles; r++) {
+        mllm_role_shape shape = mllm_blueprint_shape(m->blueprint, roles[r]);
+        for (uint32_t i = 0; shape.rows > 0 && i < shape.count; i++) {
+            mllm_tensor t = mllm_checkpoint_tensor(m->checkpoint, roles[r], i);
+            if (t.data && !mllm_type_is_packed(t.type))
+                size += (m->kernel->pack_bytes(&t) + 63) / 64 * 64; /* about the file's own size */
+        }
+    }
+    if (size == 0) return MLLM_OK;
+    m->arena = mllm_alloc_aligned(size);
+    if (!m->arena) return mllm_fail_memory(err, size, "packed weights");
+    uintptr_t from = ((uintptr_t)m->arena + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE, to = (uintptr_t)m->arena + size;
+    if (to > from + HUGE_PAGE)
+        madvise(m->arena + (from - (uintptr_t)m->arena), (to - from) / HUGE_PAGE * HUGE_PAGE,
+                MADV_HUGEPAGE); /* advice */
     return MLLM_OK;
 }
 
@@ -109,10 +131,14 @@ static mllm_code take_weights(mllm_model *m, mllm_error *err) {
     m->ffns = mllm_calloc(b->ffns, sizeof *m->ffns);
     if (!m->blocks || !m->ffns) return mllm_fail_memory(err, b->blocks * sizeof *m->blocks, "a model");
     m->fingerprint = 0xCBF29CE484222325u;
-    mllm_code code = take_matrix(m, MLLM_W_EMBEDDING, 0, &m->embedding, err);
-    if (code == MLLM_OK && !b->tied_embedding) code = take_matrix(m, MLLM_W_HEAD, 0, &m->head, err);
-    if (b->tied_embedding) m->head = m->embedding;
-    if (code == MLLM_OK) code = take_vector(m, MLLM_W_OUTPUT_NORM, 0, &m->output_norm, err);
+    mllm_code code = make_arena(m, err);
+    if (code != MLLM_OK) return code;
+    take_matrix(m, MLLM_W_EMBEDDING, 0, &m->embedding);
+    if (b->tied_embedding)
+        m->head = m->embedding;
+    else
+        take_matrix(m, MLLM_W_HEAD, 0, &m->head);
+    code = take_vector(m, MLLM_W_OUTPUT_NORM, 0, &m->output_norm, err);
     for (uint32_t i = 0; code == MLLM_OK && i < b->blocks; i++) {
         mllm_block *k = &m->blocks[i];
         const struct {
@@ -130,15 +156,15 @@ static mllm_code take_weights(mllm_model *m, mllm_error *err) {
                        {MLLM_W_O_BIAS, &k->o_bias},
                        {MLLM_W_Q_NORM, &k->q_norm},
                        {MLLM_W_K_NORM, &k->k_norm}};
-        for (size_t j = 0; code == MLLM_OK && j < sizeof matrices / sizeof *matrices; j++)
-            code = take_matrix(m, matrices[j].role, i, matrices[j].matrix, err);
+        for (size_t j = 0; j < sizeof matrices / sizeof *matrices; j++)
+            take_matrix(m, matrices[j].role, i, matrices[j].matrix);
         for (size_t j = 0; code == MLLM_OK && j < sizeof vectors / sizeof *vectors; j++)
             code = take_vector(m, vectors[j].role, i, vectors[j].vector, err);
     }
     for (uint32_t i = 0; code == MLLM_OK && i < b->ffns; i++) {
-        code = take_matrix(m, MLLM_W_GATE, i, &m->ffns[i].gate, err);
-        if (code == MLLM_OK) code = take_matrix(m, MLLM_W_UP, i, &m->ffns[i].up, err);
-        if (code == MLLM_OK) code = take_matrix(m, MLLM_W_DOWN, i, &m->ffns[i].down, err);
+        take_matrix(m, MLLM_W_GATE, i, &m->ffns[i].gate);
+        take_matrix(m, MLLM_W_UP, i, &m->ffns[i].up);
+        take_matrix(m, MLLM_W_DOWN, i, &m->ffns[i].down);
     }
     m->main_type = b->ffns ? m->ffns[0].down.stored.type : m->embedding.stored.type;
     return code;
@@ -176,6 +202,7 @@ static void destroy(mllm_model *m) {
     mllm_team_free(m->team);
     for (size_t i = 0; i < m->owned_count; i++) mllm_free_aligned(m->owned[i]);
     mllm_free(m->owned);
+    mllm_free_aligned(m->arena);
     mllm_free(m->frequencies);
     mllm_free(m->blocks);
     mllm_free(m->ffns);

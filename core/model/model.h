@@ -35,7 +35,9 @@ struct mllm_model {
     mllm_block *blocks;
     mllm_ffn *ffns;
     float *frequencies; /* [rope_size / 2] radians per position */
-    void **owned; /* aligned allocations behind vectors and packed matrices */
+    char *arena; /* all packed matrices, one after the other */
+    size_t arena_used;
+    void **owned; /* aligned allocations behind vectors */
     size_t owned_count, owned_capacity;
     uint64_t weight_bytes, packed_bytes, fingerprint;
     mllm_type main_type;

@@ -31,24 +31,40 @@ static bool available(void) {
     return mllm_cpu_features()->avx512_vnni;
 }
 
-/* The same as mllm_packed_fill, sixteen rows gathered at a time: loading a model is mostly this. */
+/* 16 bytes of each of 16 rows -> 4 vectors of 16 lanes: vector s holds bytes 4s .. 4s+3 of all rows, in their order. */
+INLINE void transpose(const unsigned char *at, size_t row_bytes, __m512i *out) {
+    __m512i z[4];
+    MLLM_UNROLL for (size_t j = 0; j < 4; j++) { /* 128-bit lane l: row 4l + j */
+        const unsigned char *row = at + j * row_bytes;
+        z[j] = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(const void *)row));
+        z[j] = _mm512_inserti32x4(z[j], _mm_loadu_si128((const __m128i *)(const void *)(row + 4 * row_bytes)), 1);
+        z[j] = _mm512_inserti32x4(z[j], _mm_loadu_si128((const __m128i *)(const void *)(row + 8 * row_bytes)), 2);
+        z[j] = _mm512_inserti32x4(z[j], _mm_loadu_si128((const __m128i *)(const void *)(row + 12 * row_bytes)), 3);
+    }
+    __m512i a = _mm512_unpacklo_epi32(z[0], z[1]), b = _mm512_unpacklo_epi32(z[2], z[3]);
+    __m512i c = _mm512_unpackhi_epi32(z[0], z[1]), d = _mm512_unpackhi_epi32(z[2], z[3]);
+    out[0] = _mm512_unpacklo_epi64(a, b);
+    out[1] = _mm512_unpackhi_epi64(a, b);
+    out[2] = _mm512_unpacklo_epi64(c, d);
+    out[3] = _mm512_unpackhi_epi64(c, d);
+}
+
+/* The same as mllm_packed_fill for Q8_0 and Q4_0, sixteen rows at a time: loading a model is mostly this. */
 TARGET static void pack(const mllm_tensor *w, void *packed, size_t from, size_t to) {
     bool four = w->type == MLLM_Q4_0;
-    size_t whole = (four || w->type == MLLM_Q8_0) && w->row_bytes < (1u << 26) ? w->rows / MLLM_PANEL * MLLM_PANEL : 0,
-           r = from;
+    size_t whole = four || w->type == MLLM_Q8_0 ? w->rows / MLLM_PANEL * MLLM_PANEL : 0, r = from;
     size_t groups = w->cols / MLLM_GROUP, bytes = mllm_packed_panel_bytes(w), block = four ? 18 : 34;
-    const __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    const __m512i rows = _mm512_mullo_epi32(lanes, _mm512_set1_epi32((int)w->row_bytes));
     const __m512i flip = _mm512_set1_epi32(four ? 0 : (int)0x80808080u); /* + 128 */
     for (; r < to && r < whole; r += MLLM_PANEL) {
         unsigned char *out = (unsigned char *)packed + r / MLLM_PANEL * bytes;
         const unsigned char *in = (const unsigned char *)w->data + r * w->row_bytes;
         for (size_t g = 0; g < groups; g++, in += block) {
-            __m512i scale = _mm512_i32gather_epi32(rows, in, 1); /* a half, and two bytes that fall away */
-            for (size_t s = 0; s < (four ? 4u : 8u); s++, out += 64)
-                _mm512_storeu_si512(out, _mm512_xor_si512(_mm512_i32gather_epi32(rows, in + 2 + 4 * s, 1), flip));
-            _mm256_storeu_si256((__m256i *)(void *)out, _mm512_cvtepi32_epi16(scale));
-            out += 2 * MLLM_PANEL;
+            for (size_t half = 0; half < (four ? 1u : 2u); half++, out += 256) {
+                __m512i v[4];
+                transpose(in + 2 + 16 * half, w->row_bytes, v);
+                MLLM_UNROLL for (int s = 0; s < 4; s++) _mm512_storeu_si512(out + 64 * s, _mm512_xor_si512(v[s], flip));
+            }
+            for (size_t lane = 0; lane < MLLM_PANEL; lane++, out += 2) memcpy(out, in + lane * w->row_bytes, 2);
         }
     }
     if (r < to) mllm_packed_fill(w, packed, r, to);
