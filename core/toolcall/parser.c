@@ -134,12 +134,17 @@ void mllm_toolcall_reset(mllm_toolcall_parser *p) {
     p->text_format = 0;
     p->skip_escape = false;
     p->channel_text = false;
-    if (!p->options.reasoning_open && p->formats[0]->start) {
-        if (p->f->body == BODY_CHANNELS)
+    for (int i = 0; i < p->format_count && !p->options.reasoning_open; i++) {
+        if (!p->formats[i]->start) continue;
+        if (p->formats[i]->body == BODY_CHANNELS) {
+            p->text_format = i;
             mllm_tc_header_begin(p);
-        else { /* the name of a call, or text */
+            break;
+        }
+        if (i == 0) { /* the name of a call, or text */
             p->readings[0] = (mllm_reading){MARK_BARE, 0, 0};
             begin_candidate(p, 1);
+            break;
         }
     }
 }
@@ -446,6 +451,14 @@ static mllm_step reasoning(mllm_toolcall_parser *p) {
         }
         size_t length;
         int found = mllm_tc_match(p, ends, fields, &length);
+        /* Formats whose calls may stand in thoughts, whoever began these. */
+        for (int i = 0; i < p->format_count && found == -1 && p->hot[(unsigned char)c]; i++) {
+            if (!p->formats[i]->reasoning_calls || i == p->text_format) continue;
+            p->f = p->formats[i];
+            found = mllm_tc_match(p, plain + 1, 2, &length);
+            if (found >= 0) found++;
+            p->f = p->formats[p->text_format];
+        }
         if (found == -2) break;
         if (found >= 0) { /* white space before the marker is its own */
             mllm_tc_text(p, MLLM_TOOLCALL_REASONING, p->start, p->pos - (p->spaces < HELD_SPACE ? p->spaces : 0));

@@ -61,9 +61,14 @@ local function fields_of(record)
     end
   end
   if record.reasoning == nil and not record.channels_begin then
-    fields["reasoning.begin"], fields["reasoning.end"] = "<think>", "</think>"
+    fields["reasoning.begin"], fields["reasoning.end"] = {"<think>"}, {"</think>"}
   end
   return fields
+end
+
+local function make_entry(record)
+  local fields = fields_of(record)
+  return {record = record, fields = fields, compiled = assert(core.toolcall_format(record.name, fields))}
 end
 
 -- toolcall.format(record) -> the format's name. Adds a format (or puts it in the place of the one with the same name), so that
@@ -72,8 +77,7 @@ function toolcall.format(record)
   if type(record) ~= "table" or type(record.name) ~= "string" then
     error("toolcall.format: a table with a name expected", 2)
   end
-  local entry = {record = record, fields = fields_of(record)}
-  entry.compiled = assert(core.toolcall_format(record.name, entry.fields))
+  local entry = make_entry(record)
   local old = by_name[record.name]
   if old and old.record.name == record.name then
     for i = 1, #in_order do
@@ -108,15 +112,15 @@ local function formats_for(format, level)
   if format == nil or format == "auto" then
     local list = {}
     for _, entry in ipairs(in_order) do
-      if not entry.record.hidden then list[#list + 1] = entry.compiled end
+      if not entry.record.hidden then list[#list + 1] = entry end
     end
     return list
   elseif type(format) == "string" then
     local entry = by_name[format]
     if not entry then error(("unknown tool call format '%s'"):format(format), level + 1) end
-    return {entry.compiled}
+    return {entry}
   elseif type(format) == "table" and format.name then
-    return {(assert(core.toolcall_format(format.name, fields_of(format))))}
+    return {make_entry(format)}
   elseif type(format) == "table" then
     local list = {}
     for i, one in ipairs(format) do list[i] = formats_for(one, level + 1)[1] end
@@ -159,7 +163,8 @@ end
 
 local option_names = {format = true, tools = true, repair = true, limit = true, reasoning = true}
 
-local function new_parser(name, opts, level)
+-- The formats that the options ask for, as entries.
+local function check_options(name, opts, level)
   opts = opts or {}
   if type(opts) ~= "table" then
     error(("%s: table of options expected, got %s"):format(name, type(opts)), level + 1)
@@ -171,8 +176,16 @@ local function new_parser(name, opts, level)
   if reasoning ~= nil and type(reasoning) ~= "boolean" and reasoning ~= "open" then
     error(("%s: option 'reasoning': true, false or \"open\" expected"):format(name), level + 1)
   end
-  return core.toolcall_parser(formats_for(opts.format, level + 1), tools.declared(opts.tools), {
-    limit = opts.limit, repair = opts.repair, keep_reasoning = reasoning == false, reasoning_open = reasoning == "open",
+  return formats_for(opts.format, level + 1)
+end
+
+local function new_parser(list, opts, open)
+  opts = opts or {}
+  local compiled = {}
+  for i, entry in ipairs(list) do compiled[i] = entry.compiled end
+  return core.toolcall_parser(compiled, tools.declared(opts.tools), {
+    limit = opts.limit, repair = opts.repair, keep_reasoning = opts.reasoning == false,
+    reasoning_open = open or opts.reasoning == "open",
   })
 end
 
@@ -193,14 +206,10 @@ end
 --     "skipped" holds the bytes of a broken call that come after the fault
 -- Text and argument pieces are cut where chunks are; joined, events are the same for every chunking.
 function toolcall.parser(opts)
-  return new_parser("toolcall.parser", opts, 2)
+  return new_parser(check_options("toolcall.parser", opts, 2), opts)
 end
 
--- toolcall.parse(text, {...the options of parser}) -> {calls = {{name, arguments, id}}, text =, reasoning =, errors = {}}
-function toolcall.parse(text, opts)
-  if type(text) ~= "string" then error(("toolcall.parse: string expected, got %s"):format(type(text)), 2) end
-  local parser, message, code = new_parser("toolcall.parse", opts, 2)
-  if not parser then return nil, message, code end
+local function read(parser, text)
   local out = {calls = {}, errors = {}}
   local pieces, thoughts = {}, {}
   for step = 1, 2 do
@@ -226,6 +235,36 @@ function toolcall.parse(text, opts)
   out.text = table.concat(pieces)
   out.reasoning = table.concat(thoughts)
   return out
+end
+
+-- The end of thoughts that stands first in a text without their beginning, as the place of its format in the list; nil: none does.
+local function opened_by_prompt(list, text)
+  local found, at = nil, math.huge
+  for i, entry in ipairs(list) do
+    for _, spelling in ipairs(entry.fields["reasoning.end"] or {}) do
+      local from = text:find(spelling, 1, true)
+      if from and from < at then found, at = i, from end
+    end
+  end
+  return found
+end
+
+-- toolcall.parse(text, {...the options of parser}) -> {calls = {{name, arguments, id}}, text =, reasoning =, errors = {}, format =}
+-- Unless `reasoning` is given, an end of thoughts without a beginning means that the prompt had opened them.
+function toolcall.parse(text, opts)
+  if type(text) ~= "string" then error(("toolcall.parse: string expected, got %s"):format(type(text)), 2) end
+  local list = check_options("toolcall.parse", opts, 2)
+  local parser, message, code = new_parser(list, opts)
+  if not parser then return nil, message, code end
+  local out
+  out, message, code = read(parser, text)
+  if not out then return nil, message, code end
+  local first = (not opts or opts.reasoning == nil) and out.reasoning == "" and opened_by_prompt(list, out.text)
+  if not first then return out end
+  table.insert(list, 1, table.remove(list, first))
+  parser, message, code = new_parser(list, opts, true)
+  if not parser then return nil, message, code end
+  return read(parser, text)
 end
 
 return toolcall

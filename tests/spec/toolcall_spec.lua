@@ -163,6 +163,25 @@ describe("format = \"auto\"", function()
   end)
 end)
 
+describe("thoughts", function()
+  it("that the prompt has opened are known by their end", function()
+    for _, case in ipairs{{"</think>", nil}, {"</think>", "hermes"}, {"<|END_THINKING|>", nil}, {"[/THINK]", "mistral_v11"}} do
+      local r = toolcall.parse("why\n" .. case[1] .. "\n\nso", {format = case[2]})
+      assert.same({"why", "so"}, {r.reasoning, r.text})
+    end
+    local r = toolcall.parse("why</think>so", {reasoning = true})
+    assert.same({"", "why</think>so"}, {r.reasoning, r.text})
+  end)
+
+  it("end at a call where the format has them so", function()
+    local text = '<think>a <|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{"x": 1}<|tool_call_end|>'
+    for _, format in ipairs{"kimi_k2", "auto"} do
+      local r = toolcall.parse(text, {format = format})
+      assert.same({"a", "f", "functions.f:0"}, {r.reasoning, r.calls[1].name, r.calls[1].id})
+    end
+  end)
+end)
+
 describe("a format of one's own", function()
   it("is a table of ten lines", function()
     local record = {

@@ -76,7 +76,7 @@ return {
     name = "apriel", models = "Apriel 1.5 and 1.6",
     body = "json", list = true, section = {"<tool_calls>", "</tool_calls>"},
     reasoning = {"<think>", {"[BEGIN FINAL RESPONSE]", "</think>"}},
-    drop = {"<|end|>", "[END FINAL RESPONSE]"},
+    drop = "[END FINAL RESPONSE]",
     name_key = "name", arguments_key = name_and_arguments, id_key = "id",
   },
   {
