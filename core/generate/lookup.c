@@ -24,10 +24,10 @@ size_t mllm_lookup_draft(mllm_lookup *l, const mllm_token *said, size_t count, m
         const mllm_token *last = said + count - n;
         for (size_t at = count - n; at-- > 0;) {
             if (said[at] != last[0] || memcmp(said + at, last, n * sizeof *last) != 0) continue;
-            size_t from = at + n, have = count - from;
-            if (have > capacity) have = capacity;
-            memcpy(out, said + from, have * sizeof *out);
-            return have;
+            /* Where the earlier place runs into the end, what was drafted goes on: text of a short period repeats itself. */
+            size_t from = at + n;
+            for (size_t i = 0; i < capacity; i++) out[i] = from + i < count ? said[from + i] : out[from + i - count];
+            return capacity;
         }
     }
     return 0;

@@ -129,6 +129,9 @@ static void drafts(void) {
     CHECK(mllm_lookup_draft(&l, said, 13, out, 15) == 4 && out[0] == 7 && out[1] == 8 && out[2] == 2 && out[3] == 3);
     CHECK(mllm_lookup_draft(&l, said, 13, out, 2) == 2);
     CHECK(mllm_lookup_draft(&l, said, 7, out, 15) == 0 && mllm_lookup_draft(&l, said, 0, out, 15) == 0);
+    /* A match that reaches the end goes on with itself. */
+    const mllm_token period[] = {4, 1, 2, 1, 2};
+    CHECK(mllm_lookup_draft(&l, period, 5, out, 4) == 4 && out[0] == 1 && out[1] == 2 && out[2] == 1 && out[3] == 2);
     /* A longer match is better than a later one. */
     const mllm_token longer[] = {5, 6, 7, 8, 9, 1, 7, 8, 2, 5, 6, 7, 8};
     CHECK(mllm_lookup_draft(&l, longer, 13, out, 15) > 0 && out[0] == 9);

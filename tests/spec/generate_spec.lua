@@ -254,6 +254,26 @@ describe("generating", function()
     end, "exclude each other")
   end)
 
+  it("says the same with drafts from earlier text, in fewer passes where it repeats", function()
+    local prompt = ("one two three four "):rep(6)
+    for _, how in ipairs{{}, {temperature = 0.7, seed = 3}, {temperature = 0.5, repeat_penalty = 1.3, seed = 4}} do
+      how.max_tokens = 60
+      local plain, before = model:generate(prompt, how)
+      how.lookup = 8
+      local drafted, stats = model:generate(prompt, how)
+      assert.equal(plain, drafted)
+      assert.equal(before.tokens, stats.tokens)
+      assert.equal(0, before.drafted)
+      assert.is_true(stats.accepted <= stats.drafted)
+    end
+    -- Repeating itself is what a bias towards few tokens makes it do.
+    local bias = {}
+    for _, id in ipairs(model:tokenize("one two")) do bias[id] = 100 end
+    local _, stats = model:generate(prompt, {max_tokens = 60, logit_bias = bias, lookup = 8})
+    assert.is_true(stats.accepted > 30)
+    assert.has_error(function() model:generate(prompt, {lookup = -1}) end)
+  end)
+
   it("takes a matcher where it stands, and leaves it there", function()
     local matcher = assert(mobilellm.grammar.regex("hello (world|there)"):matcher(model))
     assert.is_true(matcher:accept_text "hello ")
