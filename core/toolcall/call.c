@@ -110,7 +110,7 @@ mllm_step mllm_tc_gap(mllm_toolcall_parser *p) {
             section_over(p);
             return STEP_ON;
         }
-        if ((c == ',' || c == ';') && !p->trial) {
+        if (!p->trial && (c == ',' || c == ';' || c == '}' || c == ']')) { /* separators, and brackets too many */
             p->pos++;
             continue;
         }

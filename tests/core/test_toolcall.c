@@ -247,6 +247,8 @@ static void test_faults(void) {
            "of a broken call\nB1 g  \nA1 n.2 = 2\nE1 g  {\"n\":2}");
     expect(HERMES, NULL, "<tool_call>{\"name\": \"f\", \"arguments\": {\"s\": \"abc",
            "\nB0 f  \nA0 s.\"abc\nX0 f  {} 2@48 [<tool_call>{\"name\": \"f\", \"arguments\": {\"s\": \"abc] the message ends inside a call");
+    expect(HERMES, NULL, "<tool_call>{\"name\": \"f\", \"arguments\": {}}}}\n</tool_call> a", "\nB0 f  \nE0 f  {}\nT  a");
+    expect(HERMES, NULL, "<tool_call>{\"name\": \"f\"}} a", "\nB0 f  \nE0 f  {}\nT } a");
     expect(HERMES, NULL, "use <tool_call> tags", "\nT use <tool_call> tags");
     expect(HERMES, NULL, "<tool_call>{\"nome\": \"f\"}</tool_call> ok",
            "\nX0   {} 1@23 [<tool_call>{\"nome\": \"f\"] no call\nX0    3@23 [}] the rest of a broken call\nT  ok");
@@ -388,7 +390,7 @@ static void test_failing_allocations(void) {
 /* What belongs to no event must be syntax of a format: markers, white space around them, separators. */
 static bool only_syntax(const char *s, size_t n) {
     while (n) {
-        size_t length = strchr(" \t\r\n,;[]", *s) && *s ? 1 : 0;
+        size_t length = strchr(" \t\r\n,;[]}", *s) && *s ? 1 : 0;
         for (int r = 0; r < RECORDS; r++) {
             for (const char *const *f = records[r].fields; *f; f += 2) {
                 size_t m = strlen(f[1]);
