@@ -14,15 +14,28 @@
  * Tile registers must be asked for (cpu.c) and are configured and released by each call, so that the host sees none of it. */
 #if defined(__x86_64__)
 #include <immintrin.h>
+#include <pthread.h>
 #include <string.h>
 
+#include "../base/alloc.h"
 #include "../base/cpu.h"
 #include "packed.h"
 
 #ifndef MLLM_AMX_EMULATED /* a test replaces the tile instructions, to check all the rest on processors without them */
 #define TARGET __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,amx-tile,amx-bf16")))
+static bool tiles_work(void);
+static bool works;
+
+static void try_tiles(void) {
+    works = tiles_work();
+}
+
 static bool available(void) {
-    return mllm_cpu_features()->amx_bf16 && mllm_cpu_features()->avx512_bf16 && mllm_kernel_avx512.available();
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    if (!mllm_cpu_features()->amx_bf16 || !mllm_cpu_features()->avx512_bf16 || !mllm_kernel_avx512.available())
+        return false;
+    pthread_once(&once, try_tiles);
+    return works;
 }
 #endif
 
@@ -168,6 +181,38 @@ TARGET static void product(const mllm_matrix *w, size_t from, size_t to, const v
         }
     }
     _tile_release();
+}
+
+/* A virtual machine may report tiles that its host does not run as it should. One small product, computed both ways, tells: 40 tokens,
+ * 32 rows of 64 columns whose values are exact in bfloat16 and in eight bits. */
+static bool tiles_work(void) {
+    enum { TOKENS = 40, COLUMNS = 64, BLOCKS = COLUMNS / MLLM_GROUP };
+    _Alignas(64) unsigned char packed[2 * BLOCKS * MLLM_P8_BYTES], rows[PAIR][BLOCKS * 34];
+    mllm_matrix w = {
+        .stored = {.type = MLLM_Q8_0, .rows = PAIR, .cols = COLUMNS, .row_bytes = BLOCKS * 34, .data = rows},
+        .packed = packed};
+    size_t stride = prepared_bytes(COLUMNS), bytes = TOKENS * stride + scratch_bytes(COLUMNS);
+    char *memory = mllm_alloc_aligned(bytes);
+    if (!memory) return false;
+    for (size_t r = 0; r < PAIR; r++)
+        for (size_t b = 0; b < BLOCKS; b++) {
+            unsigned char *block = rows[r] + 34 * b;
+            block[0] = 0, block[1] = 0x3C; /* scale 1.0 */
+            for (size_t c = 0; c < 32; c++) block[2 + c] = (unsigned char)((r * 7 + c * 5 + b) % 31);
+        }
+    mllm_packed_fill(&w.stored, packed, 0, PAIR);
+    for (size_t t = 0; t < TOKENS; t++) {
+        float x[COLUMNS];
+        for (size_t c = 0; c < COLUMNS; c++) x[c] = c % MLLM_GROUP == 0 ? 127.0f : (float)((t * 3 + t / 16 + c) % 16);
+        prepare(x, COLUMNS, memory + t * stride);
+    }
+    float y[TOKENS * PAIR], z[TOKENS * PAIR];
+    product(&w, 0, PAIR, memory, stride, TOKENS, y, PAIR, false, memory + TOKENS * stride);
+    mllm_kernel_avx512.product(&w, 0, PAIR, memory, stride, TOKENS, z, PAIR, false, memory + TOKENS * stride);
+    mllm_free_aligned(memory);
+    for (size_t i = 0; i < TOKENS * PAIR; i++)
+        if (!(y[i] - z[i] < 1e-3f * (1 + z[i]) && z[i] - y[i] < 1e-3f * (1 + z[i]))) return false;
+    return true;
 }
 
 static size_t pack_bytes(const mllm_tensor *w) {

@@ -27,7 +27,9 @@ static float of_bf16(const unsigned char *p) {
 }
 
 /* Intel's pseudocode of TDPBF16PS: c[m][n] += a[m][2k] b[k][2n] + a[m][2k+1] b[k][2n+1] */
+static int broken; /* a machine whose tiles are wrong */
 static void emulated_dot(int c, int a, int b) {
+    if (broken) a = 4;
     for (int m = 0; m < 16; m++)
         for (int n = 0; n < 16; n++) {
             float sum;
@@ -128,6 +130,10 @@ static void products(void) {
     for (int t = 0; t < 2; t++)
         for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
             for (int add = 0; add < 2; add++) check(types[t], shapes[s][0], shapes[s][1], shapes[s][2], add);
+    CHECK(tiles_work(), " the kernel's own check fails");
+    broken = 1;
+    CHECK(!tiles_work(), " wrong tiles go unnoticed");
+    broken = 0;
     check(MLLM_Q8_0, 40, 64, 5, true); /* few tokens take the other path */
 }
 
