@@ -721,7 +721,10 @@ int64_t mllm_json_leaf_left(mllm_machine *m, const mllm_thread *t) {
     case THREAD_KEY: {
         bool needed = t->up->count < object_of(t->up)->min; /* the frame counts a further member */
         for (uint32_t i = t->b; i < t->c; i++) {
-            uint32_t key = s->words[i].tag, rest = s->words[i].length - t->d + 2 + sub_left(t->sub);
+            const mllm_word *w = &s->words[i];
+            bool escaping = t->sub >= SUB_ESCAPE;
+            uint32_t key = w->tag, rest = w->length - t->d + 2 + (escaping ? sub_left(t->sub) - 1u : 0u);
+            if (escaping && (w->length <= t->d || !escapes(t->sub, (uint8_t)w->text[t->d]))) continue;
             if (!key_allowed(t->up, key)) continue;
             const mllm_key *k = &s->keys[object_of(t->up)->first_key + key];
             v = plus(rest, s->shapes[k->shape].min_bytes);

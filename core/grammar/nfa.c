@@ -285,7 +285,7 @@ mllm_code mllm_nfa_build(mllm_nfa *n, const mllm_exprs *x, uint32_t root, mllm_n
         n->markers = true;
         uint32_t end = accept;
         bool folded = mode == NFA_SEARCH && fold(x, root, &repeat) && x->nodes[repeat].hi != 1;
-        if (mode == NFA_SEARCH) {
+        if (mode != NFA_WHOLE) {
             end = emit_any_loop(n, accept);
             n->any_after = end;
         }
@@ -300,7 +300,7 @@ mllm_code mllm_nfa_build(mllm_nfa *n, const mllm_exprs *x, uint32_t root, mllm_n
         } else {
             start = emit(&b, root, end);
             uint32_t before = start;
-            if (mode == NFA_SEARCH) {
+            if (mode != NFA_WHOLE) {
                 before = emit_any_loop(n, start);
                 n->any_before = before;
             }

@@ -85,7 +85,12 @@ enum { MLLM_NFA_MAX_STATES = 60000 };
 void mllm_nfa_free(mllm_nfa *nfa);
 /* Resolves EXPR_RULE while building; NULL where there are none. Returns the rule's expression. */
 typedef uint32_t (*mllm_nfa_rule_fn)(void *ctx, uint32_t rule);
-typedef enum { NFA_WHOLE, NFA_SEARCH, NFA_PLAIN } mllm_nfa_mode; /* PLAIN: no ^ and $ */
+typedef enum {
+    NFA_WHOLE, /* the whole text */
+    NFA_SEARCH, /* somewhere in the text; a repeat of one class that is the whole pattern is folded into min_chars and max_chars */
+    NFA_UNFOLDED, /* somewhere in the text, all of it in the states */
+    NFA_PLAIN /* the whole text; no ^ and $ */
+} mllm_nfa_mode;
 mllm_code mllm_nfa_build(mllm_nfa *nfa, const mllm_exprs *x, uint32_t root, mllm_nfa_mode mode, mllm_nfa_rule_fn rule,
                          void *ctx, mllm_error *err);
 /* parse + build */
