@@ -65,7 +65,7 @@ void *mllm_alloc_aligned(size_t size) {
     if (!base) return NULL;
     uintptr_t at = ((uintptr_t)base + sizeof(void *) + ALIGNMENT - 1) & ~(uintptr_t)(ALIGNMENT - 1);
     char *ptr = base + (at - (uintptr_t)base);
-    memcpy(ptr - sizeof(void *), &base, sizeof(void *));
+    memcpy(ptr - sizeof(void *), &base, sizeof base);
     return ptr;
 }
 

@@ -5,13 +5,13 @@
 #include <stdbool.h>
 
 typedef struct {
-    bool avx2;        /* with FMA and F16C */
-    bool avx_vnni;    /* vpdpbusd on 256 bits */
-    bool avx512;      /* F, BW, DQ, VL */
+    bool avx2; /* with FMA and F16C */
+    bool avx_vnni; /* vpdpbusd on 256 bits */
+    bool avx512; /* F, BW, DQ, VL */
     bool avx512_vnni;
     bool avx512_bf16;
     bool amx_int8, amx_bf16; /* and the kernel has granted the tiles to this process */
-    bool neon_dot;    /* sdot/udot of ARMv8.2 */
+    bool neon_dot; /* sdot/udot of ARMv8.2 */
 } mllm_cpu;
 
 const mllm_cpu *mllm_cpu_features(void);

@@ -237,8 +237,8 @@ mllm_session *mllm_session_fork(mllm_session *s, mllm_error *err) {
 static double log_probability(const float *row, size_t n, mllm_token token) {
     float max = row[0];
     for (size_t i = 1; i < n; i++) max = row[i] > max ? row[i] : max;
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += exp((double)row[i] - (double)max);
+    double sum = exp((double)row[0] - (double)max);
+    for (size_t i = 1; i < n; i++) sum += exp((double)row[i] - (double)max);
     return (double)row[token] - (double)max - log(sum);
 }
 

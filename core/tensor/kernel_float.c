@@ -48,7 +48,7 @@ static void reference_product(const mllm_matrix *w, size_t from, size_t to, cons
     for (size_t r = from; r < to; r++) {
         mllm_tensor_row(&w->stored, r, row);
         for (size_t i = 0; i < m; i++) {
-            float v = dot(row, (const float *)((const char *)x + i * x_stride), w->stored.cols);
+            float v = dot(row, (const float *)(const void *)((const char *)x + i * x_stride), w->stored.cols);
             y[i * ldy + r] = add ? y[i * ldy + r] + v : v;
         }
     }

@@ -12,22 +12,22 @@
 
 static int test_failed_checks, test_skipped;
 
-#define CHECK(condition, ...)                                         \
-    do {                                                              \
-        if (!(condition)) {                                           \
-            test_failed_checks++;                                     \
-            fprintf(stderr, "%s:%d: %s:", __FILE__, __LINE__, #condition); \
-            fprintf(stderr, " " __VA_ARGS__);                         \
-            fputc('\n', stderr);                                      \
-        }                                                             \
+#define CHECK(condition, ...)                                                                                          \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            test_failed_checks++;                                                                                      \
+            fprintf(stderr, "%s:%d: %s:", __FILE__, __LINE__, #condition);                                             \
+            fprintf(stderr, " " __VA_ARGS__);                                                                          \
+            fputc('\n', stderr);                                                                                       \
+        }                                                                                                              \
     } while (0)
 
-#define SKIP(...)                     \
-    do {                              \
-        test_skipped = 1;             \
-        printf("skipped: " __VA_ARGS__); \
-        putchar('\n');                \
-        return;                       \
+#define SKIP(...)                                                                                                      \
+    do {                                                                                                               \
+        test_skipped = 1;                                                                                              \
+        printf("skipped: " __VA_ARGS__);                                                                               \
+        putchar('\n');                                                                                                 \
+        return;                                                                                                        \
     } while (0)
 
 typedef struct {
@@ -59,7 +59,9 @@ static inline int test_main(const test_case *tests, size_t count, int argc, char
     printf("%s: %d passed, %d failed, %d skipped\n", argv[0], passed, failed, skipped);
     return failed != 0;
 }
-#define TEST_MAIN(tests) \
-    int main(int argc, char **argv) { return test_main(tests, sizeof(tests) / sizeof *(tests), argc, argv); }
+#define TEST_MAIN(tests)                                                                                               \
+    int main(int argc, char **argv) {                                                                                  \
+        return test_main(tests, sizeof(tests) / sizeof *(tests), argc, argv);                                          \
+    }
 
 #endif
