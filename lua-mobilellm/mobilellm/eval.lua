@@ -162,23 +162,27 @@ function eval.counter()
 end
 
 -- The calls that the model makes for tools and messages, greedily, and the text of its answer. nil, message, code when the prompt
--- does not fit.
-function eval.answer(model, tools, messages, max_tokens)
+-- does not fit. kv_type: of the session's cache.
+function eval.answer(model, tools, messages, max_tokens, kv_type)
   local signature = require "mobilellm.signature"
   local ids = signature.encode(model, tools, messages)
-  local text, message, code = model:generate(ids, {max_tokens = max_tokens or 200, temperature = 0})
+  local session, message, code = model:session{kv_type = kv_type}
+  if not session then return nil, message, code end
+  local text
+  text, message, code = session:generate(ids, {max_tokens = max_tokens or 200, temperature = 0})
+  session:close()
   if not text then return nil, message, code end
   return signature.read(text, tools), text
 end
 
--- Scores the model on a list of rows. options: on_row(index, row, calls, text, right), max_tokens, answer (another function in
+-- Scores the model on a list of rows. options: on_row(index, row, calls, text, right), max_tokens, kv_type, answer (another function in
 -- the place of eval.answer). A row whose prompt does not fit the context counts as answered with no call, and in `too_long`.
 function eval.rows(model, rows, options)
   options = options or {}
   local counter, too_long = eval.counter(), 0
   local answer = options.answer or eval.answer
   for i, row in ipairs(rows) do
-    local calls, text, code = answer(model, row.tools, row.messages, options.max_tokens)
+    local calls, text, code = answer(model, row.tools, row.messages, options.max_tokens, options.kv_type)
     if not calls then
       if code ~= "context" then return nil, text, code end
       calls, too_long = {}, too_long + 1

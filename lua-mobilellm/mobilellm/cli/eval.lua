@@ -13,6 +13,7 @@ local command = {
     {"--json", nil, "print one JSON object: all rows together, and `files` when there are several"},
     {"--limit", "N", "at most so many rows of each file", kind = "integer"},
     {"--max-tokens", "N", "most tokens of an answer", kind = "integer", default = 200},
+    {"--kv", "TYPE", "of the cache", choices = {"auto", "f32", "f16", "q8_0"}, default = "auto"},
     {"--wrong", nil, "print the rows that came out wrong, on standard error"},
   },
 }
@@ -34,7 +35,7 @@ function command.run(values, others)
   for i = first, #others do
     local rows = cli.check(eval.read(others[i], values.limit))
     local score = cli.check(eval.rows(model, rows, {
-      max_tokens = values.max_tokens,
+      max_tokens = values.max_tokens, kv_type = values.kv,
       on_row = function(_, row, calls, text, right)
         all.add(row, calls)
         if values.wrong and not right then
