@@ -66,7 +66,7 @@ TARGET static void swiglu(float *gate, const float *up, size_t n) {
 enum { BLOCK = LANES * HELD };
 
 static bool is_transposed(mllm_type type, uint32_t head_size) {
-    return type == MLLM_F16 && head_size % BLOCK == 0;
+    return type == MLLM_F16 && head_size % LANES == 0;
 }
 
 static void store(mllm_type type, const float *row, uint32_t head_size, bool value, void *chunk, uint32_t at) {
@@ -76,6 +76,25 @@ static void store(mllm_type type, const float *row, uint32_t head_size, bool val
     }
     uint16_t *keys = chunk;
     for (uint32_t d = 0; d < head_size; d++) keys[d * MLLM_KV_CHUNK + at] = mllm_f32_to_f16(row[d]);
+}
+
+/* out[d .. d + held * LANES) of some heads += sum over positions of weight * value. */
+INLINE void add_values(const mllm_attention *a, uint32_t h, int heads, int held, size_t d, const uint16_t *values,
+                       uint32_t first, uint32_t end, const float *weights) {
+    size_t hs = a->head_size;
+    vf out[4][HELD];
+    MLLM_UNROLL for (int k = 0; k < heads; k++) MLLM_UNROLL for (int j = 0; j < held; j++) out[k][j] =
+        v_load(a->out + (h + (size_t)k) * hs + d + LANES * (unsigned)j);
+    for (uint32_t p = first; p < end; p++) {
+        vf value[HELD];
+        MLLM_UNROLL for (int j = 0; j < held; j++) value[j] = v_half(values + p * hs + d + LANES * (unsigned)j);
+        MLLM_UNROLL for (int k = 0; k < heads; k++) {
+            vf x = v_set1(weights[k * MLLM_KV_CHUNK + (int)p]);
+            MLLM_UNROLL for (int j = 0; j < held; j++) out[k][j] = v_fma(x, value[j], out[k][j]);
+        }
+    }
+    MLLM_UNROLL for (int k = 0; k < heads; k++) MLLM_UNROLL for (int j = 0; j < held; j++)
+        v_store(a->out + (h + (size_t)k) * hs + d + LANES * (unsigned)j, out[k][j]);
 }
 
 /* Up to four query heads share what is read of keys and values. `heads` is a constant where this is inlined. */
@@ -121,21 +140,13 @@ INLINE void attend_heads(const mllm_attention *a, uint32_t h, int heads, const u
         float *out = a->out + (h + (size_t)k) * hs;
         for (size_t d = 0; d < hs; d += LANES) v_store(out + d, v_mul(v_load(out + d), v_set1(keep)));
     }
-    for (size_t d = 0; d < hs; d += BLOCK) {
-        vf out[4][HELD];
-        MLLM_UNROLL for (int k = 0; k < heads; k++) MLLM_UNROLL for (int j = 0; j < HELD; j++) out[k][j] =
-            v_load(a->out + (h + (size_t)k) * hs + d + LANES * (unsigned)j);
-        for (uint32_t p = first; p < end; p++) {
-            vf value[HELD];
-            MLLM_UNROLL for (int j = 0; j < HELD; j++) value[j] = v_half(values + p * hs + d + LANES * (unsigned)j);
-            MLLM_UNROLL for (int k = 0; k < heads; k++) {
-                vf x = v_set1(weights[k * MLLM_KV_CHUNK + (int)p]);
-                MLLM_UNROLL for (int j = 0; j < HELD; j++) out[k][j] = v_fma(x, value[j], out[k][j]);
-            }
-        }
-        MLLM_UNROLL for (int k = 0; k < heads; k++) MLLM_UNROLL for (int j = 0; j < HELD; j++)
-            v_store(a->out + (h + (size_t)k) * hs + d + LANES * (unsigned)j, out[k][j]);
+    size_t d = 0;
+    for (; d + BLOCK <= hs; d += BLOCK) add_values(a, h, heads, HELD, d, values, first, end, weights);
+    if (HELD > 2 && d + 2 * LANES <= hs) { /* heads of 32 with lanes of 16, for one */
+        add_values(a, h, heads, 2, d, values, first, end, weights);
+        d += 2 * LANES;
     }
+    for (; d < hs; d += LANES) add_values(a, h, heads, 1, d, values, first, end, weights);
 }
 
 TARGET static void attend(mllm_type type, const mllm_attention *a, const void *keys, const void *values, uint32_t first,

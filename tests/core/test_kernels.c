@@ -211,15 +211,16 @@ static void elementwise(void) {
 
 static void attention(void) {
     static const mllm_type types[] = {MLLM_F32, MLLM_F16, MLLM_Q8_0};
-    static const uint32_t sizes[] = {32, 64, 96, 128};
+    static const uint32_t sizes[] = {32, 64, 96, 112, 128};
     const mllm_kernel *list[MOST];
     int n = kernels_here(list);
     enum { POSITIONS = 150, FIRST = 5 };
     for (int k = 0; k < n; k++)
         for (int t = 0; t < 3; t++)
-            for (int z = 0; z < 4; z++)
+            for (int z = 0; z < 5; z++)
                 for (uint32_t heads = 1; heads < 8; heads += 2) {
                     uint32_t hs = sizes[z];
+                    if (mllm_row_bytes(types[t], hs) == 0) continue; /* no multiple of a block */
                     size_t chunk_bytes = mllm_row_bytes(types[t], hs) * MLLM_KV_CHUNK, chunks = (POSITIONS + 63) / 64;
                     char *keys = mllm_alloc_aligned(chunk_bytes * chunks),
                          *values = mllm_alloc_aligned(chunk_bytes * chunks);
