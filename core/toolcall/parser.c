@@ -93,7 +93,7 @@ void mllm_toolcall_parser_free(mllm_toolcall_parser *p) {
     mllm_free(p->marks);
     mllm_free(p->tools);
     mllm_free(p->arguments);
-    mllm_buffer *buffers[] = {&p->input, &p->name, &p->id, &p->word, &p->texts, &p->raws, &p->others, &p->snapshot};
+    mllm_buffer *buffers[] = {&p->input, &p->name, &p->id, &p->texts, &p->raws, &p->others, &p->snapshot};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) mllm_buffer_free(buffers[i]);
     mllm_value_free(&p->value);
     mllm_value_free(&p->side);
@@ -110,7 +110,7 @@ static void clear_queue(mllm_toolcall_parser *p) {
 static void begin_candidate(mllm_toolcall_parser *p, int count);
 
 void mllm_toolcall_reset(mllm_toolcall_parser *p) {
-    mllm_buffer *buffers[] = {&p->input, &p->name, &p->id, &p->word, &p->texts, &p->raws, &p->others};
+    mllm_buffer *buffers[] = {&p->input, &p->name, &p->id, &p->texts, &p->raws, &p->others};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) {
         buffers[i]->length = 0;
         buffers[i]->failed = false;
@@ -501,8 +501,8 @@ static mllm_step step(mllm_toolcall_parser *p) {
 }
 
 static bool out_of_memory(const mllm_toolcall_parser *p) {
-    return p->failed || p->input.failed || p->name.failed || p->id.failed || p->word.failed || p->texts.failed ||
-           p->raws.failed || p->others.failed || p->value.json.failed || p->value.keys.failed || p->side.json.failed ||
+    return p->failed || p->input.failed || p->name.failed || p->id.failed || p->texts.failed || p->raws.failed ||
+           p->others.failed || p->value.json.failed || p->value.keys.failed || p->side.json.failed ||
            p->side.keys.failed;
 }
 

@@ -12,25 +12,33 @@
 typedef enum {
     PHASE_TEXT,
     PHASE_REASONING,
-    PHASE_GAP,      /* where a call may begin or end, between calls */
+    PHASE_GAP, /* where a call may begin or end, between calls */
     PHASE_NAME,
     PHASE_ID,
     PHASE_ARGUMENTS,
-    PHASE_OBJECT,   /* the object that holds name and arguments (json) */
-    PHASE_TAGS,     /* between arguments (tagged) */
+    PHASE_OBJECT, /* the object that holds name and arguments (json) */
+    PHASE_TAGS, /* between arguments (tagged) */
     PHASE_TAG_KEY,
     PHASE_TAG_OPEN, /* between key and value */
     PHASE_TAG_VALUE,
-    PHASE_SKIP,     /* the rest of a broken call */
-    PHASE_HEADER    /* of a message (channels) */
+    PHASE_SKIP, /* the rest of a broken call */
+    PHASE_HEADER /* of a message (channels) */
 } mllm_toolcall_phase;
 
 /* What a phase says: it got on, or it needs more input. */
 typedef enum { STEP_ON, STEP_WAIT } mllm_step;
 
 /* A marker that may stand in text. */
-typedef enum { MARK_SECTION, MARK_CALL, MARK_REASONING, MARK_STRAY, MARK_DROP, MARK_CHANNEL, MARK_CHANNEL_END,
-               MARK_BARE } mllm_mark_kind;
+typedef enum {
+    MARK_SECTION,
+    MARK_CALL,
+    MARK_REASONING,
+    MARK_STRAY,
+    MARK_DROP,
+    MARK_CHANNEL,
+    MARK_CHANNEL_END,
+    MARK_BARE
+} mllm_mark_kind;
 
 typedef struct {
     const mllm_spelling *spelling;
@@ -67,9 +75,10 @@ typedef struct {
 
 enum {
     OBJECT_DEPTH = 8,
-    HELD_RESCAN = 512, /* a candidate of fewer bytes is searched again from its second byte on, when it turns out to be none */
+    HELD_RESCAN =
+        512, /* a candidate of fewer bytes is searched again from its second byte on, when it turns out to be none */
     HELD_MOST = 65536, /* bytes of a candidate, of one report of skipped bytes */
-    HELD_SPACE = 1024  /* white space that may belong to a marker */
+    HELD_SPACE = 1024 /* white space that may belong to a marker */
 };
 
 typedef struct {
@@ -95,11 +104,11 @@ struct mllm_toolcall_parser {
     mllm_buffer input;
     uint64_t base, start, pos;
     uint64_t horizon; /* no byte from here on is looked at by the present phase */
-    uint32_t spaces;  /* thoughts: white space at their end so far */
+    uint32_t spaces; /* thoughts: white space at their end so far */
     char before; /* the byte before input.data[0] */
     bool eof, failed;
     mllm_toolcall_phase phase;
-    bool line;       /* text: only blanks since the line began */
+    bool line; /* text: only blanks since the line began */
     bool hold_space; /* text: white space since `start` may belong to a marker */
     bool drop_space; /* text: it does */
     bool after_call; /* the held white space follows a call */
@@ -120,25 +129,25 @@ struct mllm_toolcall_parser {
     bool list_open, in_call, section_open;
     bool announced;
     uint64_t call_start; /* where the call's bytes begin */
-    uint32_t calls;      /* announced so far */
-    mllm_buffer name, id, word;
+    uint32_t calls; /* announced so far */
+    mllm_buffer name, id;
     bool have_name, have_id, have_arguments;
-    uint64_t mark;       /* beginning of a name, a key, a value */
-    uint64_t told;       /* bytes of a tagged value that events have told of */
+    uint64_t mark; /* beginning of a name, a key, a value */
+    uint64_t told; /* bytes of a tagged value that events have told of */
     uint64_t arguments_from, arguments_to;
     bool text_arguments; /* the object stands inside a JSON string */
     mllm_value_status text_status; /* of that object */
-    mllm_value value;    /* the arguments */
-    mllm_value side;     /* other values: names, ids, strings that hold arguments, tagged values */
+    mllm_value value; /* the arguments */
+    mllm_value side; /* other values: names, ids, strings that hold arguments, tagged values */
     uint64_t leaf;
     bool leaf_open;
     int object_state, object_role;
     mllm_object_level objects[OBJECT_DEPTH];
     int object_depth;
     const mllm_declared_tool *tool;
-    unsigned types;      /* of the present tagged value */
-    int value_kind;      /* 0 by the schema, 1 text, 2 JSON */
-    bool value_trimmed;  /* its first line end is gone */
+    unsigned types; /* of the present tagged value */
+    int value_kind; /* 0 by the schema, 1 text, 2 JSON */
+    bool value_trimmed; /* its first line end is gone */
     int skip_depth;
     char skip_quote;
     bool skip_escape;
@@ -178,7 +187,8 @@ void mllm_tc_begin(mllm_toolcall_parser *p);
 void mllm_tc_end(mllm_toolcall_parser *p, unsigned repairs);
 void mllm_tc_error(mllm_toolcall_parser *p, mllm_toolcall_fault fault, const char *message);
 void mllm_tc_skipped(mllm_toolcall_parser *p, uint64_t from, uint64_t to);
-void mllm_tc_leaf(void *owner, unsigned phase, const char *raw, size_t raw_length, const char *text, size_t text_length);
+void mllm_tc_leaf(void *owner, unsigned phase, const char *raw, size_t raw_length, const char *text,
+                  size_t text_length);
 /* A tagged value: a piece, and its end. */
 void mllm_tc_tag_piece(mllm_toolcall_parser *p, unsigned phase, const char *raw, size_t length, bool string);
 

@@ -72,10 +72,10 @@ enum {
 };
 
 typedef struct {
-    size_t limit;          /* most bytes of one call; 0: 1 MiB. What is longer is an error of the call, not of the text */
-    bool repair;           /* mend what is unambiguous */
-    bool keep_reasoning;   /* thoughts are text, their markers too */
-    bool reasoning_open;   /* the message begins inside thoughts */
+    size_t limit; /* most bytes of one call; 0: 1 MiB. What is longer is an error of the call, not of the text */
+    bool repair; /* mend what is unambiguous */
+    bool keep_reasoning; /* thoughts are text, their markers too */
+    bool reasoning_open; /* the message begins inside thoughts */
 } mllm_toolcall_options;
 
 /* Several formats: candidates are tried in their order. Formats are retained. `options` may be NULL. */
@@ -93,44 +93,44 @@ typedef enum {
     MLLM_TOOLCALL_TEXT,
     MLLM_TOOLCALL_REASONING,
     MLLM_TOOLCALL_CALL_BEGIN, /* name; id when it is known by now */
-    MLLM_TOOLCALL_ARGUMENT,   /* a piece of one leaf of the arguments */
-    MLLM_TOOLCALL_CALL_END,   /* name, id, arguments */
+    MLLM_TOOLCALL_ARGUMENT, /* a piece of one leaf of the arguments */
+    MLLM_TOOLCALL_CALL_END, /* name, id, arguments */
     MLLM_TOOLCALL_ERROR
 } mllm_toolcall_kind;
 
 typedef enum {
     MLLM_TOOLCALL_BROKEN = 1, /* the call does not follow its format */
     MLLM_TOOLCALL_UNFINISHED, /* the input ended inside it */
-    MLLM_TOOLCALL_SKIPPED,    /* the rest of a broken call */
-    MLLM_TOOLCALL_LIMIT       /* longer or deeper than allowed */
+    MLLM_TOOLCALL_SKIPPED, /* the rest of a broken call */
+    MLLM_TOOLCALL_LIMIT /* longer or deeper than allowed */
 } mllm_toolcall_fault;
 
 typedef struct {
     const char *key; /* NULL: an array element */
     uint32_t length; /* of the key, bytes */
-    uint32_t index;  /* of the element, from 0 */
+    uint32_t index; /* of the element, from 0 */
 } mllm_toolcall_step;
 
 /* Strings live until the next feed, finish or reset. */
 typedef struct {
     mllm_toolcall_kind kind;
-    uint32_t call;      /* which call, from 0: call_begin, argument, call_end, and error when it had begun */
-    uint64_t position;  /* bytes of the input before the event's own; error: before the byte that broke it */
-    const char *text;   /* text, reasoning: the piece. argument: what the piece means, when the leaf is a string */
+    uint32_t call; /* which call, from 0: call_begin, argument, call_end, and error when it had begun */
+    uint64_t position; /* bytes of the input before the event's own; error: before the byte that broke it */
+    const char *text; /* text, reasoning: the piece. argument: what the piece means, when the leaf is a string */
     size_t text_length;
-    const char *raw;    /* argument: the piece as it was written. call_end, error: the call's bytes so far */
+    const char *raw; /* argument: the piece as it was written. call_end, error: the call's bytes so far */
     size_t raw_length;
-    const char *name;   /* of the tool; NULL when it is not known */
+    const char *name; /* of the tool; NULL when it is not known */
     size_t name_length;
-    const char *id;     /* NULL: none */
+    const char *id; /* NULL: none */
     size_t id_length;
-    const char *json;   /* argument, complete: the leaf. call_end: the arguments. error: those that could be saved */
+    const char *json; /* argument, complete: the leaf. call_end: the arguments. error: those that could be saved */
     size_t json_length;
     const mllm_toolcall_step *path; /* argument */
     size_t path_length;
-    bool complete;      /* argument: this was its last piece */
-    bool string;        /* argument: the leaf is a string */
-    unsigned repairs;   /* call_end: MLLM_REPAIR_... */
+    bool complete; /* argument: this was its last piece */
+    bool string; /* argument: the leaf is a string */
+    unsigned repairs; /* call_end: MLLM_REPAIR_... */
     mllm_toolcall_fault fault;
     const char *message; /* error: the reason */
     const char *format; /* call_begin, call_end, error: name of the format */

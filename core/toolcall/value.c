@@ -36,7 +36,9 @@ static bool is_word(char c) {
     return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (unsigned char)c >= 0x80;
 }
 
-MLLM_PRINTF(2, 3) static void broken(mllm_value *v, const char *format, ...) {
+static void broken(mllm_value *v, const char *format, ...) MLLM_PRINTF(2, 3);
+
+static void broken(mllm_value *v, const char *format, ...) {
     va_list args;
     va_start(args, format);
     vsnprintf(v->reason, sizeof v->reason, format, args);

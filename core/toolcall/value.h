@@ -10,16 +10,16 @@
 #include "../base/json.h"
 
 typedef enum {
-    MLLM_VALUE_JSON,   /* RFC 8259; raw control bytes in strings are tolerated */
+    MLLM_VALUE_JSON, /* RFC 8259; raw control bytes in strings are tolerated */
     MLLM_VALUE_PYTHON, /* literals: True None 'x' """x""" (1, 2) 0x1f 1_000; also JSON's true false null */
     MLLM_VALUE_ESCAPED /* unquoted keys, strings between a delimiter such as <escape>, no escapes inside */
 } mllm_value_dialect;
 
 typedef enum {
-    MLLM_VALUE_MORE,   /* all bytes taken, not complete */
-    MLLM_VALUE_DONE,   /* complete */
+    MLLM_VALUE_MORE, /* all bytes taken, not complete */
+    MLLM_VALUE_DONE, /* complete */
     MLLM_VALUE_BROKEN, /* `reason` says why; the byte at the returned count was not taken */
-    MLLM_VALUE_FAILED  /* an allocation failed */
+    MLLM_VALUE_FAILED /* an allocation failed */
 } mllm_value_status;
 
 enum {
@@ -30,21 +30,20 @@ enum {
 
 /* Mends that were made (bits of `repairs`). Only with `repair`. */
 enum {
-    MLLM_REPAIR_QUOTE = 1,    /* a string between ' or with a quote of its own inside */
-    MLLM_REPAIR_LITERAL = 2,  /* True, None, a bare word */
-    MLLM_REPAIR_COMMA = 4,    /* a comma too many */
-    MLLM_REPAIR_ESCAPE = 8,   /* an escape that does not exist */
-    MLLM_REPAIR_KEY = 16,     /* a key without quotes */
-    MLLM_REPAIR_NUMBER = 32,  /* a number that JSON does not know: +1 .5 07 0x1f */
-    MLLM_REPAIR_CLOSE = 64,   /* brackets that were missing at the end */
-    MLLM_REPAIR_POSITION = 128 /* an argument without its name, named by its place in the schema */
+    MLLM_REPAIR_QUOTE = 1, /* a string between ' or with a quote of its own inside */
+    MLLM_REPAIR_LITERAL = 2, /* True, None, a bare word */
+    MLLM_REPAIR_COMMA = 4, /* a comma too many */
+    MLLM_REPAIR_ESCAPE = 8, /* an escape that does not exist */
+    MLLM_REPAIR_KEY = 16, /* a key without quotes */
+    MLLM_REPAIR_NUMBER = 32, /* a number that JSON does not know: +1 .5 07 0x1f */
+    MLLM_REPAIR_CLOSE = 64 /* brackets that were missing at the end */
 };
 
 typedef struct {
-    char kind;       /* '{' '[' or '(' (the arguments of a call: name = value) */
-    uint32_t key;    /* where the present key stands in `keys` */
+    char kind; /* '{' '[' or '(' (the arguments of a call: name = value) */
+    uint32_t key; /* where the present key stands in `keys` */
     uint32_t length; /* of the key, bytes */
-    uint32_t index;  /* complete elements or members */
+    uint32_t index; /* complete elements or members */
 } mllm_value_frame;
 
 /* Phases of a leaf, bits. */
@@ -58,19 +57,20 @@ typedef struct mllm_value {
     size_t limit; /* most bytes to take; 0: no limit */
     /* raw[raw_length]: bytes of the input that belong to the leaf; text[text_length]: what they mean, when it is a string. On
      * MLLM_LEAF_END json.data[leaf ...] is the leaf's JSON. May be NULL. Must not feed the machine. */
-    void (*leaf_seen)(void *owner, unsigned phase, const char *raw, size_t raw_length, const char *text, size_t text_length);
+    void (*leaf_seen)(void *owner, unsigned phase, const char *raw, size_t raw_length, const char *text,
+                      size_t text_length);
     void *owner;
 
     mllm_buffer json; /* the value so far */
     mllm_buffer keys; /* the keys of the open containers, one after the other */
     mllm_value_frame frames[MLLM_VALUE_MAX_DEPTH];
     int depth;
-    size_t leaf;       /* where the present leaf begins in `json` */
-    size_t safe;       /* bytes of `json` up to the last complete leaf or container */
-    int safe_depth;    /* containers open there */
+    size_t leaf; /* where the present leaf begins in `json` */
+    size_t safe; /* bytes of `json` up to the last complete leaf or container */
+    int safe_depth; /* containers open there */
     unsigned repairs;
-    char reason[96];   /* of MLLM_VALUE_BROKEN */
-    bool over_limit;   /* the reason was a bound */
+    char reason[96]; /* of MLLM_VALUE_BROKEN */
+    bool over_limit; /* the reason was a bound */
 
     /* What follows is the machine's own. */
     size_t taken; /* bytes, for the limit */
@@ -78,9 +78,9 @@ typedef struct mllm_value {
     bool writing; /* a string of the JSON is open */
     bool may_close, after_comma, is_key, triple;
     char quote;
-    int quotes;            /* closing quotes seen of a triple-quoted string; bytes matched of a delimiter */
-    unsigned unit, units;  /* \u: hex digits to come, value so far */
-    uint32_t high;         /* a high surrogate that waits for its low one */
+    int quotes; /* closing quotes seen of a triple-quoted string; bytes matched of a delimiter */
+    unsigned unit, units; /* \u: hex digits to come, value so far */
+    uint32_t high; /* a high surrogate that waits for its low one */
     unsigned char utf8[4]; /* an incomplete character */
     int utf8_have, utf8_need;
     char word[MLLM_VALUE_MAX_NUMBER]; /* number or literal so far; white space after a quote that may not be the last */

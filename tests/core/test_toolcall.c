@@ -8,34 +8,57 @@
 /* --------------------------------------------------------------------- formats */
 
 /* field, value, field, value, ..., NULL */
-static const char *const hermes[] = {"body", "json", "call.begin", "<tool_call>", "call.end", "</tool_call>", "name.key",
-                                     "name", "arguments.key", "arguments", "id.key", "id", "reasoning.begin", "<think>",
-                                     "reasoning.end", "</think>", NULL};
-static const char *const array[] = {"body",     "json", "list",          "true",      "section.begin", "[TOOL_CALLS]",
-                                    "name.key", "name", "arguments.key", "arguments", "id.key",        "id",
-                                    NULL};
-static const char *const bare[] = {"body", "json", "bare", "true", "name.key", "name", "arguments.key", "parameters",
-                                   "arguments.key", "arguments", "nest.key", "function", "extra.key", "type", NULL};
-static const char *const tagged[] = {"body", "tagged", "section.begin", "<tool_call>", "section.end", "</tool_call>",
-                                     "call.begin", "<function=", "call.end", "</function>", "name.end", ">", "key.begin",
-                                     "<parameter=", "key.end", ">", "value.end", "</parameter>", "trim", "true", NULL};
-static const char *const named[] = {"body", "named", "call.begin", "[TOOL_CALLS]", "name.end", "[ARGS]", "id.begin",
-                                    "[CALL_ID]", NULL};
-static const char *const escaped[] = {"body", "named", "call.begin", "<|tool_call>call:", "call.end", "<tool_call|>",
-                                      "delimiter", "<|\"|>", NULL};
+static const char *const hermes[] = {
+    "body",          "json",          "call.begin", "<tool_call>", "call.end", "</tool_call>",    "name.key",
+    "name",          "arguments.key", "arguments",  "id.key",      "id",       "reasoning.begin", "<think>",
+    "reasoning.end", "</think>",      NULL};
+static const char *const array[] = {"body",         "json",     "list", "true",          "section.begin",
+                                    "[TOOL_CALLS]", "name.key", "name", "arguments.key", "arguments",
+                                    "id.key",       "id",       NULL};
+static const char *const bare[] = {"body",     "json",          "bare",       "true",          "name.key",
+                                   "name",     "arguments.key", "parameters", "arguments.key", "arguments",
+                                   "nest.key", "function",      "extra.key",  "type",          NULL};
+static const char *const tagged[] = {
+    "body",       "tagged",   "section.begin", "<tool_call>",  "section.end", "</tool_call>", "call.begin",
+    "<function=", "call.end", "</function>",   "name.end",     ">",           "key.begin",    "<parameter=",
+    "key.end",    ">",        "value.end",     "</parameter>", "trim",        "true",         NULL};
+static const char *const named[] = {"body",     "named",     "call.begin", "[TOOL_CALLS]", "name.end", "[ARGS]",
+                                    "id.begin", "[CALL_ID]", NULL};
+static const char *const escaped[] = {
+    "body", "named", "call.begin", "<|tool_call>call:", "call.end", "<tool_call|>", "delimiter", "<|\"|>", NULL};
 static const char *const lines[] = {"body", "python", "bare", "true", "line", "true", NULL};
-static const char *const list[] = {"body", "python", "list", "true", "section.begin", "<|tool_call_start|>",
-                                   "section.end", "<|tool_call_end|>", "bare", "true", NULL};
-static const char *const channels[] = {"body", "channels", "channels.begin", "<|channel|>", "channels.begin",
-                                       "<|start|>", "channels.message", "<|message|>", "channels.end", "<|end|>",
-                                       "channels.end", "<|call|>", "channels.reasoning", "analysis", "recipient", " to=",
-                                       "name.prefix", "functions.", "text.name", "assistant", "start", "true", NULL};
+static const char *const list[] = {
+    "body", "python", "list", "true", "section.begin", "<|tool_call_start|>", "section.end", "<|tool_call_end|>",
+    "bare", "true",   NULL};
+static const char *const channels[] = {"body",
+                                       "channels",
+                                       "channels.begin",
+                                       "<|channel|>",
+                                       "channels.begin",
+                                       "<|start|>",
+                                       "channels.message",
+                                       "<|message|>",
+                                       "channels.end",
+                                       "<|end|>",
+                                       "channels.end",
+                                       "<|call|>",
+                                       "channels.reasoning",
+                                       "analysis",
+                                       "recipient",
+                                       " to=",
+                                       "name.prefix",
+                                       "functions.",
+                                       "text.name",
+                                       "assistant",
+                                       "start",
+                                       "true",
+                                       NULL};
 
 static const struct {
     const char *name;
     const char *const *fields;
-} records[] = {{"hermes", hermes}, {"array", array},     {"bare", bare},   {"tagged", tagged},    {"named", named},
-               {"lines", lines},   {"escaped", escaped}, {"list", list},   {"channels", channels}};
+} records[] = {{"hermes", hermes}, {"array", array},     {"bare", bare}, {"tagged", tagged},    {"named", named},
+               {"lines", lines},   {"escaped", escaped}, {"list", list}, {"channels", channels}};
 enum { RECORDS = sizeof records / sizeof *records };
 
 static mllm_toolcall_format *make_format(int i) {
@@ -194,7 +217,8 @@ static void expect(int format, const mllm_toolcall_options *options, const char 
     CHECK(strcmp(one.text, events) == 0, "for %s\n--- expected%s\n--- got%s", input, events, one.text);
     for (uint32_t most = 1; most < 12; most++) {
         run(p, &two, input, strlen(input), most);
-        CHECK(strcmp(one.text, two.text) == 0, "chunks of %u: %s\n--- whole%s\n--- chunks%s", most, input, one.text, two.text);
+        CHECK(strcmp(one.text, two.text) == 0, "chunks of %u: %s\n--- whole%s\n--- chunks%s", most, input, one.text,
+              two.text);
     }
     mllm_toolcall_parser_free(p);
 }
@@ -206,13 +230,16 @@ static const mllm_toolcall_options mending = {.repair = true};
 /* ----------------------------------------------------------------------- tests */
 
 static void test_bodies(void) {
-    expect(HERMES, NULL, "a <tool_call>\n{\"name\": \"f\", \"arguments\": {\"s\": \"x<tool_call>\", \"n\": [1, {}]}}\n</tool_call> b",
+    expect(HERMES, NULL,
+           "a <tool_call>\n{\"name\": \"f\", \"arguments\": {\"s\": \"x<tool_call>\", \"n\": [1, {}]}}\n</tool_call> b",
            "\nT a \nB0 f  \nA0 s.\"x<tool_call>\" = \"x<tool_call>\"\nA0 n.0.1 = 1\nA0 n.1.{} = {}\nE0 f  "
            "{\"s\":\"x<tool_call>\",\"n\":[1,{}]}\nT  b");
     expect(HERMES, NULL, "<think>\n hm <tool_call> \n</think>\n\nyes <tool_ca", "\nR hm <tool_call>\nT yes <tool_ca");
-    expect(ARRAY, NULL, "[TOOL_CALLS][{\"arguments\": {\"s\": \"\\u00e9\"}, \"name\": \"f\", \"id\": \"9\"}, {\"name\": \"g\"}]",
+    expect(ARRAY, NULL,
+           "[TOOL_CALLS][{\"arguments\": {\"s\": \"\\u00e9\"}, \"name\": \"f\", \"id\": \"9\"}, {\"name\": \"g\"}]",
            "\nB0 f  \nA0 s.\"\\u00e9\" = \"\xC3\xA9\"\nE0 f 9 {\"s\":\"\xC3\xA9\"}\nB1 g  \nE1 g  {}");
-    expect(BARE, NULL, "x {\"name\": \"f\", \"parameters\": {\"n\": 1}}; {\"name\": \"g\", \"parameters\": {}} {\"name\": \"no\"}",
+    expect(BARE, NULL,
+           "x {\"name\": \"f\", \"parameters\": {\"n\": 1}}; {\"name\": \"g\", \"parameters\": {}} {\"name\": \"no\"}",
            "\nT x \nB0 f  \nA0 n.1 = 1\nE0 f  {\"n\":1}\nB1 g  \nE1 g  {}\nT  {\"name\": \"no\"}");
     expect(BARE, NULL, "{\"type\": \"function\", \"function\": {\"name\": \"f\", \"arguments\": \"{\\\"n\\\": 2}\"}}",
            "\nB0 f  \nA0 n.2 = 2\nE0 f  {\"n\":2}");
@@ -224,10 +251,12 @@ static void test_bodies(void) {
     expect(NAMED, NULL, "[TOOL_CALLS]f[CALL_ID]77[ARGS]{\"n\": 1}[TOOL_CALLS]g[ARGS]{} ok",
            "\nB0 f 77 \nA0 n.1 = 1\nE0 f 77 {\"n\":1}\nB1 g  \nE1 g  {}\nT  ok");
     expect(LINES, NULL, "f(s = 'a\\'b', n = 0x1F)\ng() tail(\n f(n=1)",
-           "\nB0 f  \nA0 s.'a\\'b' = \"a'b\"\nA0 n.0x1F = 31\nE0 f  {\"s\":\"a'b\",\"n\":31}\nB1 g  \nE1 g  {}\nT  tail(\n "
+           "\nB0 f  \nA0 s.'a\\'b' = \"a'b\"\nA0 n.0x1F = 31\nE0 f  {\"s\":\"a'b\",\"n\":31}\nB1 g  \nE1 g  {}\nT  "
+           "tail(\n "
            "\nB2 f  \nA2 n.1 = 1\nE2 f  {\"n\":1}");
     expect(LIST, NULL, "[f(s=\"\"\"a\"b\"\"\", n=(1, 2,)), g()] [f] [h()]",
-           "\nB0 f  \nA0 s.\"\"\"a\"b\"\"\" = \"a\\\"b\"\nA0 n.0.1 = 1\nA0 n.1.2 = 2\nE0 f  {\"s\":\"a\\\"b\",\"n\":[1,2]}\nB1 g  "
+           "\nB0 f  \nA0 s.\"\"\"a\"b\"\"\" = \"a\\\"b\"\nA0 n.0.1 = 1\nA0 n.1.2 = 2\nE0 f  "
+           "{\"s\":\"a\\\"b\",\"n\":[1,2]}\nB1 g  "
            "\nE1 g  {}\nT  [f] [h()]");
     expect(ESCAPED, NULL, "<|tool_call>call:f{s:<|\"|>a<|\"x{<|\"|>,n:{k:[true,1.5]}}<tool_call|>",
            "\nB0 f  \nA0 s.<|\"|>a<|\"x{<|\"|> = \"a<|\\\"x{\"\nA0 n.k.0.true = true\nA0 n.k.1.1.5 = 1.5\nE0 f  "
@@ -239,15 +268,21 @@ static void test_bodies(void) {
 }
 
 static void test_faults(void) {
-    expect(ARRAY, NULL, "[TOOL_CALLS][{\"name\": \"f\", \"arguments\": {\"n\": 1, \"s\": tru}}, {\"name\": \"g\", \"arguments\": {}}]",
-           "\nB0 f  \nA0 n.1 = 1\nA0 s.tru\nX0 f  {\"n\":1} 1@57 [[TOOL_CALLS][{\"name\": \"f\", \"arguments\": {\"n\": 1, \"s\": tru] "
-           "'tru' is not a value\nX0 f   3@57 [}}] the rest of a broken call\nB1 g  \nE1 g  {}");
+    expect(
+        ARRAY, NULL,
+        "[TOOL_CALLS][{\"name\": \"f\", \"arguments\": {\"n\": 1, \"s\": tru}}, {\"name\": \"g\", \"arguments\": {}}]",
+        "\nB0 f  \nA0 n.1 = 1\nA0 s.tru\nX0 f  {\"n\":1} 1@57 [[TOOL_CALLS][{\"name\": \"f\", \"arguments\": {\"n\": "
+        "1, \"s\": tru] "
+        "'tru' is not a value\nX0 f   3@57 [}}] the rest of a broken call\nB1 g  \nE1 g  {}");
     expect(LIST, NULL, "<|tool_call_start|>[f(1, \")\"), g(n=2)]<|tool_call_end|>",
-           "\nB0 f  \nX0 f  {} 1@22 [<|tool_call_start|>[f(] expected the name of an argument, got '1'\nX0 f   3@22 [1, \")\")] the rest "
+           "\nB0 f  \nX0 f  {} 1@22 [<|tool_call_start|>[f(] expected the name of an argument, got '1'\nX0 f   3@22 "
+           "[1, \")\")] the rest "
            "of a broken call\nB1 g  \nA1 n.2 = 2\nE1 g  {\"n\":2}");
     expect(HERMES, NULL, "<tool_call>{\"name\": \"f\", \"arguments\": {\"s\": \"abc",
-           "\nB0 f  \nA0 s.\"abc\nX0 f  {} 2@48 [<tool_call>{\"name\": \"f\", \"arguments\": {\"s\": \"abc] the message ends inside a call");
-    expect(HERMES, NULL, "<tool_call>{\"name\": \"f\", \"arguments\": {}}}}\n</tool_call> a", "\nB0 f  \nE0 f  {}\nT  a");
+           "\nB0 f  \nA0 s.\"abc\nX0 f  {} 2@48 [<tool_call>{\"name\": \"f\", \"arguments\": {\"s\": \"abc] the "
+           "message ends inside a call");
+    expect(HERMES, NULL, "<tool_call>{\"name\": \"f\", \"arguments\": {}}}}\n</tool_call> a",
+           "\nB0 f  \nE0 f  {}\nT  a");
     expect(HERMES, NULL, "<tool_call>{\"name\": \"f\"}} a", "\nB0 f  \nE0 f  {}\nT } a");
     expect(HERMES, NULL, "use <tool_call> tags", "\nT use <tool_call> tags");
     expect(HERMES, NULL, "<tool_call>{\"nome\": \"f\"}</tool_call> ok",
@@ -257,8 +292,10 @@ static void test_faults(void) {
 static void test_repair(void) {
     expect(HERMES, &mending, "<tool_call>{\"name\": \"f\", \"arguments\": {\"n\": 1</tool_call> a",
            "\nB0 f  \nA0 n.1 = 1\nE0 f  {\"n\":1}\nT  a");
-    expect(HERMES, &mending, "<tool_call>{\"name\": \"f\", \"arguments\": {'n': True, s: 'x', \"o\": [1, 2,], \"p\": \"a \"b\" \\d\",}}",
-           "\nB0 f  \nA0 n.True = true\nA0 s.'x' = \"x\"\nA0 o.0.1 = 1\nA0 o.1.2 = 2\nA0 p.\"a \"b\" \\d\" = \"a \\\"b\\\" \\\\d\"\n"
+    expect(HERMES, &mending,
+           "<tool_call>{\"name\": \"f\", \"arguments\": {'n': True, s: 'x', \"o\": [1, 2,], \"p\": \"a \"b\" \\d\",}}",
+           "\nB0 f  \nA0 n.True = true\nA0 s.'x' = \"x\"\nA0 o.0.1 = 1\nA0 o.1.2 = 2\nA0 p.\"a \"b\" \\d\" = \"a "
+           "\\\"b\\\" \\\\d\"\n"
            "E0 f  {\"n\":true,\"s\":\"x\",\"o\":[1,2],\"p\":\"a \\\"b\\\" \\\\d\"}");
     expect(LINES, &mending, "f(s = \"say \"hi\" now\", n = [{\"a\": \"b\"}",
            "\nB0 f  \nA0 s.\"say \"hi\" now\" = \"say \\\"hi\\\" now\"\nA0 n.0.a.\"b\" = \"b\"\n"
@@ -276,19 +313,22 @@ static void test_thoughts(void) {
     expect(CHANNELS, &kept, "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>b",
            "\nT <|channel|>analysis<|message|>a<|end|>b");
     expect(CHANNELS, NULL, "plain <|end|>", "\nT plain ");
-    expect(CHANNELS, NULL, " to=python<|channel|>commentary<|message|>1+1<|call|>x",
-           "\nX0 python  {} 1@42 [ to=python<|channel|>commentary<|message|>] the recipient of the message is no declared "
-           "function\nX0 python   3@42 [1+1] the rest of a broken call\nT x");
+    expect(
+        CHANNELS, NULL, " to=python<|channel|>commentary<|message|>1+1<|call|>x",
+        "\nX0 python  {} 1@42 [ to=python<|channel|>commentary<|message|>] the recipient of the message is no declared "
+        "function\nX0 python   3@42 [1+1] the rest of a broken call\nT x");
 }
 
 /* What one call may take is bounded, and the bound is met at the same byte for every chunking. */
 static void test_limits(void) {
     static const mllm_toolcall_options small = {.limit = 8};
     expect(LINES, &small, "f(s = \"0123456789\")\ng()",
-           "\nB0 f  \nA0 s.\"012\nX0 f  {} 4@10 [f(s = \"012] more than 8 bytes in a value\nX0 f   3@10 [3456789\")] the rest of a "
+           "\nB0 f  \nA0 s.\"012\nX0 f  {} 4@10 [f(s = \"012] more than 8 bytes in a value\nX0 f   3@10 [3456789\")] "
+           "the rest of a "
            "broken call\nB1 g  \nE1 g  {}");
     expect(TAGGED, &small, "<tool_call><function=f><parameter=s>0123456789</parameter></function></tool_call>x",
-           "\nB0 f  \nA0 s.01234567\nX0 f  {} 4@44 [<tool_call><function=f><parameter=s>01234567] the value of an argument is longer "
+           "\nB0 f  \nA0 s.01234567\nX0 f  {} 4@44 [<tool_call><function=f><parameter=s>01234567] the value of an "
+           "argument is longer "
            "than the limit\nX0 f   3@44 [89</parameter>] the rest of a broken call\nT x");
     char deep[600] = "f(s = ";
     for (int i = 0; i < 120; i++) strcat(deep, "[");
@@ -332,7 +372,8 @@ static void test_memory_is_bounded(void) {
         for (int i = 0; i < 200000; i++) {
             mllm_toolcall_event e;
             mllm_toolcall_feed(p, fillers[k], n, NULL);
-            while (mllm_toolcall_next(p, &e)) {}
+            while (mllm_toolcall_next(p, &e)) {
+            }
         }
         CHECK(memory_most - before < 300000, "%s: %zu bytes", fillers[k], memory_most - before);
         mllm_toolcall_parser_free(p);
@@ -343,9 +384,11 @@ static void test_memory_is_bounded(void) {
 
 static const char *const samples[] = {
     "a <tool_call>\n{\"name\": \"f\", \"arguments\": {\"s\": \"x\", \"n\": [1, {}]}}\n</tool_call> b",
-    "[TOOL_CALLS][{\"arguments\": \"{\\\"s\\\": 1}\", \"name\": \"f\"}, {\"name\": \"g\", \"arguments\": {\"x\": tru}}]",
+    "[TOOL_CALLS][{\"arguments\": \"{\\\"s\\\": 1}\", \"name\": \"f\"}, {\"name\": \"g\", \"arguments\": {\"x\": "
+    "tru}}]",
     "{\"name\": \"f\", \"parameters\": {\"s\": \"\\ud83d\\ude00\"}}; [{\"name\": \"g\", \"parameters\": {}}]",
-    "<tool_call>\n<function=f>\n<parameter=s>\n1\n</parameter>\n<parameter=n>[1]</parameter>\n</function>\n</tool_call>",
+    "<tool_call>\n<function=f>\n<parameter=s>\n1\n</parameter>\n<parameter=n>[1]</parameter>\n</function>\n</"
+    "tool_call>",
     "[TOOL_CALLS]f[CALL_ID]9[ARGS]{\"n\": -1.5e3}[TOOL_CALLS]g[ARGS]{} tail",
     "text\nf(s = 'a', n = {\"k\": (1, None)})\ng()\nf(1)\nbye",
     "<|tool_call>call:f{s:<|\"|>a<|\"|>,n:{k:[true]}}<tool_call|>",
@@ -406,12 +449,59 @@ static bool only_syntax(const char *s, size_t n) {
 }
 
 static size_t make_input(char *out, size_t room) {
-    static const char *const pieces[] = {
-        "<tool_call>", "</tool_call>", "[TOOL_CALLS]", "[ARGS]", "[CALL_ID]", "<function=", "</function>", "<parameter=",
-        "</parameter>", ">", "<think>", "</think>", "<|tool_call>call:", "<tool_call|>", "<|\"|>", "<|tool_call_start|>",
-        "<|tool_call_end|>", "{\"name\": \"f\", \"arguments\": ", "{\"name\": \"", "\"arguments\": {", "\"parameters\": {\"n\": ",
-        "\"", "'", "\\", "\\u00", "{", "}", "[", "]", "(", ")", ",", ":", "=", "\n", " ", "f(", "g()", "f", "s=", "n = ", "1",
-        "-2.5", "true", "None", "\"x\"", "\xC3\xA9", "\xE2\x82", "\xFF", "hello", "f(s = \"a\")", "f\n{", ";"};
+    static const char *const pieces[] = {"<tool_call>",
+                                         "</tool_call>",
+                                         "[TOOL_CALLS]",
+                                         "[ARGS]",
+                                         "[CALL_ID]",
+                                         "<function=",
+                                         "</function>",
+                                         "<parameter=",
+                                         "</parameter>",
+                                         ">",
+                                         "<think>",
+                                         "</think>",
+                                         "<|tool_call>call:",
+                                         "<tool_call|>",
+                                         "<|\"|>",
+                                         "<|tool_call_start|>",
+                                         "<|tool_call_end|>",
+                                         "{\"name\": \"f\", \"arguments\": ",
+                                         "{\"name\": \"",
+                                         "\"arguments\": {",
+                                         "\"parameters\": {\"n\": ",
+                                         "\"",
+                                         "'",
+                                         "\\",
+                                         "\\u00",
+                                         "{",
+                                         "}",
+                                         "[",
+                                         "]",
+                                         "(",
+                                         ")",
+                                         ",",
+                                         ":",
+                                         "=",
+                                         "\n",
+                                         " ",
+                                         "f(",
+                                         "g()",
+                                         "f",
+                                         "s=",
+                                         "n = ",
+                                         "1",
+                                         "-2.5",
+                                         "true",
+                                         "None",
+                                         "\"x\"",
+                                         "\xC3\xA9",
+                                         "\xE2\x82",
+                                         "\xFF",
+                                         "hello",
+                                         "f(s = \"a\")",
+                                         "f\n{",
+                                         ";"};
     size_t n = 0;
     if (random_below(2)) { /* a sample with changes */
         const char *s = samples[random_below(SAMPLES - 1)];
@@ -468,8 +558,12 @@ static void test_random_inputs(void) {
             while (at < n && !one.covered[at]) at++;
             if (at > from) accounted = f == RECORDS ? true : only_syntax(input + from, at - from);
         }
-        CHECK(same && accounted, "input %ld, format %d, options %u: %s\n%.*s\n--- whole%s\n--- chunks%s", i, (int)f - 1, o,
-              !same ? "chunks matter" : one.overlap ? "bytes told twice" : "bytes lost", (int)n, input, one.text, two.text);
+        CHECK(same && accounted, "input %ld, format %d, options %u: %s\n%.*s\n--- whole%s\n--- chunks%s", i, (int)f - 1,
+              o,
+              !same         ? "chunks matter"
+              : one.overlap ? "bytes told twice"
+                            : "bytes lost",
+              (int)n, input, one.text, two.text);
         shown += !(same && accounted);
     }
     for (int o = 0; o < 3; o++)
@@ -479,12 +573,14 @@ static void test_random_inputs(void) {
 static void test_formats(void) {
     mllm_error err;
     mllm_toolcall_format *f = mllm_toolcall_format_new("x", &err);
-    CHECK(mllm_toolcall_format_check(f, &err) == MLLM_E_ARGUMENT && strstr(err.message, "has no body"), "%s", err.message);
+    CHECK(mllm_toolcall_format_check(f, &err) == MLLM_E_ARGUMENT && strstr(err.message, "has no body"), "%s",
+          err.message);
     CHECK(mllm_toolcall_format_add(f, "body", "jsom", 4, &err) == MLLM_E_ARGUMENT, "a body of no kind");
     CHECK(mllm_toolcall_format_add(f, "call.bgin", "<", 1, &err) == MLLM_E_ARGUMENT, "a field of no name");
     CHECK(strstr(err.message, "unknown field 'call.bgin'"), "%s", err.message);
     mllm_toolcall_format_add(f, "body", "tagged", 6, &err);
-    CHECK(mllm_toolcall_format_check(f, &err) == MLLM_E_ARGUMENT && strstr(err.message, "needs key.begin"), "%s", err.message);
+    CHECK(mllm_toolcall_format_check(f, &err) == MLLM_E_ARGUMENT && strstr(err.message, "needs key.begin"), "%s",
+          err.message);
     char longest[200];
     memset(longest, 'x', sizeof longest);
     CHECK(mllm_toolcall_format_add(f, "key.begin", longest, sizeof longest, &err) == MLLM_E_LIMIT, "a long marker");
