@@ -144,12 +144,18 @@ static void put_path(mllm_toolcall_parser *p, mllm_queued *q) {
 static void leaf_event(mllm_toolcall_parser *p, unsigned phase, const char *raw, size_t raw_length, const char *text,
                        size_t text_length, bool string) {
     if (!p->announced) return;
-    if (phase & MLLM_LEAF_BEGIN) p->leaf++;
+    if (phase & MLLM_LEAF_BEGIN) {
+        p->leaf++;
+        p->leaf_text.length = 0;
+        p->leaf_long = false;
+    }
     mllm_queued *q = last(p, MLLM_TOOLCALL_ARGUMENT);
     if (!q || q->leaf != p->leaf || q->e.complete) {
         if (!(q = queue(p, MLLM_TOOLCALL_ARGUMENT, p->pos))) return;
         q->leaf = p->leaf;
         q->e.call = p->calls - 1;
+        q->before = p->leaf_long ? SIZE_MAX : p->leaf_text.length;
+        if (!p->leaf_long) mllm_buffer_put(&p->texts, p->leaf_text.data, p->leaf_text.length);
         q->text = p->texts.length;
         q->raw = p->raws.length;
         q->e.string = string;
@@ -159,6 +165,11 @@ static void leaf_event(mllm_toolcall_parser *p, unsigned phase, const char *raw,
     q->e.raw_length += raw_length;
     mllm_buffer_put(&p->texts, text, text_length);
     q->e.text_length += text_length;
+    p->leaf_long = p->leaf_long || p->leaf_text.length + text_length > MLLM_TOOLCALL_MAX_SO_FAR;
+    if (p->leaf_long)
+        q->before = SIZE_MAX;
+    else
+        mllm_buffer_put(&p->leaf_text, text, text_length);
     if (string) q->e.string = true;
     if (phase & MLLM_LEAF_END) {
         q->e.complete = true;
@@ -185,6 +196,10 @@ bool mllm_toolcall_next(mllm_toolcall_parser *p, mllm_toolcall_event *event) {
     *event = q->e;
     const char *others = p->others.data;
     if (q->e.text_length) event->text = p->texts.data + q->text;
+    if (q->e.kind == MLLM_TOOLCALL_ARGUMENT && q->e.string && q->before != SIZE_MAX && p->texts.data) {
+        event->so_far = p->texts.data + q->text - q->before;
+        event->so_far_length = q->before + q->e.text_length;
+    }
     if (q->e.raw_length) event->raw = p->raws.data + q->raw;
     if (q->e.name) event->name = others + q->name;
     if (q->e.id) event->id = others + q->id;

@@ -93,7 +93,8 @@ void mllm_toolcall_parser_free(mllm_toolcall_parser *p) {
     mllm_free(p->marks);
     mllm_free(p->tools);
     mllm_free(p->arguments);
-    mllm_buffer *buffers[] = {&p->input, &p->name, &p->id, &p->texts, &p->raws, &p->others, &p->snapshot};
+    mllm_buffer *buffers[] = {&p->input, &p->name,   &p->id,       &p->texts,
+                              &p->raws,  &p->others, &p->snapshot, &p->leaf_text};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) mllm_buffer_free(buffers[i]);
     mllm_value_free(&p->value);
     mllm_value_free(&p->side);
@@ -110,7 +111,7 @@ static void clear_queue(mllm_toolcall_parser *p) {
 static void begin_candidate(mllm_toolcall_parser *p, int count);
 
 void mllm_toolcall_reset(mllm_toolcall_parser *p) {
-    mllm_buffer *buffers[] = {&p->input, &p->name, &p->id, &p->texts, &p->raws, &p->others};
+    mllm_buffer *buffers[] = {&p->input, &p->name, &p->id, &p->texts, &p->raws, &p->others, &p->leaf_text};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) {
         buffers[i]->length = 0;
         buffers[i]->failed = false;

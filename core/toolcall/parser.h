@@ -71,6 +71,7 @@ typedef struct {
     mllm_toolcall_event e;
     size_t text, raw, name, id, json, path, message;
     uint64_t leaf; /* pieces of one leaf share a number */
+    size_t before; /* bytes of the leaf in front of `text`, in the same arena; SIZE_MAX: left out */
 } mllm_queued;
 
 enum {
@@ -157,6 +158,8 @@ struct mllm_toolcall_parser {
     mllm_queued *queue;
     size_t queue_count, queue_capacity, queue_read;
     mllm_buffer texts, raws, others, snapshot;
+    mllm_buffer leaf_text; /* the string that is being written, as long as it is short */
+    bool leaf_long;
     mllm_toolcall_step *steps;
     size_t step_capacity;
     size_t limit;

@@ -53,6 +53,7 @@ enum {
     MLLM_TOOLCALL_MAX_SPELLINGS = 12, /* of one field */
     MLLM_TOOLCALL_MAX_NAME = 256, /* bytes of a tool's, an argument's name or an id */
     MLLM_TOOLCALL_MAX_HEADER = 1024, /* bytes of a channel header */
+    MLLM_TOOLCALL_MAX_SO_FAR = 4096, /* bytes of a string that every event repeats */
     MLLM_TOOLCALL_MAX_FORMATS = 64 /* of one parser */
 };
 
@@ -128,6 +129,9 @@ typedef struct {
     size_t json_length;
     const mllm_toolcall_step *path; /* argument */
     size_t path_length;
+    const char
+        *so_far; /* argument, a string: all of it up to here; NULL when that is more than MLLM_TOOLCALL_MAX_SO_FAR */
+    size_t so_far_length;
     bool complete; /* argument: this was its last piece */
     bool string; /* argument: the leaf is a string */
     unsigned repairs; /* call_end: MLLM_REPAIR_... */

@@ -200,7 +200,7 @@ end
 -- Events (kind):
 --   text {text}  reasoning {text}  call_begin {name, id, call, format}
 --   argument {path, delta, text, value, complete, call}: a piece of one leaf; delta is the bytes as written, text what they mean
---     when the leaf is a string, value the leaf when complete
+--     when the leaf is a string; value is the leaf when complete, and a string so far (while it has no more than 4096 bytes)
 --   call_end {name, arguments, id, call, raw, format, repairs}
 --   error {code = "broken" | "unfinished" | "limit" | "skipped", message, position, name, arguments (what could be saved), raw};
 --     "skipped" holds the bytes of a broken call that come after the fault

@@ -199,6 +199,7 @@ static mllm_code push_event(lua_State *L, const mllm_toolcall_event *e, mllm_err
             lua_pushlstring(L, e->text ? e->text : "", e->text_length);
             lua_setfield(L, -2, "text");
         }
+        if (!e->complete && e->so_far) set_string(L, "value", e->so_far, e->so_far_length);
         if (e->complete) {
             lua_pushboolean(L, true);
             lua_setfield(L, -2, "complete");

@@ -435,6 +435,20 @@ describe("events", function()
     assert.same({}, parser:finish())
   end)
 
+  it("tell a string so far, while it is short", function()
+    local parser = toolcall.parser{format = "hermes"}
+    parser:feed('<tool_call>{"name": "f", "arguments": {"city": ')
+    assert.equal("", parser:feed('"')[1].value)
+    assert.equal("Par", parser:feed("Par")[1].value)
+    local event = parser:feed("is\\n")[1]
+    assert.same({"is\n", "Paris\n", "is\\n"}, {event.text, event.value, event.delta})
+    event = parser:feed(("x"):rep(5000))[1]
+    assert.same({5000}, {#event.text, event.value})
+    event = parser:feed('"')[1]
+    assert.equal(5006, #event.value)
+    assert.is_true(event.complete)
+  end)
+
   it("tell the path and the value of an argument", function()
     local parser = toolcall.parser{format = "mobilellm"}
     local events = parser:feed('f(a = [1, {"b": "x\\ty"}])')
@@ -528,6 +542,45 @@ local function difference(case, events)
     if not arguments and calls[i].kind ~= "error" then return "a call that is cut is complete" end
   end
 end
+
+describe("wire texts with random changes", function()
+  local cases = read_lines(shared .. "/toolcalls/wire_public.jsonl.gz")
+  local pieces = {
+    "<tool_call>", "</tool_call>", "\n", "{", "}", '"', "'", "[", "]", "\\", ",", "<think>", "</think>", "null", "\\ud83d", "é", "\255",
+    "functions.", "<parameter=x>", "</parameter>", "(", ")", "=", "\0", "<|end|>", "<|channel|>", "<|message|>",
+  }
+
+  it("give the same events in any pieces", function()
+    if not cases then return pending("no wire_public.jsonl.gz in " .. shared) end
+    local formats = toolcall.formats()
+    for _ = 1, tonumber(os.getenv("MLLM_FUZZ") or 600) do
+      local case = cases[random(#cases)]
+      local text = case.text
+      for _ = 1, random(4) do
+        local at, kind = random(#text + 1) - 1, random(4)
+        if kind == 1 then
+          text = text:sub(1, at) .. pieces[random(#pieces)] .. text:sub(at + 1)
+        elseif kind == 2 then
+          text = text:sub(1, at) .. text:sub(at + 1 + random(6))
+        elseif kind == 3 and random(3) == 1 then
+          text = text:sub(1, at)
+        else
+          local from = random(#case.text)
+          text = text:sub(1, at) .. case.text:sub(from, from + random(60)) .. text:sub(at + 1)
+        end
+      end
+      local format = ({case.format, "auto", formats[random(#formats)]})[random(3)]
+      local tools, repair = random(2) == 1 and case.tools or nil, random(2) == 1
+      local parser = toolcall.parser{format = format, tools = tools, repair = repair}
+      local whole = collect(parser, {text})
+      for _, chunks in ipairs{bytes(text), split(text)} do
+        parser:reset()
+        assert.is_true(same(whole, collect(parser, chunks)), ("%s, repair %s: %q"):format(format, tostring(repair), text))
+      end
+      parser:close()
+    end
+  end)
+end)
 
 describe("llama.cpp's chat parser cases", function()
   local cases = read_lines(shared .. "/toolcalls/llamacpp_test_chat.jsonl.gz")
