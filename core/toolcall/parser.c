@@ -29,8 +29,13 @@ static mllm_code collect_marks(mllm_toolcall_parser *p, mllm_error *err) {
             for (int s = 0; s < SOURCES; s++) {
                 bool thoughts = sources[s].kind == MARK_REASONING || sources[s].kind == MARK_STRAY;
                 if (thoughts && p->options.keep_reasoning) continue;
+                /* Among several formats only what no text has is dropped from it: </s> is a tag of HTML too. */
+                bool doubtful = sources[s].kind == MARK_DROP && p->format_count > 1;
                 const mllm_spellings *list = &p->formats[f]->fields[sources[s].field];
                 for (int i = 0; i < list->count; i++) {
+                    if (doubtful &&
+                        strspn(list->items[i].text, "</>abcdefghijklmnopqrstuvwxyz") == list->items[i].length)
+                        continue;
                     mllm_mark m = {&list->items[i], sources[s].kind, f};
                     if (mark_order(&m) == first) p->marks[p->mark_count++] = m;
                 }
@@ -125,7 +130,7 @@ void mllm_toolcall_reset(mllm_toolcall_parser *p) {
     p->spaces = 0;
     p->eof = p->failed = false;
     p->phase = p->options.reasoning_open ? PHASE_REASONING : PHASE_TEXT;
-    p->line = p->hold_space = true;
+    p->line = p->hold_space = p->fresh = true;
     p->drop_space = p->options.reasoning_open;
     p->after_call = p->trial = p->forced = p->list_open = p->in_call = p->section_open = p->announced = false;
     p->have_name = p->have_id = p->have_arguments = p->text_arguments = false;
@@ -241,6 +246,8 @@ static int find_readings(mllm_toolcall_parser *p) {
         const mllm_toolcall_format *f = p->formats[i];
         bool start = f->start && f->body == BODY_NAMED && p->pos == 0 && p->tool_count && word;
         if (!start && (!f->bare || (f->line && !p->line))) continue;
+        /* Programs are full of what looks like Python's calls: among several formats, tools must be declared, or the message begin so. */
+        if (f->body == BODY_PYTHON && p->format_count > 1 && !p->tool_count && !p->fresh) continue;
         bool here = start ? true : f->body == BODY_JSON ? first == '{' || first == '[' : f->list ? first == '[' : word;
         if (here && count < 2 * MLLM_TOOLCALL_MAX_FORMATS) p->readings[count++] = (mllm_reading){MARK_BARE, i, 0};
     }
@@ -284,7 +291,7 @@ static void release_candidate(mllm_toolcall_parser *p) {
     uint64_t to = p->pos - p->origin > HELD_RESCAN ? p->pos : p->origin + 1, end = p->base + p->input.length;
     if (to > end) to = end;
     mllm_tc_text(p, MLLM_TOOLCALL_TEXT, p->start, to);
-    p->line = p->hold_space = p->after_call = false;
+    p->line = p->hold_space = p->after_call = p->fresh = false;
     for (uint64_t i = to; i > p->start; i--) {
         char c = *mllm_tc_at(p, i - 1);
         if (c == '\n') p->line = true;
@@ -355,6 +362,7 @@ static void tell_text(mllm_toolcall_parser *p) {
         if (p->pos - p->start < HELD_SPACE && blank(p, p->start, p->pos)) return;
         p->hold_space = p->after_call = false;
     }
+    if (p->pos > p->start) p->fresh = false;
     mllm_tc_text(p, MLLM_TOOLCALL_TEXT, p->start, p->pos);
     p->start = p->pos;
 }

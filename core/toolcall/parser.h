@@ -112,6 +112,7 @@ struct mllm_toolcall_parser {
     bool line; /* text: only blanks since the line began */
     bool hold_space; /* text: white space since `start` may belong to a marker */
     bool drop_space; /* text: it does */
+    bool fresh; /* no text was told yet */
     bool after_call; /* the held white space follows a call */
     int text_format; /* format whose channel the text belongs to */
 

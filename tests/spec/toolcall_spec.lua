@@ -155,7 +155,8 @@ describe("format = \"auto\"", function()
       "", " ", "Just text.", "A list: [1, 2, 3] and {\"a\": 1}.", "f(x) and [f(x)]", "{\"name\": \"Bob\", \"age\": 3}",
       "Use <tool_call> like this.", "x < y > z", "[TOOL_CALLS", "```json\n{\"a\": 1}\n```", ">>> print(1)\n1\n", "all\ntext",
       "[](link) [x](y)", "call f(a=1) when you like", "{{{{[[[[((((", "<function=", "functools are tools", "\n\n  indented(",
-      '{"name": "f", "arguments": "none"}', "<|tool", "a\nb(c)\nd",
+      '{"name": "f", "arguments": "none"}', "<|tool", "a\nb(c)\nd", "<s>old</s> new",
+      "Like this:\n\nplot(x = 1)\nshow()", "x = [f(a=1)]",
     } do
       local r = toolcall.parse(text)
       assert.same({text, 0}, {r.text, #r.calls})
