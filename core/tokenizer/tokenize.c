@@ -128,7 +128,13 @@ static void fragment(tokenizing *t, const char *text, size_t from, size_t to, bo
         bpe_fragment(t, text, from, to - from);
 }
 
-static void whole_text(tokenizing *t, const char *text, size_t length, unsigned flags) {
+/* A control token may not be made of bytes that somebody typed. */
+static bool is_typed(const mllm_vocab *v, mllm_token id, const char *typed, size_t length) {
+    mllm_token_kind kind = mllm_vocab_kind_of(v, (uint32_t)id);
+    return typed && (kind == MLLM_TOKEN_CONTROL || kind == MLLM_TOKEN_UNKNOWN) && memchr(typed, 1, length);
+}
+
+static void whole_text(tokenizing *t, const char *text, size_t length, const char *typed, unsigned flags) {
     const mllm_vocab *v = t->v;
     unsigned bits = (flags & MLLM_TOKENIZE_SPECIAL ? 2u : 0u) | (v->family == MLLM_VOCAB_BPE ? 1u : 0u);
     bool prefix = !(flags & MLLM_TOKENIZE_NO_PREFIX);
@@ -136,7 +142,8 @@ static void whole_text(tokenizing *t, const char *text, size_t length, unsigned 
     while (at < length && !t->m.failed && !t->text.failed) {
         mllm_token id = v->match_count ? mllm_vocab_match(v, text + at, length - at, bits, &matched) : -1;
         unsigned added = id >= 0 && v->added ? v->added[id] : 0;
-        if (id < 0 || (added & MLLM_ADDED_SINGLE_WORD && touches_word(text, length, at, at + matched))) {
+        if (id < 0 || (added & MLLM_ADDED_SINGLE_WORD && touches_word(text, length, at, at + matched)) ||
+            is_typed(v, id, typed ? typed + at : NULL, matched)) {
             if (!v->match_count)
                 at = length;
             else
@@ -164,11 +171,16 @@ static void whole_text(tokenizing *t, const char *text, size_t length, unsigned 
 
 size_t mllm_tokenize(const mllm_vocab *vocab, const char *text, size_t length, unsigned flags, mllm_token *out,
                      size_t capacity) {
+    return mllm_tokenize_typed(vocab, text, length, NULL, flags, out, capacity);
+}
+
+size_t mllm_tokenize_typed(const mllm_vocab *vocab, const char *text, size_t length, const char *typed, unsigned flags,
+                           mllm_token *out, size_t capacity) {
     if (length > MAX_TEXT) return SIZE_MAX;
     tokenizing t = {.v = vocab};
     mllm_merging_init(&t.m, vocab, length);
     if (flags & MLLM_TOKENIZE_BOS && vocab->bos >= 0) mllm_merging_push(&t.m, vocab->bos);
-    whole_text(&t, text, length, flags);
+    whole_text(&t, text, length, typed, flags);
     if (flags & MLLM_TOKENIZE_EOS && vocab->eos >= 0) mllm_merging_push(&t.m, vocab->eos);
     size_t count = t.m.failed || t.text.failed ? SIZE_MAX : t.m.count;
     if (count != SIZE_MAX && count && capacity)

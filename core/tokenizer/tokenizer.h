@@ -29,6 +29,11 @@ enum {
 MLLM_API size_t mllm_tokenize(const mllm_vocab *vocab, const char *text, size_t length, unsigned flags, mllm_token *out,
                               size_t capacity);
 
+/* The same for a text of which somebody typed a part: typed[length] is 1 for each byte of that part and 0 elsewhere (NULL: nothing was
+ * typed). A spelling of a control token with a typed byte in it stays text, also with MLLM_TOKENIZE_SPECIAL. */
+MLLM_API size_t mllm_tokenize_typed(const mllm_vocab *vocab, const char *text, size_t length, const char *typed,
+                                    unsigned flags, mllm_token *out, size_t capacity);
+
 /* Text of ids[count], NUL-terminated at out[result] if there is room. Like SentencePiece, the first piece loses its dummy space unless
  * MLLM_TOKENIZE_NO_PREFIX is set. Control tokens give nothing unless MLLM_TOKENIZE_SPECIAL is set. Same size protocol as above; an id
  * outside the vocabulary gives nothing. */

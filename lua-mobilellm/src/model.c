@@ -147,14 +147,60 @@ static unsigned text_flags(lua_State *L, int index) {
            (mllm_lua_option_boolean(L, index, "continuation", false) ? MLLM_TOKENIZE_NO_PREFIX : 0u);
 }
 
+/* The list of {text =, user =} at `index` as one text on top of the stack, below it a string with a byte 1 where user is true. */
+static void join_segments(lua_State *L, int index) {
+    size_t segments = lua_rawlen(L, index), total = 0;
+    for (size_t i = 1; i <= segments; i++) {
+        lua_rawgeti(L, index, (int)i);
+        if (!lua_istable(L, -1))
+            luaL_error(L, "tokenize: segment %d: table expected, got %s", (int)i, luaL_typename(L, -1));
+        lua_getfield(L, -1, "text");
+        if (lua_type(L, -1) != LUA_TSTRING)
+            luaL_error(L, "tokenize: segment %d: field 'text': string expected, got %s", (int)i, luaL_typename(L, -1));
+        total += lua_rawlen(L, -1);
+        lua_pop(L, 2);
+    }
+    char *text = mllm_lua_buffer(L, 2 * total + 1, 1), *typed = text + total;
+    for (size_t i = 1, at = 0; i <= segments; i++) {
+        size_t length;
+        lua_rawgeti(L, index, (int)i);
+        lua_getfield(L, -1, "text");
+        lua_getfield(L, -2, "user");
+        const char *s = lua_tolstring(L, -2, &length);
+        if (length > total - at) luaL_error(L, "tokenize: the segments changed");
+        memcpy(text + at, s, length);
+        memset(typed + at, lua_toboolean(L, -1), length);
+        at += length;
+        lua_pop(L, 3);
+    }
+    lua_pushlstring(L, typed, total);
+    lua_pushlstring(L, text, total);
+}
+
 /* model:tokenize(text, {bos, eos, special, continuation}) -> list of ids. All options are false unless given: the ids are those of the
- * text alone. */
+ * text alone. The text may be a list of {text =, user =}, as a template's segments() gives it: where user is true no spelling becomes a
+ * control token. */
 static int model_tokenize(lua_State *L) {
     static const char *const names[] = {"bos", "eos", "special", "continuation", NULL};
     mllm_model *model = mllm_lua_check_model(L, 1);
-    luaL_checktype(L, 2, LUA_TSTRING);
+    if (!lua_istable(L, 2)) luaL_checktype(L, 2, LUA_TSTRING);
     mllm_lua_options(L, 3, "tokenize", names);
     size_t count;
+    if (lua_istable(L, 2)) {
+        const mllm_vocab *vocab = mllm_lua_model_vocab(L, model);
+        unsigned flags = text_flags(L, 3);
+        join_segments(L, 2);
+        size_t length, capacity;
+        const char *text = lua_tolstring(L, -1, &length), *typed = lua_tostring(L, -2);
+        count = mllm_tokenize_typed(vocab, text, length, typed, flags, NULL, 0);
+        if (count == SIZE_MAX) return luaL_error(L, "not enough memory");
+        mllm_token *list = mllm_lua_buffer(L, count + 1, sizeof *list);
+        capacity = count;
+        count = mllm_tokenize_typed(vocab, text, length, typed, flags, list, capacity);
+        if (count > capacity) return luaL_error(L, "not enough memory");
+        mllm_lua_push_tokens(L, list, count);
+        return 1;
+    }
     mllm_token *ids = mllm_lua_tokenize(L, 2, mllm_lua_model_vocab(L, model), text_flags(L, 3), &count);
     mllm_lua_push_tokens(L, ids, count);
     return 1;
