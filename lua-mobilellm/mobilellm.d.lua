@@ -89,8 +89,8 @@ local Model = {}
 ---@return mobilellm.ModelInfo
 function Model:info() end
 
----Ids of the text alone: all options are false unless given.
----@param text string
+---Ids of the text alone: all options are false unless given. Where a segment's user is true, no spelling becomes a control token.
+---@param text string|{text: string, user: boolean?}[]
 ---@param options? {bos?: boolean, eos?: boolean, special?: boolean, continuation?: boolean} special: spellings of control tokens become those tokens; continuation: no dummy space in front
 ---@return integer[]
 function Model:tokenize(text, options) end
@@ -200,6 +200,26 @@ function Model:perplexity(text, options) end
 ---@return string? message
 ---@return mobilellm.code? code
 function Model:session(options) end
+
+---@class mobilellm.ChatOptions: mobilellm.GenerateOptions
+---@field system? string what the model is told first
+---@field tools? mobilellm.Tools|mobilellm.Tool[]
+---@field template? string Jinja source, or one of ours: "chatml", "plain", "signature"; unless given the model's
+---@field variables? table more names for the template
+---@field now? integer seconds since the epoch, for a template's date
+---@field messages? table[] how the conversation began
+---@field format? string|table of tool calls; unless given derived from the template
+---@field kv_type? string
+---@field trim? "oldest"|"error" what happens when the prompt leaves no room for the answer
+---@field reserve? integer tokens to keep for an answer
+---@field repair? boolean
+
+---A conversation whose cache follows the messages. The options of generation hold for every turn.
+---@param options? mobilellm.ChatOptions
+---@return mobilellm.Chat? chat
+---@return string? message
+---@return mobilellm.code? code
+function Model:chat(options) end
 
 function Model:close() end
 
@@ -879,6 +899,85 @@ function ToolcallParser:close() end
 local ToolcallFormat = {}
 
 function ToolcallFormat:close() end
+
+-- ----------------------------------------------------------------- chat
+
+---@class mobilellm.ChatEvent
+---@field kind "text"|"reasoning"|"call_begin"|"argument"|"tool_call"|"error"|"done"
+---@field text? string
+---@field call? {name: string, arguments: table, id: string} of tool_call
+---@field message? table|string of done: the answer; of error: what is wrong
+---@field calls? table[] of done
+---@field stop? string of done
+---@field reused? integer of done: tokens found in the cache
+---@field fed? integer of done: tokens of the prompt that were computed
+
+---@class mobilellm.Chat
+local Chat = {}
+
+---What the user says, or nothing when the model goes on with the results of its calls. The last event is "done".
+---@param text? string|table
+---@param options? mobilellm.GenerateOptions|{tool_choice?: "auto"|"required"|"none"}
+---@return fun(): mobilellm.ChatEvent?
+function Chat:send(text, options) end
+
+---The whole answer.
+---@param text? string|table
+---@param options? table
+---@return string? text
+---@return table[]|string calls or message
+---@return mobilellm.code? code
+function Chat:ask(text, options) end
+
+---@return table[] # a copy
+function Chat:messages() end
+
+---@param message table
+---@return mobilellm.Chat
+function Chat:add(message) end
+
+---@param call table that of a tool_call event
+---@param value any a string, or what JSON can say
+---@return mobilellm.Chat
+function Chat:result(call, value) end
+
+---Takes the last message back.
+---@return mobilellm.Chat
+function Chat:undo() end
+
+---@return string[] # what the template loses and how it was completed
+function Chat:notes() end
+
+---@return string|table # of tool calls
+function Chat:format() end
+
+---@return string? text
+---@return string? message
+---@return mobilellm.code? code
+function Chat:prompt() end
+
+---@return {turns: integer, prompt_tokens: integer, reused: integer, recomputed: integer, tokens: integer, dropped: integer, context: integer, held: integer?}
+function Chat:stats() end
+
+---The messages as JSON, the cache beside it in path .. ".session".
+---@param path string
+---@return mobilellm.Chat? chat
+---@return string? message
+---@return mobilellm.code? code
+function Chat:save(path) end
+
+---@param path string
+---@return mobilellm.Chat? chat
+---@return string? message
+---@return mobilellm.code? code
+function Chat:restore(path) end
+
+---@return mobilellm.Chat? chat
+---@return string? message
+---@return mobilellm.code? code
+function Chat:fork() end
+
+function Chat:close() end
 
 -- ---------------------------------------------------------------- train
 

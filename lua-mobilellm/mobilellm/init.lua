@@ -2,6 +2,7 @@
 -- rest are Lua files beside this one, loaded when first used.
 local core = require "mobilellm.core"
 require "mobilellm.generate"(core)
+core.classes.model.chat = function(model, options) return require "mobilellm.chat".new(model, options) end
 require "mobilellm.grammar"
 
 local mobilellm = {}

@@ -128,6 +128,8 @@ local function parts(tools, messages)
   return list
 end
 
+signature.parts = parts
+
 -- The prompt as text, to read; `encode` gives the tokens.
 function signature.render(tools, messages)
   local list = parts(tools, messages)
@@ -210,6 +212,7 @@ function signature.encode_answer(vocabulary, calls, tools)
   return ids
 end
 
+-- A value of a call without the space that each string begins with.
 local function trim(value)
   if type(value) == "string" then return (value:gsub("^ ", "")) end
   if type(value) == "table" then
@@ -219,6 +222,8 @@ local function trim(value)
   end
   return value
 end
+
+signature.trim = trim
 
 -- The calls in the text of an answer, and what else stood there.
 function signature.read(text, tools)
