@@ -3,6 +3,7 @@
  * are small enough to be signed as they are. */
 #if defined(__aarch64__)
 #include <arm_neon.h>
+#include <string.h>
 
 #include "../base/cpu.h"
 
@@ -25,6 +26,13 @@ enum { LANES = 4, HELD = 4 };
 #define v_scale(v, n)                                                                                                  \
     vmulq_f32(v, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127)), 23)))
 #define v_half(p) vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)))
+#define v_bytes(p) four_bytes(p)
+
+TARGET static inline float32x4_t four_bytes(const unsigned char *p) {
+    uint32_t four;
+    memcpy(&four, p, sizeof four);
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_u32(vdup_n_u32(four))))));
+}
 
 #include "packed.h"
 #include "vector_ops.h"

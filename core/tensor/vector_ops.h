@@ -3,7 +3,7 @@
  *   vf                 the vector, LANES floats; HELD of them hold a block of scores per head in attention, beside HELD keys
  *   TARGET             the function attribute that turns its instructions on
  *   v_load v_store v_set1 v_add v_mul v_fma(a, b, c) = a * b + c, v_sub v_div v_max v_min v_sum(v) v_most(v)
- *   v_half(p)          LANES floats from LANES halves
+ *   v_half(p)          LANES floats from LANES halves;  v_bytes(p) from LANES signed bytes
  *   v_round(v)         to the nearest integer;  v_scale(v, n) = v * 2^n for integral n of -126 .. 127
  *
  * What it gives is static: rms_norm, swiglu, store, attend, for the kernel's table. */
@@ -97,26 +97,9 @@ INLINE void add_values(const mllm_attention *a, uint32_t h, int heads, int held,
         v_store(a->out + (h + (size_t)k) * hs + d + LANES * (unsigned)j, out[k][j]);
 }
 
-/* Up to four query heads share what is read of keys and values. `heads` is a constant where this is inlined. */
-INLINE void attend_heads(const mllm_attention *a, uint32_t h, int heads, const uint16_t *keys, const uint16_t *values,
-                         uint32_t first, uint32_t end, float *weights) {
+/* The online softmax of some heads: weights [heads][64] are scores and become exp(score - highest), 0 where not seen; the state follows. */
+INLINE void weigh(const mllm_attention *a, uint32_t h, int heads, uint32_t first, uint32_t end, float *weights) {
     size_t hs = a->head_size;
-    const float *q = a->q + h * hs;
-    for (uint32_t at = first - first % BLOCK; at < end; at += BLOCK) {
-        vf score[4][HELD];
-        MLLM_UNROLL for (int k = 0; k < heads; k++) MLLM_UNROLL for (int j = 0; j < HELD; j++) score[k][j] = v_set1(0);
-        for (size_t d = 0; d < hs; d++) {
-            vf key[HELD];
-            MLLM_UNROLL for (int j = 0; j < HELD; j++) key[j] =
-                v_half(keys + d * MLLM_KV_CHUNK + at + LANES * (unsigned)j);
-            MLLM_UNROLL for (int k = 0; k < heads; k++) {
-                vf x = v_set1(q[(size_t)k * hs + d]);
-                MLLM_UNROLL for (int j = 0; j < HELD; j++) score[k][j] = v_fma(x, key[j], score[k][j]);
-            }
-        }
-        MLLM_UNROLL for (int k = 0; k < heads; k++) MLLM_UNROLL for (int j = 0; j < HELD; j++)
-            v_store(weights + k * MLLM_KV_CHUNK + at + LANES * (unsigned)j, v_mul(score[k][j], v_set1(a->scale)));
-    }
     uint32_t low = first - first % LANES, high = (end + LANES - 1) / LANES * LANES;
     MLLM_UNROLL for (int k = 0; k < heads; k++) {
         float *w = weights + k * MLLM_KV_CHUNK;
@@ -140,6 +123,29 @@ INLINE void attend_heads(const mllm_attention *a, uint32_t h, int heads, const u
         float *out = a->out + (h + (size_t)k) * hs;
         for (size_t d = 0; d < hs; d += LANES) v_store(out + d, v_mul(v_load(out + d), v_set1(keep)));
     }
+}
+
+/* Up to four query heads share what is read of keys and values. `heads` is a constant where this is inlined. */
+INLINE void attend_heads(const mllm_attention *a, uint32_t h, int heads, const uint16_t *keys, const uint16_t *values,
+                         uint32_t first, uint32_t end, float *weights) {
+    size_t hs = a->head_size;
+    const float *q = a->q + h * hs;
+    for (uint32_t at = first - first % BLOCK; at < end; at += BLOCK) {
+        vf score[4][HELD];
+        MLLM_UNROLL for (int k = 0; k < heads; k++) MLLM_UNROLL for (int j = 0; j < HELD; j++) score[k][j] = v_set1(0);
+        for (size_t d = 0; d < hs; d++) {
+            vf key[HELD];
+            MLLM_UNROLL for (int j = 0; j < HELD; j++) key[j] =
+                v_half(keys + d * MLLM_KV_CHUNK + at + LANES * (unsigned)j);
+            MLLM_UNROLL for (int k = 0; k < heads; k++) {
+                vf x = v_set1(q[(size_t)k * hs + d]);
+                MLLM_UNROLL for (int j = 0; j < HELD; j++) score[k][j] = v_fma(x, key[j], score[k][j]);
+            }
+        }
+        MLLM_UNROLL for (int k = 0; k < heads; k++) MLLM_UNROLL for (int j = 0; j < HELD; j++)
+            v_store(weights + k * MLLM_KV_CHUNK + at + LANES * (unsigned)j, v_mul(score[k][j], v_set1(a->scale)));
+    }
+    weigh(a, h, heads, first, end, weights);
     size_t d = 0;
     for (; d + BLOCK <= hs; d += BLOCK) add_values(a, h, heads, HELD, d, values, first, end, weights);
     if (HELD > 2 && d + 2 * LANES <= hs) { /* heads of 32 with lanes of 16, for one */
@@ -149,15 +155,59 @@ INLINE void attend_heads(const mllm_attention *a, uint32_t h, int heads, const u
     for (; d < hs; d += LANES) add_values(a, h, heads, 1, d, values, first, end, weights);
 }
 
+/* Row p of plain keys or values in floats: where it lies, or expanded into `row`. */
+INLINE const float *plain_row(mllm_type type, const void *rows, size_t p, size_t hs, float *row) {
+    if (type == MLLM_F32) return (const float *)rows + p * hs;
+    const unsigned char *block = (const unsigned char *)rows + p * (hs / 32 * 34);
+    for (size_t d = 0; d < hs; d += 32, block += 34) {
+        vf scale = v_set1(mllm_f16_to_f32(mllm_load_u16(block)));
+        MLLM_UNROLL for (size_t j = 0; j < 32; j += LANES) v_store(row + d + j, v_mul(scale, v_bytes(block + 2 + j)));
+    }
+    return row;
+}
+
+/* Keys and values in plain order: each row is expanded once for some heads. scratch: weights, then a row. */
+INLINE void attend_rows(mllm_type type, const mllm_attention *a, uint32_t h, int heads, const void *keys,
+                        const void *values, uint32_t first, uint32_t end, float *weights) {
+    size_t hs = a->head_size;
+    float *room = weights + 4 * MLLM_KV_CHUNK;
+    for (uint32_t p = first; p < end; p++) {
+        const float *row = plain_row(type, keys, p, hs, room);
+        MLLM_UNROLL for (int k = 0; k < heads; k++) {
+            const float *q = a->q + (h + (size_t)k) * hs;
+            vf sum = v_set1(0);
+            for (size_t d = 0; d < hs; d += LANES) sum = v_fma(v_load(q + d), v_load(row + d), sum);
+            weights[k * MLLM_KV_CHUNK + (int)p] = v_sum(sum) * a->scale;
+        }
+    }
+    weigh(a, h, heads, first, end, weights);
+    for (uint32_t p = first; p < end; p++) {
+        const float *row = plain_row(type, values, p, hs, room);
+        MLLM_UNROLL for (int k = 0; k < heads; k++) {
+            float *out = a->out + (h + (size_t)k) * hs;
+            vf weight = v_set1(weights[k * MLLM_KV_CHUNK + (int)p]);
+            for (size_t d = 0; d < hs; d += LANES) v_store(out + d, v_fma(weight, v_load(row + d), v_load(out + d)));
+        }
+    }
+}
+
+INLINE void attend_some(mllm_type type, const mllm_attention *a, uint32_t h, int heads, const void *keys,
+                        const void *values, uint32_t first, uint32_t end, float *weights) {
+    if (type == MLLM_F16)
+        attend_heads(a, h, heads, keys, values, first, end, weights);
+    else
+        attend_rows(type, a, h, heads, keys, values, first, end, weights);
+}
+
 TARGET static void attend(mllm_type type, const mllm_attention *a, const void *keys, const void *values, uint32_t first,
                           uint32_t end, void *scratch) {
-    if (!is_transposed(type, a->head_size)) {
+    if (a->head_size % LANES != 0) {
         mllm_attend(type, a, keys, values, first, end, scratch);
         return;
     }
     uint32_t h = 0;
-    for (; h + 4 <= a->heads; h += 4) attend_heads(a, h, 4, keys, values, first, end, scratch);
-    if (a->heads - h == 3) attend_heads(a, h, 3, keys, values, first, end, scratch);
-    if (a->heads - h == 2) attend_heads(a, h, 2, keys, values, first, end, scratch);
-    if (a->heads - h == 1) attend_heads(a, h, 1, keys, values, first, end, scratch);
+    for (; h + 4 <= a->heads; h += 4) attend_some(type, a, h, 4, keys, values, first, end, scratch);
+    if (a->heads - h == 3) attend_some(type, a, h, 3, keys, values, first, end, scratch);
+    if (a->heads - h == 2) attend_some(type, a, h, 2, keys, values, first, end, scratch);
+    if (a->heads - h == 1) attend_some(type, a, h, 1, keys, values, first, end, scratch);
 }
