@@ -1,9 +1,34 @@
--- The wire formats, as data. A record says how a call is written; the parser, the prompt and the grammar read the same record.
--- The first spelling of a field is the one to write, the others are understood too. A new format is a new record: see
--- core/toolcall/toolcall.h for the fields and mobilellm.toolcall.format to add one.
+-- The wire formats, as data. A record says how a call is written; reading (core/toolcall), writing (write.lua) and the grammar
+-- (constrain.lua) all come from it. A new format is a new record: mobilellm.toolcall.format{...} adds one, format = {...} uses one.
 --
--- Pairs are {begin, end}; either may be a list of spellings. `aliases` are other names; `hidden` keeps a format out of "auto", where it
--- would take plain text for a call. The order is the one in which "auto" tries them.
+-- The first spelling of a field is the one to write, the others are understood too; "" as the first means that nothing is written.
+-- Pairs are {begin, end}. The order of the list is the one in which "auto" tries the formats.
+--
+--   name, aliases, models    names, and who writes so
+--   hidden                   not for "auto", where it would take plain text for a call
+--   body                     "json"    {"name": ..., "arguments": {...}}
+--                            "named"   a name, then the object of the arguments
+--                            "tagged"  a name, then key and value of each argument in tags; values are typed by the schema
+--                            "python"  name(key = value, ...)
+--                            "channels" messages with a header that names the recipient
+--   section, call            pairs around all calls and around each call
+--   list                     the calls stand in [ ]; list_open, list_close: when that is written with more around it
+--   bare                     calls may stand without a marker; line: only where a line begins; weak: the section's marker alone
+--                            proves nothing; start: the prompt ends inside the first call's marker (bare_start) or header
+--   separator, padding       between calls; inside the markers (written, not asked for in reading)
+--   one_per_section          each call has a section of its own
+--   name_key, arguments_key, id_key      keys of the object (json); name_is_key: {name: arguments}; arguments_text: the object
+--                            stands in a JSON string; nest_key: keys that hold calls; text_key: keys that hold text; extra_key: keys
+--                            that a bare call may have; id_length: ids of that many letters and digits are needed
+--   name_end, id_begin       after the name, before an id; name_prefix: before it; name_suffix: what follows it is the call's place
+--   delimiter                around strings, whose objects have keys without quotes
+--   key, value               pairs of tags; value_text, value_json: opening tags that say the type; trim: a line end at each end of
+--                            a value is not part of it
+--   assign                   between name and value of an argument (python)
+--   reasoning                pair around thoughts (<think> unless given); reasoning_stray: markers of these that mean nothing alone;
+--                            reasoning_calls: a call ends them
+--   drop                     control tokens that are no text
+--   channels_begin, channels_message, channels_end, channels_reasoning, recipient, header, text_name    see harmony
 
 local name_and_arguments = {"arguments", "parameters"}
 local cohere_thoughts = {"<|START_THINKING|>", "<|END_THINKING|>"}
