@@ -6,10 +6,14 @@
 
 /* ------------------------------------------------------------------ construction */
 
-static int mark_order(const mllm_mark *m) {
-    return (unsigned char)m->spelling->text[0];
+/* Whether a marker of this kind is looked for at all. */
+static bool wanted(const mllm_toolcall_parser *p, mllm_mark_kind kind, const mllm_spelling *s) {
+    if (p->options.keep_reasoning && (kind == MARK_REASONING || kind == MARK_STRAY)) return false;
+    /* Among several formats only what no text has is dropped from it: </s> is a tag of HTML too. */
+    return kind != MARK_DROP || p->format_count == 1 || strspn(s->text, "</>abcdefghijklmnopqrstuvwxyz") < s->length;
 }
 
+/* The markers of all formats, grouped by first byte, in each group the formats in their order. */
 static mllm_code collect_marks(mllm_toolcall_parser *p, mllm_error *err) {
     static const struct {
         mllm_toolcall_field field;
@@ -18,32 +22,31 @@ static mllm_code collect_marks(mllm_toolcall_parser *p, mllm_error *err) {
                    {F_REASONING_STRAY, MARK_STRAY},   {F_DROP, MARK_DROP},       {F_CHANNELS_BEGIN, MARK_CHANNEL},
                    {F_CHANNELS_END, MARK_CHANNEL_END}};
     enum { SOURCES = sizeof sources / sizeof *sources };
-    size_t total = 0;
-    for (int f = 0; f < p->format_count; f++)
-        for (int s = 0; s < SOURCES; s++) total += (size_t)p->formats[f]->fields[sources[s].field].count;
-    p->marks = mllm_alloc_array(total, sizeof *p->marks);
-    if (!p->marks) return mllm_fail_memory(err, total * sizeof *p->marks, "markers");
-    for (int first = 0; first < 256; first++) { /* grouped by first byte, formats in their order */
-        p->first_mark[first] = (uint16_t)p->mark_count;
+    uint16_t next[256];
+    for (int placing = 0; placing < 2; placing++) { /* first they are counted, then put where they belong */
         for (int f = 0; f < p->format_count; f++) {
             for (int s = 0; s < SOURCES; s++) {
-                bool thoughts = sources[s].kind == MARK_REASONING || sources[s].kind == MARK_STRAY;
-                if (thoughts && p->options.keep_reasoning) continue;
-                /* Among several formats only what no text has is dropped from it: </s> is a tag of HTML too. */
-                bool doubtful = sources[s].kind == MARK_DROP && p->format_count > 1;
                 const mllm_spellings *list = &p->formats[f]->fields[sources[s].field];
                 for (int i = 0; i < list->count; i++) {
-                    if (doubtful &&
-                        strspn(list->items[i].text, "</>abcdefghijklmnopqrstuvwxyz") == list->items[i].length)
-                        continue;
-                    mllm_mark m = {&list->items[i], sources[s].kind, f};
-                    if (mark_order(&m) == first) p->marks[p->mark_count++] = m;
+                    unsigned char first = (unsigned char)list->items[i].text[0];
+                    if (!wanted(p, sources[s].kind, &list->items[i])) continue;
+                    if (placing)
+                        p->marks[next[first]++] = (mllm_mark){&list->items[i], sources[s].kind, f};
+                    else
+                        p->first_mark[first + 1]++;
                 }
             }
         }
-        if (p->mark_count > p->first_mark[first]) p->hot[first] = true;
+        if (placing) break;
+        for (int c = 0; c < 256; c++) {
+            p->hot[c] = p->first_mark[c + 1] > 0;
+            p->first_mark[c + 1] = (uint16_t)(p->first_mark[c + 1] + p->first_mark[c]);
+            next[c] = p->first_mark[c];
+        }
+        size_t total = p->first_mark[256];
+        p->marks = mllm_alloc_array(total, sizeof *p->marks);
+        if (!p->marks) return mllm_fail_memory(err, total * sizeof *p->marks, "markers");
     }
-    p->first_mark[256] = (uint16_t)p->mark_count;
     for (int f = 0; f < p->format_count; f++) {
         const mllm_toolcall_format *format = p->formats[f];
         if (!format->bare) continue;

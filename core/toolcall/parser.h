@@ -93,7 +93,6 @@ struct mllm_toolcall_parser {
     int format_count;
     mllm_toolcall_options options;
     mllm_mark *marks; /* sorted by first byte, then by format */
-    int mark_count;
     uint16_t first_mark[257];
     bool hot[256]; /* bytes at which text needs a second look */
     bool any_line;

@@ -46,7 +46,11 @@ end
 
 -- ------------------------------------------------------------------- schemas
 
-local type_bits = {string = 1, integer = 2, number = 4, boolean = 8, null = 16, array = 32, object = 64}
+local type_bits = {
+  string = 1, integer = 2, number = 4, boolean = 8, null = 16, array = 32, object = 64,
+  -- what declarations written by hand also say, as the parser may know it (a registry holds to JSON Schema)
+  str = 1, int = 2, float = 4, double = 4, bool = 8, none = 16, list = 32, tuple = 32, dict = 64,
+}
 
 local function type_of(v)
   if v == null then return "null" end
@@ -65,17 +69,21 @@ local function type_mask(schema, depth)
     for _, v in ipairs(schema.enum or {schema.const}) do present[type_of(v)] = true end
   end
   local mask = 0
-  for name in pairs(present) do mask = mask + (type_bits[name] or 0) end
+  local bits = {}
+  for name in pairs(present) do
+    if type_bits[name] then bits[type_bits[name]] = true end
+  end
+  for bit in pairs(bits) do mask = mask + bit end
   for _, key in ipairs{"anyOf", "oneOf", "allOf"} do
     if type(schema[key]) == "table" and mask == 0 then
       local seen = {}
       for _, sub in ipairs(schema[key]) do
-        local bits = type_mask(sub, depth + 1)
-        for name, bit in pairs(type_bits) do
-          if math.floor(bits / bit) % 2 == 1 then seen[name] = true end
+        local allowed = type_mask(sub, depth + 1)
+        for _, bit in pairs(type_bits) do
+          if math.floor(allowed / bit) % 2 == 1 then seen[bit] = true end
         end
       end
-      for name in pairs(seen) do mask = mask + type_bits[name] end
+      for bit in pairs(seen) do mask = mask + bit end
     end
   end
   if mask == 0 and schema.properties then mask = type_bits.object end
