@@ -460,25 +460,31 @@ static bool escapes(uint8_t sub, uint8_t c) {
     return sub == SUB_U000 ? c < 0x10 : sub == SUB_U001 ? c >= 0x10 : true;
 }
 
-/* Some character that the escape may stand for leads the lexer on. */
-static bool escape_leads(mllm_machine *m, uint32_t state, uint8_t sub) {
-    static const char others[] = "\"\\";
-    for (uint32_t c = 0; c < 0x20; c++)
-        if (escapes(sub, (uint8_t)c) && mllm_lexer_next(m->lexers, state, (uint8_t)c) != NONE) return true;
-    for (int i = 0; i < 2; i++)
-        if (escapes(sub, (uint8_t)others[i]) && mllm_lexer_next(m->lexers, state, (uint8_t)others[i]) != NONE)
-            return true;
+/* Some character that the escape may stand for leads the lexer on, to where it asks for no more than `room` further characters. */
+static bool escape_leads(mllm_machine *m, uint32_t state, uint8_t sub, uint32_t room) {
+    for (uint32_t i = 0; i < 0x22; i++) {
+        uint8_t c = i < 0x20 ? (uint8_t)i : i == 0x20 ? '"' : '\\';
+        if (!escapes(sub, c)) continue;
+        uint32_t next = mllm_lexer_next(m->lexers, state, c);
+        if (next == NONE) continue;
+        if (room == NONE && m->lexers->states[next].lexer->count == 1) return true;
+        uint32_t need = mllm_lexer_distance(m->lexers, next);
+        if (need != NONE && need <= room) return true;
+    }
     return false;
 }
 
 /* The characters so far leave room for what the patterns still ask for. */
 static bool string_alive(mllm_machine *m, const mllm_flat *f, const mllm_thread *t) {
-    if (t->b > f->max_length) return false;
-    if (t->a == NONE || t->sub != SUB_NONE) return true;
+    uint32_t chars = t->b + (t->sub != SUB_NONE); /* one that has begun counts */
+    if (chars > f->max_length) return false;
+    if (t->a == NONE) return true;
+    uint32_t room = f->max_length == NONE ? NONE : f->max_length - chars;
     const mllm_lexer_state *s = &m->lexers->states[t->a];
-    if ((s->flags & LEXER_UNIVERSAL) || (f->max_length == NONE && s->lexer->count == 1)) return true;
+    if (t->sub >= SUB_ESCAPE) return escape_leads(m, t->a, t->sub, room);
+    if ((s->flags & LEXER_UNIVERSAL) || (room == NONE && s->lexer->count == 1)) return true;
     uint32_t need = mllm_lexer_distance(m->lexers, t->a);
-    return need != NONE && need <= f->max_length - t->b;
+    return need != NONE && need <= room;
 }
 
 static void step_string(mllm_machine *m, mllm_thread *t, uint8_t byte) {
@@ -492,9 +498,7 @@ static void step_string(mllm_machine *m, mllm_thread *t, uint8_t byte) {
     int decoded;
     if (!character(t, byte, &whole, &decoded)) return;
     if (whole) t->b++;
-    if (t->b + (t->sub != SUB_NONE) > f->max_length) return;
     if (decoded >= 0 && t->a != NONE && (t->a = mllm_lexer_next(m->lexers, t->a, (uint8_t)decoded)) == NONE) return;
-    if (t->sub >= SUB_ESCAPE && t->a != NONE && !escape_leads(m, t->a, t->sub)) return;
     if (string_alive(m, f, t)) mllm_machine_add(m, t, false);
 }
 
@@ -503,7 +507,7 @@ static bool key_alive(mllm_machine *m, const mllm_thread *t) {
     const mllm_object_shape *o = object_of(t->up);
     if (extra_allowed(t->up)) {
         if (o->extra_anywhere && !o->all_names) return true;
-        if (t->a != NONE && (t->sub < SUB_ESCAPE || escape_leads(m, t->a, t->sub))) return true;
+        if (t->a != NONE && (t->sub < SUB_ESCAPE || escape_leads(m, t->a, t->sub, NONE))) return true;
     }
     for (uint32_t i = t->b; i < t->c; i++) {
         const mllm_word *w = &t->g->shapes.words[i];

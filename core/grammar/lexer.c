@@ -231,7 +231,7 @@ uint32_t mllm_lexer_step(mllm_lexers *t, uint32_t state, uint8_t byte) {
 
 /* Breadth first over characters; continuation bytes cost nothing, so they go to the front of the queue. */
 uint32_t mllm_lexer_distance(mllm_lexers *t, uint32_t state) {
-    enum { MOST = 300 };
+    enum { MOST = 1500 };
     if (t->states[state].distance != LEXER_UNKNOWN) return t->states[state].distance;
     uint32_t queue[2 * MOST], depth[2 * MOST], head = MOST, tail = MOST, result = NONE, epoch = ++t->epoch;
     queue[tail] = state;

@@ -137,9 +137,38 @@ static bool some_between(const mllm_number_shape *n, int64_t low, int64_t high) 
     return !step || floor_div(z, step) * step >= a;
 }
 
-/* Without an exponent: digits may follow, before or after the point. Looks at the intervals that they can reach. */
-static bool plain_viable(const mllm_number_shape *n, const char *text, uint32_t length, const parts *p) {
-    if (n->scale < 0) return true; /* bounds beyond the usual: only the complete number is looked at */
+/* Digits after the text only add to its magnitude, after a point by less than a unit of the last place. */
+static bool bounds_viable(const mllm_number_shape *n, const char *text, uint32_t length, const parts *p) {
+    char buffer[MAX_WHOLE + 2 * MAX_FRACTION + 16];
+    mllm_decimal near, far;
+    if (!p->whole) return !n->has_low || n->low.negative || n->low.count == 0; /* "-" */
+    memcpy(buffer, text, length);
+    uint32_t full = length;
+    while (p->point && full < length + MAX_FRACTION) buffer[full++] = '9';
+    if (!mllm_decimal_read(&near, text, length - (text[length - 1] == '.')) || !mllm_decimal_read(&far, buffer, full))
+        return false;
+    const mllm_decimal *small = p->minus ? &far : &near, *large = p->minus ? &near : &far;
+    bool grows = !p->point && !p->leading_zero; /* to any size */
+    if (n->has_high && !(p->minus && grows)) {
+        int c = mllm_decimal_compare(small, &n->high);
+        if (c > 0 || (c == 0 && n->open_high)) return false;
+    }
+    if (n->has_low && !(!p->minus && grows)) {
+        int c = mllm_decimal_compare(large, &n->low);
+        if (c < 0 || (c == 0 && n->open_low)) {
+            /* "0" and "-0" may get a point. */
+            if (p->point || !p->leading_zero || p->minus)
+                return p->leading_zero && !p->point && p->minus && c == 0 && n->low.negative;
+            mllm_decimal one;
+            mllm_decimal_read(&one, "1", 1);
+            return mllm_decimal_compare(&n->low, &one) < 0;
+        }
+    }
+    return true;
+}
+
+/* Without an exponent, whole numbers or multiples: looks at the intervals that further digits can reach. */
+static bool steps_viable(const mllm_number_shape *n, const char *text, uint32_t length, const parts *p) {
     int64_t v = 0, one = 1;
     const int64_t most = 100000000000000000; /* 10^17 */
     for (uint32_t i = p->minus; i < length; i++) {
@@ -147,53 +176,24 @@ static bool plain_viable(const mllm_number_shape *n, const char *text, uint32_t 
         if (v > most / 10) return true;
         v = v * 10 + (text[i] - '0');
     }
-    if (!p->whole) { /* "-": anything up to zero */
-        return some_between(n, -most, 0);
-    }
+    if (!p->whole) return some_between(n, -most, 0); /* "-": anything up to zero */
     int shift = n->scale - (int)p->fraction; /* v * 10^shift is the value, scaled */
+    if (abs(shift) > 17) return true;
     for (int i = 0; i < abs(shift); i++) one *= 10;
-    if (shift < 0) {
-        /* More digits than the bounds have: the value lies strictly inside one unit, or is exactly a bound. */
-        int64_t low = v / one, high = v % one ? low + 1 : low;
-        if (n->step_scaled || n->integer) { /* further digits must be zeros */
-            if (v % one) return n->step_scaled == 0 && !n->integer;
-            return p->minus ? some_between(n, -low, -low) : some_between(n, low, low);
-        }
-        if (p->minus) {
-            int64_t t = low;
-            low = -high;
-            high = -t;
-        }
-        /* Some number of this beginning is within the closed bounds; open ends are looked at when it is complete. */
-        int64_t a = n->low_scaled, z = n->high_scaled;
-        return high >= a && low <= z &&
-               !(low == high && ((n->open_low && n->has_low && low == a && p->minus) ||
-                                 (n->open_high && n->has_high && low == z && !p->minus)));
+    if (shift < 0) { /* more digits than bounds and steps have: only zeros can follow */
+        if (v % one) return false;
+        v /= one;
+        return p->minus ? some_between(n, -v, -v) : some_between(n, v, v);
     }
     if (v > most / one) return true;
-    int64_t low = v * one, high = low;
-    /* Fraction digits add less than one unit of the last place; where the scale has no more places nothing can be added that matters. */
-    bool open_end = !n->integer && !n->step_scaled;
-    if (p->point || p->leading_zero || true) {
-        int64_t add = one - 1;
-        high = low + add;
-        if (p->minus ? some_between(n, -high, -low) : some_between(n, low, high)) return true;
-        if (open_end) { /* digits beyond the scale: strictly between low and low + one */
-            int64_t a = n->low_scaled, z = n->high_scaled;
-            if (p->minus ? (-low > a && -(low + one) < z) : (low + one > a && low < z)) return true;
-        }
-    }
+    int64_t low = v * one, high = low + one - 1;
+    if (p->minus ? some_between(n, -high, -low) : some_between(n, low, high)) return true;
     if (p->point || p->leading_zero) return false;
-    /* More digits before the point. */
-    for (int64_t l = low, width = one;;) {
-        if (l > most / 10 || width > most / 10) return false;
+    for (int64_t l = low, width = one;;) { /* more digits before the point */
+        if (l == 0 || l > most / 10 || width > most / 10) return false;
         l *= 10;
         width *= 10;
         if (p->minus ? some_between(n, -(l + width - 1), -l) : some_between(n, l, l + width - 1)) return true;
-        if (open_end && (p->minus ? (-l > n->low_scaled && -(l + width) < n->high_scaled)
-                                  : (l + width > n->low_scaled && l < n->high_scaled)))
-            return true;
-        if (l == 0) return false;
     }
 }
 
@@ -211,7 +211,8 @@ bool mllm_number_viable(const mllm_schema *s, const uint32_t *indices, const mll
         return exponent_viable(s, indices, n, text, length, &p);
     }
     if (n->plain) return true;
-    return plain_viable(n, text, length, &p);
+    if (!bounds_viable(n, text, length, &p)) return false;
+    return n->scale < 0 || (!n->integer && !n->step_scaled) || steps_viable(n, text, length, &p);
 }
 
 /* Depth first, by length: the automaton of viable beginnings is narrow, so few are tried. */
