@@ -36,10 +36,11 @@ function mobilellm.convert(from, to, options) end
 ---@field type? "q8_0"|"q4_0" of the matrices; q8_0 unless given
 ---@field embedding? "q8_0"|"q4_0"|"f16" of the embeddings; as type unless given
 ---@field search? boolean q4_0: the scale of each block with the least squared error
----@field calibrate? string text; q4_0: errors count as much as this text uses their column
+---@field calibrate? string|integer[] text or ids; q4_0: errors count as much as this text uses their column
 ---@field packed? boolean as in convert
 ---@field threads? integer of the calibration
 ---@field kernel? string of the calibration
+---@field special? boolean control tokens may be spelled in the calibration text
 ---@field context? integer tokens of a window of the calibration; the smaller of the model's and 512 unless given
 
 ---Writes a model with fewer bits a weight. What has the type already is copied as it is.
@@ -189,7 +190,7 @@ function Model:score(prompt, continuation, options) end
 ---How well the model predicts a text: exp of the mean negative log-probability of its tokens. The text goes through in windows of `context`
 ---tokens (the smaller of the model's and 512 unless given) that overlap by half; each token is counted once.
 ---@param text mobilellm.Prompt
----@param options? {context?: integer, kv_type?: "auto"|"f32"|"f16"|"q8_0", bos?: boolean} bos: windows begin with the begin token; as the vocabulary wishes unless given
+---@param options? {context?: integer, kv_type?: "auto"|"f32"|"f16"|"q8_0", bos?: boolean, special?: boolean} bos: windows begin with the begin token; as the vocabulary wishes unless given
 ---@return {perplexity: number, logprob: number, tokens: integer, windows: integer}? result
 ---@return string? message
 ---@return mobilellm.code? code

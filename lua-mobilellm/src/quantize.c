@@ -9,10 +9,13 @@ static const char *check_path(lua_State *L, int index) {
     return path;
 }
 
-/* The ids of option or argument `index` (text), without a begin token; *bos is the one that windows begin with, or -1. Pushes their buffer. */
-static mllm_token *text_tokens(lua_State *L, int index, const mllm_vocab *vocab, size_t *count, mllm_token *bos) {
-    *bos = mllm_vocab_adds_bos(vocab) ? mllm_vocab_bos(vocab) : -1;
-    return mllm_lua_tokenize(L, index, vocab, 0, count);
+/* The text or list of ids at `index`, without a begin token; *bos is the one that windows begin with, or -1. Pushes what owns the ids. */
+static mllm_token *text_or_ids(lua_State *L, int index, const mllm_model *model, size_t *count, mllm_token *bos) {
+    const mllm_vocab *vocab = mllm_model_vocab(model);
+    bool special = mllm_lua_option_boolean(L, 3, "special", false);
+    *bos = vocab && mllm_vocab_adds_bos(vocab) ? mllm_vocab_bos(vocab) : -1;
+    if (lua_istable(L, index)) return mllm_lua_check_tokens(L, index, count);
+    return mllm_lua_tokenize(L, index, mllm_lua_model_vocab(L, model), special ? MLLM_TOKENIZE_SPECIAL : 0, count);
 }
 
 /* Tokens of a window: 512 unless given, where the model allows it. */
@@ -31,7 +34,7 @@ static mllm_importance *gather(lua_State *L, const char *from, int text, mllm_er
     if (!(m->model = mllm_model_load(from, &load, err))) return NULL;
     m->object.open = true;
     size_t count;
-    mllm_token bos, *ids = text_tokens(L, text, mllm_lua_model_vocab(L, m->model), &count, &bos);
+    mllm_token bos, *ids = text_or_ids(L, text, m->model, &count, &bos);
     mllm_session_options open = {.context = window(L, m->model)};
     mllm_session *s = mllm_session_new(m->model, &open, err);
     mllm_importance *importance = s ? mllm_importance_gather(s, ids, count, bos, err) : NULL;
@@ -39,12 +42,12 @@ static mllm_importance *gather(lua_State *L, const char *from, int text, mllm_er
     return importance;
 }
 
-/* mobilellm.quantize(from, to, {type = "q8_0", embedding, search, calibrate = text, packed, threads, kernel, context}) -> true | nil,
- * message, code. Q4_0 with `search`: the best scale of each block; with `calibrate`, errors weighted by what that text sends through
+/* mobilellm.quantize(from, to, {type = "q8_0", embedding, search, calibrate = text or ids, packed, threads, kernel, context,
+ * special}) -> true | nil, message, code. Q4_0 with `search`: the best scale of each block; with `calibrate`, errors weighted by what that text sends through
  * the model. core/format/quantize.h tells more. */
 static int quantize(lua_State *L) {
     static const char *const names[] = {"type",    "embedding", "search",  "calibrate", "packed",
-                                        "threads", "kernel",    "context", NULL};
+                                        "threads", "kernel",    "context", "special",   NULL};
     mllm_lua_options(L, 3, "quantize", names);
     lua_settop(L, 3);
     const char *from = check_path(L, 1), *to = check_path(L, 2);
@@ -54,8 +57,10 @@ static int quantize(lua_State *L) {
                                .packed = mllm_lua_option_boolean(L, 3, "packed", false)};
     mllm_error err = {MLLM_OK, ""};
     mllm_importance *importance = NULL;
-    if (mllm_lua_option_string(L, 3, "calibrate", NULL)) {
-        lua_getfield(L, 3, "calibrate");
+    if (mllm_lua_option(L, 3, "calibrate")) {
+        if (lua_type(L, -1) != LUA_TSTRING && !lua_istable(L, -1))
+            return luaL_error(L, "option 'calibrate': text or list of token ids expected, got %s",
+                              luaL_typename(L, -1));
         if (!(importance = gather(L, from, lua_gettop(L), &err))) return mllm_lua_fail(L, &err);
         o.importance = importance;
     }
@@ -66,22 +71,18 @@ static int quantize(lua_State *L) {
     return 1;
 }
 
-/* model:perplexity(text or ids, {context, kv_type, bos}) -> {perplexity, logprob, tokens, windows} | nil, message, code. Windows of `context` tokens
+/* model:perplexity(text or ids, {context, kv_type, bos, special}) -> {perplexity, logprob, tokens, windows} | nil, message, code. Windows of `context` tokens
  * (512, or the model's own), each half new: core/format/quantize.h. Each begins with the begin token if the vocabulary wishes one, or as `bos`
  * says. */
 static int model_perplexity(lua_State *L) {
-    static const char *const names[] = {"context", "kv_type", "bos", NULL};
+    static const char *const names[] = {"context", "kv_type", "bos", "special", NULL};
     mllm_model *model = mllm_lua_check_model(L, 1);
     mllm_lua_options(L, 3, "perplexity", names);
     lua_settop(L, 3);
     mllm_session_options open = {.context = window(L, model), .kv_type = mllm_lua_option_string(L, 3, "kv_type", NULL)};
     const mllm_vocab *vocab = mllm_model_vocab(model);
     size_t count;
-    mllm_token *ids, bos = vocab && mllm_vocab_adds_bos(vocab) ? mllm_vocab_bos(vocab) : -1;
-    if (lua_istable(L, 2))
-        ids = mllm_lua_check_tokens(L, 2, &count);
-    else
-        ids = text_tokens(L, 2, mllm_lua_model_vocab(L, model), &count, &bos);
+    mllm_token bos, *ids = text_or_ids(L, 2, model, &count, &bos);
     if (mllm_lua_option(L, 3, "bos")) {
         lua_pop(L, 1);
         bool wanted = mllm_lua_option_boolean(L, 3, "bos", false);

@@ -46,6 +46,10 @@ describe("quantize and perplexity", function()
     assert.is_true(math.abs(result.logprob - sum) < 1e-3)
     assert.is_true(math.abs(result.perplexity - math.exp(-sum / #ids)) < 1e-3 * result.perplexity)
     assert.same(result, model:perplexity(ids))
+    local spelled = "an</s>dog</s>"
+    assert.equal(#model:tokenize(spelled, {special = true}), model:perplexity(spelled, {special = true}).tokens)
+    assert.equal(#model:tokenize(spelled), model:perplexity(spelled).tokens)
+    assert.is_true(#model:tokenize(spelled) > #model:tokenize(spelled, {special = true}))
 
     -- Two windows of 200 tokens: the second begins after a hundred.
     ids = {unpack(ids, 1, 250)}
@@ -71,6 +75,8 @@ describe("quantize and perplexity", function()
     assert.equal("token", code)
     assert.matches("100000", message)
     assert.has_error(function() mobilellm.quantize(TINY, path, {type = "q3_k"}) end)
+    assert.has_error(function() mobilellm.quantize(TINY, path, {type = "q4_0", calibrate = true}) end,
+      "option 'calibrate': text or list of token ids expected, got boolean")
     assert.has_error(function() mobilellm.quantize(TINY, path, {seach = true}) end, "quantize: unknown option 'seach'")
     result, message, code = mobilellm.quantize("/nowhere/x", path)
     assert.is_nil(result)
@@ -86,6 +92,7 @@ describe("quantize and perplexity", function()
       {{type = "q8_0"}, "Q8_0", "Q8_0"}, {{type = "q4_0"}, "Q4_0", "Q4_0"}, {{type = "q4_0", embedding = "q8_0"}, "Q4_0", "Q8_0"},
       {{type = "q4_0", search = true, embedding = "f16"}, "Q4_0", "F16"},
       {{type = "q4_0", calibrate = text, packed = true, threads = 1, context = 64}, "P4", "P4"},
+      {{type = "q4_0", calibrate = model:tokenize(text), kernel = "reference"}, "Q4_0", "Q4_0"},
     } do
       assert.is_true(mobilellm.quantize(TINY, path, case[1]))
       local other = assert(mobilellm.load(path, {threads = 1}))

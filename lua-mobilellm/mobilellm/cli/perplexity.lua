@@ -12,6 +12,7 @@ local command = {
       default = 0},
     {"--kv", "TYPE", "of the cache", choices = {"auto", "f32", "f16", "q8_0"}, default = "auto"},
     {"--no-bos", nil, "no begin token in front of a window"},
+    {"--special", nil, "control tokens may be spelled in the text"},
     {"--json", nil, "as one JSON object"},
   },
 }
@@ -20,7 +21,7 @@ local command = {
 function command.measure(model, text, values)
   local bos
   if values.no_bos then bos = false end
-  return cli.check(model:perplexity(text, {context = values.context, kv_type = values.kv, bos = bos}))
+  return cli.check(model:perplexity(text, {context = values.context, kv_type = values.kv, bos = bos, special = values.special}))
 end
 
 function command.run(values, others)

@@ -16,6 +16,7 @@ local command = {
     {"--packed", nil, "as convert --packed"},
     {"--text", "FILE", "text to measure the perplexity on"},
     {"--context", "N", "tokens of a window of the texts; 0: the smaller of the model's and 512", kind = "integer", default = 0},
+    {"--special", nil, "control tokens may be spelled in the texts"},
     {"--json", nil, "as one JSON object"},
   },
 }
@@ -35,7 +36,7 @@ function command.run(values, others)
   end
   cli.check(mobilellm.quantize(from, to, {
     type = values.type, embedding = values.embedding, search = values.search, calibrate = calibration, packed = values.packed,
-    threads = values.threads, kernel = values.kernel, context = values.context,
+    threads = values.threads, kernel = values.kernel, context = values.context, special = values.special,
   }))
   local model = cli.load(to, text and values or {threads = 1, kernel = "reference"})
   local info = model:info()
