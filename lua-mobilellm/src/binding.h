@@ -106,5 +106,6 @@ void mllm_lua_open_convert(lua_State *L);
 void mllm_lua_open_quantize(lua_State *L);
 void mllm_lua_open_logits(lua_State *L);
 void mllm_lua_open_sampler(lua_State *L);
+void mllm_lua_open_roofline(lua_State *L);
 
 #endif

@@ -31,6 +31,7 @@ static void (*const openers[])(lua_State *L) = {
     mllm_lua_open_vocab,
     mllm_lua_open_convert,
     mllm_lua_open_quantize,
+    mllm_lua_open_roofline,
     mllm_lua_open_train_data,
     mllm_lua_open_trainer,
     NULL,
