@@ -21,7 +21,7 @@ static double now(void) {
 
 typedef struct {
     char *data;
-    size_t bytes;
+    size_t bytes, rounds;
     bool fill;
     volatile uint64_t sink; /* so that what was read counts */
 } reading;
@@ -54,18 +54,19 @@ static void read_part(void *ctx, int rank, int size) {
         memset(r->data + from, rank + 1, to - from);
         return;
     }
-    uint64_t sum;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < r->rounds; i++)
 #if defined(__x86_64__)
-    if (mllm_cpu_features()->avx2)
-        sum = sum_wide(r->data + from, to - from);
-    else
+        if (mllm_cpu_features()->avx2)
+            sum += sum_wide(r->data + from, to - from);
+        else
 #endif
-        sum = sum_plain(r->data + from, to - from);
+            sum += sum_plain(r->data + from, to - from);
     if (sum == 1) r->sink = sum; /* never, and nobody knows */
 }
 
 mllm_code mllm_roofline_read(int threads, size_t bytes, size_t count, double *rates, mllm_error *err) {
-    enum { HUGE_PAGE = 2 << 20 };
+    enum { HUGE_PAGE = 2 << 20, LEAST = 16 << 20 };
     const size_t unit = 4 * sizeof(lanes);
     reading r = {.bytes = (bytes < unit ? 1 : bytes / unit) * unit};
     mllm_team *team = mllm_team_new(threads, err);
@@ -78,16 +79,16 @@ mllm_code mllm_roofline_read(int threads, size_t bytes, size_t count, double *ra
     /* Large pages as a model's matrices have them: otherwise it is the page tables that are measured. */
     r.data = buffer + (HUGE_PAGE - (uintptr_t)buffer % HUGE_PAGE) % HUGE_PAGE;
     if (r.bytes >= HUGE_PAGE) madvise(r.data, r.bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* advice */
+    /* A small buffer is over before the clock has ticked often. */
+    r.rounds = r.bytes < LEAST ? LEAST / r.bytes : 1;
     r.fill = true;
     mllm_team_run(team, read_part, &r);
     r.fill = false;
     mllm_team_run(team, read_part, &r);
     for (size_t i = 0; i < count; i++) {
-        /* A small buffer is over before the clock has ticked often. */
-        size_t rounds = r.bytes < (16 << 20) ? (16 << 20) / r.bytes : 1;
         double start = now();
-        for (size_t k = 0; k < rounds; k++) mllm_team_run(team, read_part, &r);
-        rates[i] = (double)r.bytes * (double)rounds / (now() - start);
+        mllm_team_run(team, read_part, &r);
+        rates[i] = (double)r.bytes * (double)r.rounds / (now() - start);
     }
     mllm_free_aligned(buffer);
     mllm_team_free(team);

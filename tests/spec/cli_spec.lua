@@ -65,6 +65,7 @@ describe("mobilellm", function()
       ["convert a"] = "FROM and TO",
       ["score " .. TINY .. " x"] = "at least one CONTINUATION",
       ["bench"] = "a MODEL or a --shape is needed",
+      ["bench --only sped " .. TINY] = "'sped' is none of speed, limits",
       ["bench --prompt 0 " .. TINY] = "--prompt: at least 1",
       ["tokenize --decode " .. TINY .. " x"] = "token id expected, got 'x'",
     } do
@@ -210,7 +211,7 @@ describe("mobilellm", function()
     local f = assert(io.open(peer, "wb"))
     f:write [[io.write("loading\n", '{"engine":"peer","load_ms":1,"prefill":2.0,"decode":4.0,"model":"', arg[1], '"}', "\n")]]
     f:close()
-    local out, err, code = cli(("bench %s --threads 1 --prompt 20 --generate 5 --context 64 --repeats 2 --json --peer '%s %s'"):format(
+    local out, err, code = cli(("bench %s --only speed --threads 1 --prompt 20 --generate 5 --context 64 --repeats 2 --json --peer '%s %s'"):format(
       TINY, LUA, peer))
     os.remove(peer)
     assert.equal(0, code, err)
@@ -225,7 +226,7 @@ describe("mobilellm", function()
     assert.matches("^mobilellm bench ", report.command)
     assert.is_true(math.abs(report.ratio.decode - report.decode.median / 4) < 1e-6 * report.ratio.decode)
     assert.equal("peer", report.peer.engine)
-    out, err, code = cli("bench --model " .. TINY .. " --threads 1 --prompt 20 --generate 5 --context 64 --repeats 1")
+    out, err, code = cli("bench --only speed --model " .. TINY .. " --threads 1 --prompt 20 --generate 5 --context 64 --repeats 1")
     assert.equal(0, code, err)
     assert.matches("prefill of 20 +%d+%.%d tokens/s", out)
     assert.matches("peak memory +%d+%.%d MiB", out)
