@@ -520,7 +520,7 @@ mllm_code mllm_regex_parse(mllm_exprs *x, const char *pattern, size_t length, ui
     parser p = {.x = x, .s = (const unsigned char *)pattern, .n = length, .err = err};
     if (length > 1 << 20) return mllm_fail(err, MLLM_E_LIMIT, "regular expression: longer than 1 MiB");
     *root = parse_alternatives(&p);
-    if (p.code == MLLM_OK && p.i < p.n) fail(&p, p.i, MLLM_E_FORMAT, "')' without '('");
-    if (p.code == MLLM_OK && x->failed) p.code = mllm_fail_memory(err, 0, "regular expression");
+    if (p.code == MLLM_OK && p.i < p.n && !x->failed) fail(&p, p.i, MLLM_E_FORMAT, "')' without '('");
+    if (x->failed) p.code = mllm_fail_memory(err, 0, "regular expression");
     return p.code;
 }

@@ -8,7 +8,7 @@
 #include "../base/error.h"
 #include "gbnf.h"
 
-enum { MAX_STATES = 200000, MAX_INLINE = 3000, MAX_LEXER = 40000 };
+enum { MAX_CYCLIC = 100, MAX_STATES = 200000, MAX_INLINE = 3000, MAX_LEXER = 40000 };
 
 typedef struct {
     mllm_edge e;
@@ -371,51 +371,78 @@ static uint32_t closure(const builder *b, uint32_t from, uint32_t *out, uint32_t
     return count;
 }
 
+/* Sweeps in both directions: rules usually name each other in one order or the other. */
 static bool find_nullable(builder *b, uint32_t *list, uint32_t *mark, uint32_t *stamp) {
-    /* From the leaves up; every round makes at least one more rule nullable. Deep chains cost a round each, so their number is bounded. */
     for (uint32_t round = 0, changed = 1; changed; round++) {
         changed = 0;
-        if (round > 2000) return false;
-        for (uint32_t r = b->rule_count; r-- > 0;) {
-            if (b->rules[r].nullable) continue;
-            closure(b, b->rules[r].start, list, mark, ++*stamp);
-            if (mark[b->rules[r].end] == *stamp) b->rules[r].nullable = true, changed = 1;
+        if (round > 64) return false;
+        for (uint32_t k = 0; k < b->rule_count; k++) {
+            rule *r = &b->rules[round % 2 ? k : b->rule_count - 1 - k];
+            if (r->nullable) continue;
+            closure(b, r->start, list, mark, ++*stamp);
+            if (mark[r->end] == *stamp) r->nullable = true, changed = 1;
         }
     }
     return true;
 }
 
-/* The rules on cycles of "begins with": those that are left when rules that begin with none of the left ones are taken away, and
- * those that none of the left ones begins with. */
-static uint32_t find_cyclic(builder *b, uint32_t *list, uint32_t *mark, uint32_t *stamp) {
-    uint32_t left = b->rule_count;
-    uint32_t *in = mllm_alloc_array(b->rule_count, sizeof *in);
-    if (!in) {
+/* Takes rules without a call to a rule that is left (`forward`: without a caller that is left) away, until none is. */
+static void peel(builder *b, const use *pairs, uint32_t count, bool forward) {
+    uint32_t n = b->rule_count, top = 0;
+    uint32_t *degree = mllm_calloc(n, sizeof *degree), *stack = mllm_alloc_array(n, sizeof *stack);
+    uint32_t *first = mllm_alloc_array(n, sizeof *first), *next = mllm_alloc_array(count, sizeof *next);
+    if (!degree || !stack || !first || !next)
         fail(b, MLLM_E_MEMORY, 0, "");
-        return 0;
-    }
-    for (uint32_t r = 0; r < b->rule_count; r++) b->rules[r].cyclic = true;
-    for (bool changed = true; changed && left;) {
-        changed = false;
-        memset(in, 0, b->rule_count * sizeof *in);
-        for (uint32_t r = b->rule_count; r-- > 0;) {
-            if (!b->rules[r].cyclic) continue;
-            uint32_t n = closure(b, b->rules[r].start, list, mark, ++*stamp), out = 0;
-            for (uint32_t i = 0; i < n; i++)
-                for (uint32_t j = b->head[list[i]]; j != NONE; j = b->edges[j].next_of) {
-                    const mllm_edge *e = &b->edges[j].e;
-                    if ((e->kind == EDGE_CALL || e->kind == EDGE_CAPTURE) && b->rules[e->arg].cyclic) {
-                        out++;
-                        in[e->arg]++;
-                    }
-                }
-            if (out == 0) b->rules[r].cyclic = false, left--, changed = true;
+    else {
+        memset(first, 0xFF, n * sizeof *first);
+        for (uint32_t i = 0; i < count; i++) {
+            uint32_t from = forward ? pairs[i].next : pairs[i].user, to = forward ? pairs[i].user : pairs[i].next;
+            if (!b->rules[from].cyclic || !b->rules[to].cyclic) continue;
+            degree[from]++;
+            next[i] = first[to];
+            first[to] = i;
         }
-        if (changed) continue;
-        for (uint32_t r = 0; r < b->rule_count; r++)
-            if (b->rules[r].cyclic && in[r] == 0) b->rules[r].cyclic = false, left--, changed = true;
+        for (uint32_t r = 0; r < n; r++)
+            if (b->rules[r].cyclic && degree[r] == 0) stack[top++] = r;
+        while (top) {
+            uint32_t r = stack[--top];
+            b->rules[r].cyclic = false;
+            for (uint32_t i = first[r]; i != NONE; i = next[i]) {
+                uint32_t from = forward ? pairs[i].next : pairs[i].user;
+                if (--degree[from] == 0) stack[top++] = from;
+            }
+        }
     }
-    mllm_free(in);
+    mllm_free(degree);
+    mllm_free(stack);
+    mllm_free(first);
+    mllm_free(next);
+}
+
+/* The rules on cycles of "begins with", and between such cycles. Returns their number. */
+static uint32_t find_cyclic(builder *b, uint32_t *list, uint32_t *mark, uint32_t *stamp) {
+    use *pairs = NULL; /* user begins with next */
+    uint32_t count = 0, capacity = 0, left = 0;
+    for (uint32_t r = 0; r < b->rule_count && b->code == MLLM_OK; r++) {
+        b->rules[r].cyclic = true;
+        uint32_t n = closure(b, b->rules[r].start, list, mark, ++*stamp);
+        for (uint32_t i = 0; i < n; i++)
+            for (uint32_t j = b->head[list[i]]; j != NONE && b->code == MLLM_OK; j = b->edges[j].next_of) {
+                const mllm_edge *e = &b->edges[j].e;
+                if ((e->kind == EDGE_CALL || e->kind == EDGE_CAPTURE) &&
+                    reserve(b, &pairs, count + 1, &capacity, sizeof *pairs))
+                    pairs[count++] = (use){r, e->arg};
+            }
+    }
+    if (b->code == MLLM_OK) peel(b, pairs, count, false);
+    if (b->code == MLLM_OK) peel(b, pairs, count, true);
+    mllm_free(pairs);
+    for (uint32_t r = 0; r < b->rule_count; r++) {
+        left += b->rules[r].cyclic;
+        if (left > MAX_CYCLIC && b->rules[r].cyclic)
+            fail(b, MLLM_E_LIMIT, r < b->g->rule_count ? b->g->rules[r].at : 0,
+                 "left recursion through more than 100 rules");
+    }
     return left;
 }
 
@@ -510,9 +537,10 @@ static void remove_left_recursion(builder *b) {
 
 static void least_bytes(mllm_grammar *g, const uint32_t *least) {
     for (uint32_t s = 0; s < g->state_count; s++) g->min_bytes[s] = g->states[s].accept ? 0 : NONE;
-    for (uint32_t round = 0, changed = 1; changed && round < 5000; round++) {
+    for (uint32_t round = 0, changed = 1; changed && round < 1000; round++) {
         changed = 0;
-        for (uint32_t s = g->state_count; s-- > 0;)
+        for (uint32_t k = 0; k < g->state_count; k++) {
+            uint32_t s = round % 2 ? k : g->state_count - 1 - k;
             for (uint32_t j = 0; j < g->states[s].count; j++) {
                 const mllm_edge *e = &g->edges[g->states[s].first + j];
                 uint32_t own = 0, rest = g->min_bytes[e->next];
@@ -528,6 +556,7 @@ static void least_bytes(mllm_grammar *g, const uint32_t *least) {
                 g->min_bytes[s] = own + rest;
                 changed = 1;
             }
+        }
     }
 }
 
