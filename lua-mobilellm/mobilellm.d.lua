@@ -441,7 +441,7 @@ function Logits:close() end
 local Sampler = {}
 
 ---A chain of stages: {"name", parameter, key = parameter, ...} or a function(logits, tokens). See core/sample/sample.h for the stages.
----@param stages table with seed = integer
+---@param stages table with seed = integer (of the clock unless given) and model = mobilellm.Model (for stages that know the vocabulary)
 ---@return mobilellm.Sampler
 function mobilellm.sampler(stages) end
 

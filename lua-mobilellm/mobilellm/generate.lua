@@ -11,11 +11,20 @@ local OPTIONS = {
 }
 local MAX_TOKENS = 256 -- unless the caller says otherwise
 
-local function check(options, where)
+-- Options by name; others raise, at the caller of the method that called check().
+local function check_known(options, known, where)
   if options == nil then return {} end
-  if type(options) ~= "table" then error(where .. ": options must be a table, got " .. type(options), 3) end
+  if type(options) ~= "table" then error(where .. ": options must be a table, got " .. type(options), 4) end
   for key in pairs(options) do
-    if not OPTIONS[key] then error(("%s: unknown option '%s'"):format(where, tostring(key)), 3) end
+    if not known[key] then error(("%s: unknown option '%s'"):format(where, tostring(key)), 4) end
+  end
+  return options
+end
+
+local function check(options, where, of_session)
+  options = check_known(options, OPTIONS, where)
+  if of_session and options.context ~= nil then
+    error(where .. ": unknown option 'context' (a session has its own)", 3)
   end
   if options.on_token ~= nil and type(options.on_token) ~= "function" then
     error(("%s: option 'on_token': function expected, got %s"):format(where, type(options.on_token)), 3)
@@ -48,15 +57,18 @@ local function make_sampler(core, options, where)
   end
   local temperature = options.temperature or 0
   if type(temperature) ~= "number" or temperature ~= temperature or temperature < 0 then
-    error(("%s: option 'temperature': number of at least 0 expected, got %s"):format(where, tostring(temperature)), 3)
+    error(("%s: option 'temperature': number of at least 0 expected, got %s"):format(where, tostring(temperature)), 4)
   end
-  if temperature > 0 then
-    for _, name in ipairs{"top_k", "typical", "top_p", "min_p"} do
-      if options[name] ~= nil then add(name, options[name]) end
-    end
-    add("temperature", temperature)
-  else
-    if #stages == 0 then return nil end
+  local before = #stages
+  for _, name in ipairs{"top_k", "typical", "top_p", "min_p"} do
+    if options[name] ~= nil then add(name, options[name]) end
+  end
+  add("temperature", temperature)
+  if temperature == 0 then
+    -- What cuts the tail has no say in which token is the likeliest, but a wrong value of it is still wrong.
+    if #stages > before + 1 or stages.seed ~= nil then core.sampler(stages):close() end
+    for i = #stages, before + 1, -1 do stages[i] = nil end
+    if before == 0 then return nil end
     add "greedy"
   end
   return core.sampler(stages)
@@ -180,7 +192,7 @@ local function session_for(model, prompt, options, where)
   local context = options.context
   if context == nil then
     local most = options.max_tokens or MAX_TOKENS
-    if type(most) ~= "number" then most = MAX_TOKENS end -- the core says what is wrong with it
+    if type(most) ~= "number" or most % 1 ~= 0 then most = MAX_TOKENS end -- the core says what is wrong with it
     context = math.max(1, math.min(model:info().context, #ids + most))
   end
   local session, message, code = model:session{context = context}
@@ -192,16 +204,14 @@ return function(core)
 
   -- session:start(prompt, options) -> job | nil, message, code
   function session_methods.start(session, prompt, options)
-    options = check(options, "start")
-    for _, name in ipairs{"on_token", "context"} do
-      if options[name] ~= nil then error(("start: unknown option '%s'"):format(name), 2) end
-    end
+    options = check(options, "start", true)
+    if options.on_token ~= nil then error("start: unknown option 'on_token'", 2) end
     return start(core, session, prompt, options, "start", true)
   end
 
   -- session:generate(prompt, options) -> text, stats | nil, message, code: continues the session.
   function session_methods.generate(session, prompt, options)
-    options = check(options, "generate")
+    options = check(options, "generate", true)
     local job, message, code = start(core, session, prompt, options, "generate", true)
     if not job then return nil, message, code end
     return run(job, options.on_token)
@@ -209,7 +219,7 @@ return function(core)
 
   -- session:stream(prompt, options) -> iterator of pieces, job | nil, message, code
   function session_methods.stream(session, prompt, options)
-    options = check(options, "stream")
+    options = check(options, "stream", true)
     local job, message, code = start(core, session, prompt, options, "stream", true)
     if not job then return nil, message, code end
     return iterator(job, options)
@@ -240,12 +250,6 @@ return function(core)
   end
 
   local SCORE_OPTIONS = {special = true}
-  local function check_score(options, where)
-    for key in pairs(options or {}) do
-      if not SCORE_OPTIONS[key] then error(("%s: unknown option '%s'"):format(where, tostring(key)), 3) end
-    end
-    return options or {}
-  end
 
   local function ids_of(model, text, special, where)
     if type(text) == "table" then return text end
@@ -256,10 +260,10 @@ return function(core)
   end
 
   -- Log-probabilities of several continuations of one prompt, which is fed once.
-  local function score_all(model, prompt, continuations, options, where)
+  local function score_all(model, prompt, continuations, count, options, where)
     local lists, longest = {}, 0
-    for i, c in ipairs(continuations) do
-      lists[i] = ids_of(model, c, options.special, where)
+    for i = 1, count do
+      lists[i] = ids_of(model, continuations[i], options.special, where)
       longest = math.max(longest, #lists[i])
     end
     local ids = prompt
@@ -290,7 +294,7 @@ return function(core)
 
   -- model:score(prompt, continuation, {special}) -> sum of natural log-probabilities, token count | nil, message, code
   function model_methods.score(model, prompt, continuation, options)
-    local sums, lists, code = score_all(model, prompt, {continuation}, check_score(options, "score"), "score")
+    local sums, lists, code = score_all(model, prompt, {continuation}, 1, check_known(options, SCORE_OPTIONS, "score"), "score")
     if not sums then return nil, lists, code end
     return sums[1], #lists[1]
   end
@@ -298,7 +302,7 @@ return function(core)
   -- model:choose(prompt, {text, ...}, {special}) -> the likeliest, {log-probabilities} | nil, message, code
   function model_methods.choose(model, prompt, choices, options)
     if type(choices) ~= "table" or #choices == 0 then error("choose: a list of at least one text expected", 2) end
-    local sums, lists, code = score_all(model, prompt, choices, check_score(options, "choose"), "choose")
+    local sums, lists, code = score_all(model, prompt, choices, #choices, check_known(options, SCORE_OPTIONS, "choose"), "choose")
     if not sums then return nil, lists, code end
     local best = 1
     for i = 2, #sums do

@@ -380,11 +380,12 @@ mllm_token *mllm_lua_check_tokens(lua_State *L, int index, size_t *count) {
     for (size_t i = 0; i < *count; i++) {
         int64_t id = 0;
         lua_rawgeti(L, index, (int)(i + 1));
-        if (!mllm_lua_tointeger(L, -1, &id) || id < INT32_MIN || id > INT32_MAX) {
-            const char *got = luaL_typename(L, -1);
+        if (!mllm_lua_tointeger(L, -1, &id)) {
+            const char *got = lua_type(L, -1) == LUA_TNUMBER ? lua_tostring(L, -1) : luaL_typename(L, -1);
             luaL_argerror(L, index, lua_pushfstring(L, "token id expected at [%d], got %s", (int)(i + 1), got));
         }
-        tokens[i] = (mllm_token)id;
+        /* No vocabulary holds the ends of the range: core says so for what lies beyond them, too. */
+        tokens[i] = (mllm_token)(id < INT32_MIN ? INT32_MIN : id > INT32_MAX ? INT32_MAX : id);
         lua_pop(L, 1);
     }
     return tokens;

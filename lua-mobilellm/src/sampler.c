@@ -199,7 +199,10 @@ static void read_param(lua_State *L, const char *stage, int place, mllm_sampler_
             param->tokens = mllm_lua_check_tokens(L, index, &param->count);
         }
         break;
-    default: wrong_stage(L, place, "a parameter must be a number or a table, got %s", luaL_typename(L, index));
+    default:
+        lua_pushfstring(L, "%s of '%s' must be a number or a table, got %s",
+                        param->name ? param->name : "the first parameter", stage, luaL_typename(L, index));
+        wrong_stage(L, place, "%s", lua_tostring(L, -1));
     }
 }
 
@@ -271,8 +274,10 @@ static uint64_t any_seed(const void *object) {
 static uint64_t check_seed(lua_State *L, int index, const void *object) {
     if (lua_isnoneornil(L, index)) return any_seed(object);
     int64_t seed = 0;
-    if (!mllm_lua_tointeger(L, index, &seed) || seed < 0)
-        luaL_error(L, "sampler: seed must be an integer of at least 0, got %s", luaL_typename(L, index));
+    if (!mllm_lua_tointeger(L, index, &seed) || seed < 0) {
+        const char *got = lua_type(L, index) == LUA_TNUMBER ? lua_tostring(L, index) : luaL_typename(L, index);
+        luaL_error(L, "sampler: seed must be an integer of at least 0, got %s", got);
+    }
     return (uint64_t)seed;
 }
 
@@ -342,6 +347,8 @@ static int sampler_sample(lua_State *L) {
         lua_pop(L, 2);
         lua_replace(L, 2);
     }
+    if (!mllm_lua_test(L, 2, &mllm_lua_logits_class))
+        luaL_argerror(L, 2, lua_pushfstring(L, "logits or session expected, got %s", luaL_typename(L, 2)));
     const mllm_lua_logits *view = mllm_lua_check_logits(L, 2);
     mllm_lua_bridge *bridge = mllm_lua_bridge_get(L);
     lua_State *before = mllm_lua_enter(bridge, L);

@@ -19,14 +19,19 @@ static void close_session(void *object) {
 
 const mllm_lua_class mllm_lua_session_class = {"mobilellm.session", "session", sizeof(mllm_lua_session), close_session};
 
+/* The job of the session at `index`, unless it does not touch the session any more. */
+static bool busy(lua_State *L, int index) {
+    mllm_lua_timeline *t = ((mllm_lua_session *)mllm_lua_check(L, index, &mllm_lua_session_class))->timeline;
+    if (t->job && mllm_generation_settled(t->job)) t->job = NULL;
+    return t->job != NULL;
+}
+
 mllm_lua_timeline *mllm_lua_check_timeline(lua_State *L, int index) {
-    mllm_lua_session *s = mllm_lua_check(L, index, &mllm_lua_session_class);
-    if (s->timeline->job) {
-        if (!mllm_generation_settled(s->timeline->job))
-            luaL_error(L, "attempt to use a session while a job runs on it (cancel or close the job first)");
-        s->timeline->job = NULL;
-    }
-    return s->timeline;
+    /* A job that nobody holds any more (a loop over a stream was left, on_token raised) is closed by the collector. */
+    if (busy(L, index)) lua_gc(L, LUA_GCCOLLECT, 0);
+    if (busy(L, index))
+        luaL_error(L, "attempt to use a session while a job runs on it (cancel or close the job first)");
+    return ((mllm_lua_session *)mllm_lua_check(L, index, &mllm_lua_session_class))->timeline;
 }
 
 mllm_session *mllm_lua_check_session(lua_State *L, int index) {
