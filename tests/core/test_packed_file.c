@@ -3,6 +3,7 @@
 
 #include "../core/base/alloc.h"
 #include "../core/format/checkpoint.h"
+#include "../core/train/train.h"
 #include "tiny_model.h"
 
 enum { CONTEXT = 200, LENGTH = 70 };
@@ -189,6 +190,31 @@ static void other_types_on_the_way(void) {
     forget_files();
 }
 
+/* Training goes on from a packed file as from the other. */
+static void trainers_start_the_same(void) {
+    mllm_error err = {0};
+    char trained[2][80];
+    names();
+    CHECK(tiny_write(plain, MLLM_Q4_0, CONTEXT, 5, &err) &&
+          mllm_convert_packed(plain, packed, "q4_0", &err) == MLLM_OK);
+    for (int i = 0; i < 2; i++) {
+        snprintf(trained[i], sizeof trained[i], "%s.%d", back, i);
+        mllm_checkpoint *c = mllm_checkpoint_open(i ? packed : plain, false, &err);
+        CHECK(c, " %s", err.message);
+        mllm_train_options o = mllm_train_defaults();
+        mllm_trainer *t = mllm_trainer_from(c, &o, &err);
+        CHECK(t, " %s", err.message);
+        CHECK(t && mllm_trainer_export(t, trained[i], MLLM_F32, NULL, NULL, NULL, NULL, &err) == MLLM_OK, " %s",
+              err.message);
+        mllm_trainer_free(t);
+        mllm_checkpoint_close(c);
+    }
+    CHECK(same_file(trained[0], trained[1]), " weights differ");
+    unlink(trained[0]);
+    unlink(trained[1]);
+    forget_files();
+}
+
 static unsigned char *slurp(const char *path, size_t *size) {
     FILE *f = fopen(path, "rb");
     fseek(f, 0, SEEK_END);
@@ -313,6 +339,7 @@ static void without_memory(void) {
 static const test_case tests[] = {{"same logits under every kernel", same_logits_under_every_kernel},
                                   {"rows come back", rows_come_back},
                                   {"other types on the way", other_types_on_the_way},
+                                  {"trainers start the same", trainers_start_the_same},
                                   {"damage", damage},
                                   {"without memory", without_memory}};
 TEST_MAIN(tests)
