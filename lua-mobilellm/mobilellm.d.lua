@@ -957,6 +957,12 @@ function Chat:format() end
 ---@return mobilellm.code? code
 function Chat:prompt() end
 
+---How sure the model was of its last answer: the geometric mean of the probabilities of its tokens. One pass over that answer.
+---@return number? confidence
+---@return string? message
+---@return mobilellm.code? code
+function Chat:confidence() end
+
 ---@return {turns: integer, prompt_tokens: integer, reused: integer, recomputed: integer, tokens: integer, dropped: integer, context: integer, held: integer?}
 function Chat:stats() end
 
@@ -979,6 +985,59 @@ function Chat:restore(path) end
 function Chat:fork() end
 
 function Chat:close() end
+
+-- ---------------------------------------------------------------- agent
+
+mobilellm.agent = {}
+
+---@class mobilellm.AgentOptions
+---@field chat mobilellm.Chat made with the same tools
+---@field tools? mobilellm.Tools|mobilellm.Tool[] a tool may have confirm, timeout (seconds) and instructions; its function may yield
+---@field steps? integer most answers of the model in a run: 8
+---@field tokens? integer most tokens generated
+---@field seconds? number
+---@field retries? integer times that a bad call is made again: 2
+---@field threshold? number of chat:confidence(), below which it asks
+---@field timeout? number of tools without their own
+---@field instructions? integer of tools without their own
+---@field clock? fun(): number
+---@field trace? fun(line: string) called with each event as JSON
+---@field send? table options for every chat:send
+
+---A loop over a chat: calls are checked and run, their results go back, until the model answers.
+---@param options mobilellm.AgentOptions
+---@return mobilellm.Agent
+function mobilellm.agent.new(options) end
+
+---A chat that says what a record has, for agent.new.
+---@param record string
+---@return table? chat
+---@return string? message
+---@return mobilellm.code? code
+function mobilellm.agent.replay(record) end
+
+---@class mobilellm.AgentEvent
+---@field kind "text"|"reasoning"|"call_begin"|"argument"|"approve"|"ask"|"call"|"wait"|"result"|"retry"|"limit"|"error"|"done"
+---@field answer? any what the script says to it
+---@field call? {name: string, arguments: table, id: string}
+---@field value? any
+---@field problem? string
+---@field text? string
+---@field reason? "answer"|"limit"|"error" of done
+
+---@class mobilellm.Agent
+local Agent = {}
+
+---@param text string
+---@return fun(): mobilellm.AgentEvent?
+function Agent:run(text) end
+
+---@param event table
+---@return any answer
+function Agent:emit(event) end
+
+---@return string # the runs so far as JSON Lines, for agent.replay
+function Agent:record() end
 
 -- ---------------------------------------------------------------- train
 

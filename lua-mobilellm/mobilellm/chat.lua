@@ -289,7 +289,7 @@ local function start(self, options)
     reasoning = opens_reasoning(text) and "open" or true,
   }
   return setmetatable({
-    chat = self, job = job, parser = parser, at = #text, from_text = #stops > 0, ids = {}, raw = {}, held = "",
+    chat = self, job = job, parser = parser, at = #text, start = #ids, from_text = #stops > 0, ids = {}, raw = {}, held = "",
     queue = {}, first = 1, last = 0, text = {}, thoughts = {}, calls = {}, results = {}, reused = same, fed = #rest,
   }, Turn)
 end
@@ -405,7 +405,7 @@ function Turn:finish(stop, message, code)
     ids[i] = id
   end
   chat.list[#chat.list + 1] = answer
-  chat.made[answer] = {at = self.at, ids = ids, raw = raw}
+  chat.made[answer] = {at = self.at, start = self.start, ids = ids, raw = raw}
   for _, result in ipairs(self.results) do chat.list[#chat.list + 1] = result end
   chat.counts.tokens = chat.counts.tokens + #self.ids
   if message then self:push{kind = "error", message = message, code = code} end
@@ -522,6 +522,24 @@ function Chat:undo()
   local last = table.remove(self.list)
   if last then self.made[last] = nil end
   return self
+end
+
+-- chat:confidence() -> number between 0 and 1 | nil, message, code: how sure the model was of its last answer, the geometric mean of the
+-- probabilities of its tokens. Costs one pass over that answer.
+function Chat:confidence()
+  settle(self, "confidence")
+  local made = self.made[self.list[#self.list]]
+  if not made or not made.start or #made.ids == 0 then return nil, "the last message is no answer of the model", "unsupported" end
+  local session, message, code = self.session:fork()
+  if not session then return nil, message, code end
+  session:rewind(made.start)
+  local list
+  list, message, code = session:score(made.ids)
+  session:close()
+  if not list then return nil, message, code end
+  local sum = 0
+  for _, logprob in ipairs(list) do sum = sum + logprob end
+  return math.exp(sum / #list)
 end
 
 -- chat:notes() -> list of sentences: what the template loses and how it was completed

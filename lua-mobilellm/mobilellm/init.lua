@@ -12,6 +12,7 @@ end
 
 -- field of the module -> Lua file that returns its value
 local files = {
+  agent = "mobilellm.agent",
   beam = "mobilellm.beam",
   template = "mobilellm.template",
   toolcall = "mobilellm.toolcall",

@@ -214,6 +214,28 @@ static void user_defined_and_unknown(void) {
     mllm_vocab_free(v);
 }
 
+/* A spelling of a control token becomes it only where nobody typed a byte of it. */
+static void typed(void) {
+    char data[1000];
+    size_t n = small_model(data);
+    mllm_error err = {0};
+    mllm_vocab *v = mllm_vocab_from_spm(data, n, "small", &err);
+    CHECK(v, "%s", err.message);
+    if (!v) return;
+    const char *text = "<s>ab<s>";
+    char marks[8] = {0};
+    mllm_token ids[16], id = mllm_vocab_find(v, "<s>", 3);
+    for (int first = 0; first <= 8; first++) { /* from `first` on, all was typed */
+        memset(marks, 0, sizeof marks);
+        memset(marks + first, 1, (size_t)(8 - first));
+        size_t k = mllm_tokenize_typed(v, text, 8, marks, MLLM_TOKENIZE_SPECIAL, ids, 16), found = 0;
+        CHECK(k <= 16);
+        for (size_t i = 0; i < k && k <= 16; i++) found += ids[i] == id;
+        CHECK(found == (first >= 3 ? 1u : 0u) + (first >= 8 ? 1u : 0u), "%d: %zu", first, found);
+    }
+    mllm_vocab_free(v);
+}
+
 static void bad_models(void) {
     char data[1000], copy[1000];
     size_t n = small_model(data);
@@ -258,5 +280,6 @@ static const test_case tests[] = {{"llama2_from_model", llama2_from_model},
                                   {"any_bytes", any_bytes},
                                   {"long_words", long_words},
                                   {"user_defined_and_unknown", user_defined_and_unknown},
+                                  {"typed", typed},
                                   {"bad_models", bad_models}};
 TEST_MAIN(tests)

@@ -10,6 +10,7 @@ end
 -- Files that hold what is made without a userdata: class of the stub -> its table of methods.
 local lua_classes = {
   Tools = function() return getmetatable(mobilellm.tools{}) end,
+  Agent = function() return getmetatable(mobilellm.agent.new{chat = mobilellm.agent.replay ""}) end,
   Chat = function() return require "mobilellm.chat".class end,
   Template = function() return getmetatable(mobilellm.template.compile "") end,
 }
