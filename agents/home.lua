@@ -159,7 +159,8 @@ function Agent:say(sentence)
     result.calls[#result.calls + 1] = made
   end
   if #result.calls == 0 then
-    result.problem = answer:find "%S" and "the answer is not a call: " .. answer
+    local shown = #answer > 60 and answer:sub(1, 60):gsub("[\128-\255]*$", "") .. "..." or answer
+    result.problem = answer:find "%S" and "not understood: the answer is not a call: " .. shown
       or "not understood: no device or tool here fits that"
   end
   result.seconds = clock() - begin

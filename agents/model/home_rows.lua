@@ -534,8 +534,8 @@ function home_rows.row(random)
   local device = random.pick(devices)
   local kind = "call"
   local roll = random.number()
-  if roll < 0.14 then kind = "missing_device" elseif roll < 0.19 then kind = "chat" elseif roll < 0.23 then kind = "irrelevant"
-  elseif roll < 0.32 then kind = "parallel" end
+  if roll < 0.2 then kind = "missing_device" elseif roll < 0.25 then kind = "chat" elseif roll < 0.29 then kind = "irrelevant"
+  elseif roll < 0.42 then kind = "parallel" end
 
   local tools, have = {}, {}
   local function add(t)
