@@ -29,7 +29,7 @@ end
 
 home.sentences = {
   "Turn on the kitchen light",
-  "set the bedroom light to 30 percent and lock the front door",
+  "set the bedroom light to 30 percent and close the living room blinds",
   "add olive oil to the shopping list",
 }
 
@@ -117,8 +117,24 @@ function Agent:answer(sentence)
   return self.model:generate(ids, {max_tokens = 120, temperature = 0})
 end
 
--- Checks the call against its schema and against the home, then runs it.
-function Agent:run(call)
+-- Whether the sentence has a word of the device's name that no other device of its kind has: "garage light" does not name the
+-- "Bedroom Light" of a home whose other light is the "Kitchen Light".
+function Agent:names(sentence, id)
+  local said, domain, common = {}, id:match "^[^.]+", {}
+  for word in sentence:lower():gmatch "%w+" do said[word] = true end
+  for other, device in pairs(self.devices) do
+    if other ~= id and other:match "^[^.]+" == domain then
+      for word in device.name:lower():gmatch "%w+" do common[word] = true end
+    end
+  end
+  for word in self.devices[id].name:lower():gmatch "%w+" do
+    if said[word] and not common[word] then return true end
+  end
+  return false
+end
+
+-- Checks the call against its schema, the home and the sentence, then runs it.
+function Agent:run(call, sentence)
   local arguments, message = self.tools:check(call)
   if not arguments then return nil, message end
   local id = arguments.entity_id
@@ -126,6 +142,9 @@ function Agent:run(call)
   if not device then return nil, ("there is no device '%s' in this home"):format(id) end
   local domain = call.name:match "^[^.]+"
   if id:match "^[^.]+" ~= domain then return nil, ("%s cannot be used on %s"):format(call.name, id) end
+  if not self:names(sentence, id) then
+    return nil, ("no such device: the sentence does not name the %s (%s)"):format(device.name, id)
+  end
   local changes = {}
   local function set(key, value)
     changes[#changes + 1] = {entity = id, key = key, before = device.state[key], after = value}
@@ -155,7 +174,7 @@ function Agent:say(sentence)
   result.text = answer
   for _, call in ipairs(signature.read(answer, self.tools.list)) do
     local made = {name = call.name, arguments = call.arguments, text = signature.call(call, self.tools.list)}
-    made.changes, made.problem = self:run(made)
+    made.changes, made.problem = self:run(made, sentence)
     result.calls[#result.calls + 1] = made
   end
   if #result.calls == 0 then

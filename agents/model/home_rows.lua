@@ -519,9 +519,13 @@ end
 
 -- A row {tools, messages, calls, kind}.
 function home_rows.row(random)
+  local kind, roll = "call", random.number()
+  if roll < 0.14 then kind = "missing_device" elseif roll < 0.19 then kind = "chat" elseif roll < 0.23 then kind = "irrelevant"
+  elseif roll < 0.32 then kind = "parallel" end
   local devices, ids = {}, {}
   local big = random.chance(0.4) -- a whole home as an agent shows it: many devices, and tools for all of them
-  local count = big and random.integer(6, 11) or random.integer(2, 8)
+  local count = big and random.integer(6, 11) or random.integer(1, 8)
+  if kind == "missing_device" or kind == "parallel" then count = count + 1 end -- so that the number of devices tells nothing
   while #devices < count do
     local domain = random.pick(domain_names)
     if random.chance(0.3) then domain = "light" end
@@ -532,10 +536,6 @@ function home_rows.row(random)
     end
   end
   local device = random.pick(devices)
-  local kind = "call"
-  local roll = random.number()
-  if roll < 0.2 then kind = "missing_device" elseif roll < 0.25 then kind = "chat" elseif roll < 0.29 then kind = "irrelevant"
-  elseif roll < 0.42 then kind = "parallel" end
 
   local tools, have = {}, {}
   local function add(t)
@@ -575,7 +575,8 @@ function home_rows.row(random)
   if big then
     for _, d in ipairs(devices) do
       for _, other in ipairs(domains[d.domain].tools) do
-        if #tools < 15 and random.chance(d == device and 0.9 or 0.55) and not (kind == "irrelevant" and other.name == t.name) then add(other) end
+        local unwanted = kind == "irrelevant" and other.name == t.name
+        if #tools < 15 and not unwanted and random.chance(d == device and 0.9 or 0.55) then add(other) end
       end
     end
   end
