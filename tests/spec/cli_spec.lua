@@ -60,6 +60,10 @@ describe("mobilellm", function()
       ["run"] = "a model file or folder is missing",
       ["run --max-tokens"] = "--max-tokens: N is missing",
       ["run --max-tokens=x " .. TINY] = "--max-tokens: integer expected, got 'x'",
+      ["run --max-tokens=-1 " .. TINY] = "--max-tokens: at least 0 expected, got -1",
+      ["run --temperature=-0.5 " .. TINY] = "--temperature: at least 0 expected, got -0.5",
+      ["info " .. TINY .. " more"] = "info: unexpected 'more'",
+      ["convert a b c"] = "convert: unexpected 'c'",
       ["run --special=1 " .. TINY] = "--special takes no value",
       ["convert a b --type q9"] = "--type: one of f32, f16, bf16, q8_0, q4_0 expected, got 'q9'",
       ["convert a"] = "FROM and TO",
@@ -79,12 +83,14 @@ describe("mobilellm", function()
 
   it("says what went wrong: exit code 1", function()
     for _, arguments in ipairs{"info no/such/file", "run no/such/file x", "tokenize no/such/file x",
-      "convert no/such/file /tmp/x.gguf", "info --chat-template " .. TINY} do
+      "convert no/such/file /tmp/x.gguf", "info --chat-template " .. TINY, "run --kernel none " .. TINY .. " x",
+      "run --top-p 7 " .. TINY .. " x"} do
       local out, err, code = cli(arguments)
       assert.equal(1, code, arguments)
       assert.equal("", out)
       assert.matches("^mobilellm: [^\n]+\n$", err)
       assert.is_nil(err:find("traceback", 1, true))
+      assert.is_nil(err:find("%.lua:%d"))
     end
   end)
 

@@ -3,17 +3,18 @@ local cli = require "mobilellm.cli"
 local command = {
   summary = "talk, line by line",
   usage = "MODEL",
+  words = 1,
   about = "Each line of standard input is a turn; an empty line or the end of the input ends the talk. The turns are written as the chat\n"
     .. "template in the file says; without one in ours: as ChatML where the vocabulary knows it, else as \"User: ...\" and\n"
     .. "\"Assistant: ...\". When the context is full, the oldest turns are dropped.",
   options = cli.model_options{
     {"--system", "TEXT", "what the model is told first"},
     {"--template", "FILE", "a chat template in the place of the model's"},
-    {"--max-tokens", "N", "most tokens of an answer", kind = "integer", default = 256},
-    {"--temperature", "T", "0: always the likeliest token", kind = "number", default = 0.7},
+    {"--max-tokens", "N", "most tokens of an answer", kind = "integer", least = 0, default = 256},
+    {"--temperature", "T", "0: always the likeliest token", kind = "number", least = 0, default = 0.7},
     {"--top-p", "P", "draw from the likeliest that make up P", kind = "number", default = 0.95},
-    {"--seed", "N", "of the random numbers", kind = "integer"},
-    {"--context", "N", "most tokens of the whole talk; 0: what the model allows", kind = "integer", default = 0},
+    {"--seed", "N", "of the random numbers", kind = "integer", least = 0},
+    {"--context", "N", "most tokens of the whole talk; 0: what the model allows", kind = "integer", least = 0, default = 0},
     {"--stats", nil, "what was computed and what was found in the cache, on standard error"},
   },
 }

@@ -4,6 +4,7 @@ local options = require "mobilellm.cli.options"
 local command = {
   summary = "model files into GGUF",
   usage = "FROM TO",
+  words = 2,
   about = "FROM is a GGUF file or a Hugging Face folder, TO the GGUF file to write. Shared blocks and FFNs are stored once.",
   options = {
     {"--type", "TYPE", "of the weights", choices = {"f32", "f16", "bf16", "q8_0", "q4_0"}, default = "q8_0"},

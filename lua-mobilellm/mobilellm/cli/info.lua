@@ -9,6 +9,7 @@ local ORDER = {
 local command = {
   summary = "what a model file is",
   usage = "MODEL",
+  words = 1,
   options = cli.model_options{
     {"--json", nil, "as one JSON object, with the chat template"},
     {"--chat-template", nil, "the chat template alone"},

@@ -1,8 +1,8 @@
 -- The command line: finds the command, reads its options, turns failures into "mobilellm: message" and an exit code.
 --
--- A command is a file beside this one: {summary, usage, about, options = {...}, run = function(values, others) ... end}. run returns
--- nothing or an exit code; what the world does wrong is raised by fail(). Exit codes: 0 done, 1 failed, 2 wrong usage, 130
--- interrupted.
+-- A command is a file beside this one: {summary, usage, about, words, options = {...}, run = function(values, others) ... end}. `words`:
+-- how many it takes beside the options, at most. run returns nothing or an exit code; what the world does wrong is raised by fail(). Exit
+-- codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 local options = require "mobilellm.cli.options"
 
 local cli = {}
@@ -22,7 +22,7 @@ end
 -- Options that most commands have, in front of their own.
 function cli.model_options(own)
   local list = {
-    {"--threads", "N", "threads; 0: one per core", kind = "integer", default = 0},
+    {"--threads", "N", "threads; 0: one per core", kind = "integer", least = 0, default = 0},
     {"--kernel", "NAME", "auto, reference, or one that this processor has", default = "auto"},
   }
   for _, spec in ipairs(own) do list[#list + 1] = spec end
@@ -81,6 +81,7 @@ local function run(arguments)
     end
   end
   local values, others = options.parse(command.options, arguments, 2)
+  if command.words and #others > command.words then options.usage("%s: unexpected '%s'", name, others[command.words + 1]) end
   return command.run(values, others) or 0
 end
 
@@ -103,7 +104,8 @@ function cli.main(arguments)
     io.stderr:write "\n"
     return 130
   end
-  io.stderr:write("mobilellm: ", trace or tostring(result), "\n")
+  -- Where in the library it was noticed helps nobody at a terminal.
+  io.stderr:write("mobilellm: ", trace or (tostring(result):gsub("^[^\n]-%.lua:%d+: ", "")), "\n")
   return 1
 end
 

@@ -1,4 +1,4 @@
--- Command line options: a list of {"--name", "VALUE" or nil, "help", kind = "integer"|"number"|"list"|nil, default = ...}.
+-- Command line options: a list of {"--name", "VALUE" or nil, "help", kind = "integer"|"number"|"list"|nil, least = number, default = ...}.
 local options = {}
 
 -- Fails the way a wrong command line fails: caught by the command line's main.
@@ -10,6 +10,7 @@ local function value_of(spec, text)
     if not n or n ~= n or spec.kind == "integer" and n % 1 ~= 0 then
       options.usage("%s: %s expected, got '%s'", spec[1], spec.kind, text)
     end
+    if spec.least and n < spec.least then options.usage("%s: at least %d expected, got %s", spec[1], spec.least, text) end
     return spec.kind == "integer" and math.floor(n) or n
   end
   if spec.choices then
