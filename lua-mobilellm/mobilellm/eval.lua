@@ -166,10 +166,12 @@ end
 function eval.answer(model, tools, messages, max_tokens, kv_type)
   local signature = require "mobilellm.signature"
   local ids = signature.encode(model, tools, messages)
-  local session, message, code = model:session{kv_type = kv_type}
+  max_tokens = max_tokens or 200
+  local context = math.max(1, math.min(model:info().context, #ids + max_tokens))
+  local session, message, code = model:session{kv_type = kv_type, context = context}
   if not session then return nil, message, code end
   local text
-  text, message, code = session:generate(ids, {max_tokens = max_tokens or 200, temperature = 0})
+  text, message, code = session:generate(ids, {max_tokens = max_tokens, temperature = 0})
   session:close()
   if not text then return nil, message, code end
   return signature.read(text, tools), text

@@ -82,6 +82,15 @@ describe("eval", function()
     assert.near(2 * 1 / (2 + 2), s.argument_f1, 1e-12)
   end)
 
+  it("hands its options on", function()
+    local seen
+    eval.rows("model", {row{}}, {max_tokens = 7, kv_type = "q8_0", answer = function(...)
+      seen = {...}
+      return {}, ""
+    end})
+    assert.same({"model", 7, "q8_0"}, {seen[1], seen[4], seen[5]})
+  end)
+
   it("gives numbers for rows without any call, and for no rows", function()
     local s = score({row{}, row{}}, {{}, {call("a")}})
     assert.equal(0.5, s.em_intent)
