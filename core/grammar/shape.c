@@ -497,11 +497,34 @@ static bool copy_way(mllm_build *b, const way *from, way *to) {
     return true;
 }
 
+typedef struct {
+    uint64_t *list;
+    uint32_t count, capacity;
+} hashes;
+
+/* Different choices often come to the same items: such a way is made once. */
+static bool is_new_way(mllm_build *b, hashes *done, const way *w) {
+    uint64_t sum = 0, mixed = 0;
+    for (uint32_t i = 0; i < w->count + w->check_count; i++) {
+        uint64_t h = (i < w->count ? w->items[i] : ~w->checks[i - w->count]) * 0x9E3779B97F4A7C15u;
+        h = (h ^ h >> 31) * 0xBF58476D1CE4E5B9u;
+        sum += h;
+        mixed ^= h >> 7 | h << 57;
+    }
+    sum ^= mixed * 31 + w->types;
+    for (uint32_t i = 0; i < done->count; i++)
+        if (done->list[i] == sum) return false;
+    if (mllm_build_reserve(b, &done->list, done->count + 1, &done->capacity, sizeof *done->list))
+        done->list[done->count++] = sum;
+    return true;
+}
+
 /* Decides everything about one shape and makes its flats. */
 static void decide(mllm_build *b, uint32_t shape) {
     mllm_shapes *t = b->t;
     way **stack = NULL;
     uint32_t count = 0, capacity = 0, made = 0;
+    hashes done = {0};
     way *first = mllm_calloc(1, sizeof *first);
     if (!first) {
         b->failed = true;
@@ -513,8 +536,10 @@ static void decide(mllm_build *b, uint32_t shape) {
     if (shape == t->root && b->s->dynamic) add_check(b, first, ITEM(ITEM_HOLDS, 0), 0, "$dynamicRef");
     if (mllm_build_reserve(b, &stack, 1, &capacity, sizeof *stack))
         stack[count++] = first;
-    else
+    else {
+        mllm_free(first->items);
         mllm_free(first);
+    }
     t->shapes[shape].first_flat = t->flat_count;
     while (count && !b->failed && !b->too_large) {
         way *w = stack[--count];
@@ -545,7 +570,7 @@ static void decide(mllm_build *b, uint32_t shape) {
                     stack[count++] = n;
                     made++;
                 }
-        } else if (!w->dead && !b->failed && !b->too_large)
+        } else if (!w->dead && !b->failed && !b->too_large && is_new_way(b, &done, w))
             mllm_build_flats(b, w->items, w->count, w->types, w->checks, w->check_count, w->choice_count == 0);
         mllm_free(w->items);
         mllm_free(w);
@@ -555,6 +580,7 @@ static void decide(mllm_build *b, uint32_t shape) {
         mllm_free(stack[count]);
     }
     mllm_free(stack);
+    mllm_free(done.list);
     t->shapes[shape].flats = t->flat_count - t->shapes[shape].first_flat;
 }
 
@@ -621,6 +647,31 @@ static uint32_t flat_least(mllm_shapes *t, const mllm_schema *s, const mllm_flat
     return best;
 }
 
+static bool same_words(const mllm_shapes *t, const mllm_flat *a, const mllm_flat *b) {
+    if (a->words != b->words) return false;
+    for (uint32_t i = 0; i < a->words; i++) {
+        const mllm_word *x = &t->words[a->first_word + i], *y = &t->words[b->first_word + i];
+        if (x->length != y->length || memcmp(x->text, y->text, x->length) != 0) return false;
+    }
+    return true;
+}
+
+/* Takes from the flat `b` what the flat `a` of the same shape allows too: every way to write a value costs a thread. */
+static void take_away(const mllm_shapes *t, const mllm_flat *a, mllm_flat *b) {
+    enum { NUMBERS = TYPE_INTEGER | TYPE_FRACTION };
+    if (a->checks) return;
+    bool free_string = (a->types & TYPE_STRING) && a->lexer == NONE && a->min_length == 0 && a->max_length == NONE;
+    if ((a->types & b->types & TYPE_STRING) &&
+        (free_string || (a->lexer == b->lexer && a->min_length <= b->min_length && a->max_length >= b->max_length)))
+        b->types &= (uint8_t)~TYPE_STRING;
+    if ((a->types & NUMBERS) && (b->types & NUMBERS)) {
+        const mllm_number_shape *x = &t->numbers[a->number], *y = &t->numbers[b->number];
+        if (x->plain && (!x->integer || (y->integer && x->old_integer == y->old_integer)))
+            b->types &= (uint8_t)~NUMBERS;
+    }
+    if (b->words && same_words(t, a, b)) b->words = 0;
+}
+
 /* Least bytes of every shape, up from the leaves until nothing changes; what stays at NONE cannot be satisfied. */
 static void least_bytes(mllm_build *b) {
     mllm_shapes *t = b->t;
@@ -661,9 +712,18 @@ static void least_bytes(mllm_build *b) {
         uint32_t n = 0;
         for (uint32_t j = 0; j < s->flats; j++) {
             mllm_flat f = t->flats[s->first_flat + j];
-            if (f.min_bytes != NONE) t->flats[s->first_flat + n++] = f;
+            if (f.min_bytes == NONE) continue;
+            for (uint32_t k = 0; k < n; k++) take_away(t, &t->flats[s->first_flat + k], &f);
+            if (!f.types && !f.words) continue;
+            for (uint32_t k = 0; k < n; k++) take_away(t, &f, &t->flats[s->first_flat + k]);
+            t->flats[s->first_flat + n++] = f;
         }
-        s->flats = n;
+        uint32_t left = 0;
+        for (uint32_t k = 0; k < n; k++) {
+            mllm_flat f = t->flats[s->first_flat + k];
+            if (f.types || f.words) t->flats[s->first_flat + left++] = f;
+        }
+        s->flats = left;
     }
 }
 

@@ -750,10 +750,16 @@ static void object_flat(const source *src, uint32_t flat) {
 
 void mllm_build_flats(mllm_build *b, const mllm_item *items, uint32_t count, unsigned types, const mllm_item *checks,
                       uint32_t check_count, bool simple) {
-    source src = {b, items, count, simple};
+    source src = {b, items, count, simple && !b->s->dynamic};
     mllm_shapes *t = b->t;
     const mllm_json_node *n = b->s->doc.nodes;
     mllm_keywords k;
+    uint32_t asking = 0;
+    SCHEMAS(&src, i, k) {
+        asking += (k.at[KW_UNEVALUATED_PROPERTIES] || k.at[KW_UNEVALUATED_ITEMS]);
+        if (k.at[KW_IF]) src.simple = false; /* its annotations count even alone */
+    }
+    if (asking > 1) src.simple = false;
     for (uint32_t i = 0; i < count; i++)
         if (ITEM_KIND(items[i]) == ITEM_CONST) {
             literal_flats(&src, ITEM_NODE(items[i]), 1, checks, check_count);

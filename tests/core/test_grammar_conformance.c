@@ -80,6 +80,7 @@ typedef struct {
 } totals;
 
 static uint64_t words[1024];
+static const char *current = ""; /* id of the row */
 static double slow; /* masks above so many microseconds are shown */
 
 /* 1: accepted to the end; 0: refused; -1: an error. */
@@ -114,7 +115,7 @@ static int run_instance(mllm_grammar *g, mllm_token_trie *trie, mllm_vocab *voca
         if (slow > 0 && spent * 1e6 > slow) {
             size_t length;
             const char *before = mllm_matcher_text(m, &length);
-            printf("slow %.0f us after %.*s\n", spent * 1e6, length > 60 ? 60 : (int)length,
+            printf("slow %.0f us %s after %.*s\n", spent * 1e6, current, length > 60 ? 60 : (int)length,
                    before + (length > 60 ? length - 60 : 0));
         }
     }
@@ -128,6 +129,7 @@ static void run_row(const mllm_json *d, const char *line, mllm_token_trie *trie,
     const char *id = d->nodes[mllm_json_get(d, 0, "id")].as.string;
     const mllm_json_node *schema = &d->nodes[mllm_json_get(d, 0, "schema")];
     t->rows++;
+    current = id;
     double start = now();
     mllm_grammar *g = mllm_grammar_json_schema(line + schema->start, schema->end - schema->start, o, &err);
     add(&t->compiles, (now() - start) * 1e3);
