@@ -129,9 +129,28 @@ end
 
 local function trimmed(s) return texts.strip(s, nil, true, true) end -- as templates trim
 
+-- UTF-8 with U+FFFD in the place of what is none: a model may well write half a character.
+local function valid(s)
+  if not s:find "[\128-\255]" then return s end
+  local out, at = {}, 1
+  while at <= #s do
+    local run = s:match("^[%z\1-\127]+", at)
+      or s:match("^[\194-\223][\128-\191]", at)
+      or s:match("^\224[\160-\191][\128-\191]", at) or s:match("^\237[\128-\159][\128-\191]", at)
+      or s:match("^[\225-\236\238\239][\128-\191][\128-\191]", at)
+      or s:match("^\240[\144-\191][\128-\191][\128-\191]", at) or s:match("^\244[\128-\143][\128-\191][\128-\191]", at)
+      or s:match("^[\241-\243][\128-\191][\128-\191][\128-\191]", at)
+    out[#out + 1] = run or "\239\191\189"
+    at = at + (run and #run or 1)
+  end
+  return table.concat(out)
+end
+
 -- Where the text of a made answer ends in a prompt, when the template shows it as it was made; else nil.
 local function made_end(self, made, message, segments, text)
-  if text:sub(made.at + 1, made.at + #made.raw) == made.raw then return made.at + #made.raw end
+  local said = trimmed(valid(made.raw)) -- white space around it may have been trimmed
+  local first = text:find("%S", made.at + 1)
+  if said ~= "" and first and text:sub(first, first + #said - 1) == said then return first + #said - 1 end
   local at, stop = 0, nil
   for _, segment in ipairs(segments) do -- the first end of a turn that the template itself wrote
     if not segment.user and at + #segment.text > made.at then
@@ -297,23 +316,6 @@ end
 function Turn:push(event)
   self.last = self.last + 1
   self.queue[self.last] = event
-end
-
--- UTF-8 with U+FFFD in the place of what is none: a model may well write half a character.
-local function valid(s)
-  if not s:find "[\128-\255]" then return s end
-  local out, at = {}, 1
-  while at <= #s do
-    local run = s:match("^[%z\1-\127]+", at)
-      or s:match("^[\194-\223][\128-\191]", at)
-      or s:match("^\224[\160-\191][\128-\191]", at) or s:match("^\237[\128-\159][\128-\191]", at)
-      or s:match("^[\225-\236\238\239][\128-\191][\128-\191]", at)
-      or s:match("^\240[\144-\191][\128-\191][\128-\191]", at) or s:match("^\244[\128-\143][\128-\191][\128-\191]", at)
-      or s:match("^[\241-\243][\128-\191][\128-\191][\128-\191]", at)
-    out[#out + 1] = run or "\239\191\189"
-    at = at + (run and #run or 1)
-  end
-  return table.concat(out)
 end
 
 function Turn:take(events)

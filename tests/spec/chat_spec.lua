@@ -118,6 +118,7 @@ describe("a chat", function()
     for i = 1, 4 do assert(chat:ask("hello " .. i)) end
     assert.matches("^Be brief%.\n\nUser: hello 1\nAssistant:.*User: hello 2\n", chat:prompt())
     assert.equal(4, chat:stats().turns)
+    assert.equal(0, chat:stats().recomputed)
     local first = assert(tiny:session{context = 256})
     assert(first:feed("Be brief.\n\nUser: hello 1\nAssistant:"))
     assert.equal(assert(tiny:chat{system = "Be brief.", max_tokens = 6}):ask("hello 1"),
@@ -301,6 +302,30 @@ describe("a chat", function()
     local held = chat.session:tokens()
     for i, id in ipairs(expected) do assert.equal(id, held[i]) end
     chat:close()
+  end)
+
+  it("gets calls out of the shipped model", function()
+    local path = "agents/model/home.gguf"
+    local file = io.open(path, "rb")
+    if not file then pending("no " .. path) return end
+    file:close()
+    local home = assert(mobilellm.load(path, {threads = 1}))
+    local entity = {type = "object", properties = {entity_id = {type = "string"}}, required = {"entity_id"}}
+    local tools = mobilellm.tools{
+      {name = "light.turn_on", description = "Turn a device on", parameters = {type = "object", required = {"entity_id"},
+        properties = {entity_id = {type = "string"}, brightness = {type = "integer"}, color = {type = "string"}}}},
+      {name = "light.turn_off", description = "Turn a device off", parameters = entity},
+      {name = "lock.lock", description = "Lock a door", parameters = entity},
+    }
+    local chat = assert(home:chat{tools = tools, max_tokens = 40,
+      system = "Devices:\nlight.kitchen 'Kitchen Light'\nlight.bedroom 'Bedroom Light'\nlock.front_door 'Front Door Lock'"})
+    local text, calls = chat:ask "Turn on the kitchen light"
+    assert.equal("", text)
+    assert.equal(1, #calls)
+    assert.equal("light.turn_on", calls[1].name)
+    assert.same({entity_id = "light.kitchen"}, calls[1].arguments)
+    chat:close()
+    home:close()
   end)
 
   it("must call where it is told so", function()
