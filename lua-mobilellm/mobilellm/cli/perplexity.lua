@@ -4,12 +4,13 @@ local options = require "mobilellm.cli.options"
 local command = {
   summary = "how well a model predicts a text",
   usage = "MODEL TEXT",
+  words = 2,
   about = "TEXT is a file (- for standard input). Prints exp(-mean log-probability of a token). The text goes through in windows of\n"
     .. "--context tokens, each of which begins half a window after the one before; a token is counted in the first window that has\n"
     .. "it. So all but the first window's tokens have at least half a window before them.",
   options = cli.model_options{
     {"--context", "N", "tokens of a window, the begin token included; 0: the smaller of the model's and 512", kind = "integer",
-      default = 0},
+      least = 0, default = 0},
     {"--kv", "TYPE", "of the cache", choices = {"auto", "f32", "f16", "q8_0"}, default = "auto"},
     {"--no-bos", nil, "no begin token in front of a window"},
     {"--special", nil, "control tokens may be spelled in the text"},

@@ -5,6 +5,7 @@ local perplexity = require "mobilellm.cli.perplexity"
 local command = {
   summary = "a model with fewer bits a weight",
   usage = "MODEL OUT",
+  words = 2,
   about = "MODEL is a GGUF file or a Hugging Face folder, OUT the GGUF file to write. q4_0 gains by --search (the best scale of each\n"
     .. "block of 32 weights) and more by --calibrate (errors count as much as that text uses their column; implies --search).\n"
     .. "--text tells what it costs: the perplexity before and after.",
@@ -15,7 +16,8 @@ local command = {
     {"--calibrate", "FILE", "text to weight the errors by"},
     {"--packed", nil, "as convert --packed"},
     {"--text", "FILE", "text to measure the perplexity on"},
-    {"--context", "N", "tokens of a window of the texts; 0: the smaller of the model's and 512", kind = "integer", default = 0},
+    {"--context", "N", "tokens of a window of the texts; 0: the smaller of the model's and 512", kind = "integer", least = 0,
+      default = 0},
     {"--special", nil, "control tokens may be spelled in the texts"},
     {"--json", nil, "as one JSON object"},
   },
