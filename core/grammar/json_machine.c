@@ -250,6 +250,20 @@ static bool name_holds(mllm_machine *m, const mllm_thread *t) {
     return ok;
 }
 
+/* Takes away the patterns whose lengths, which are not in their states, the key does not have. */
+static uint32_t check_lengths(const mllm_machine *m, const mllm_thread *t, uint32_t bits) {
+    const mllm_lexer *lexer = m->lexers->states[t->a].lexer;
+    uint32_t chars = 0;
+    for (uint32_t i = t->e; i + 1 < m->length; i++) {
+        uint8_t c = (uint8_t)m->text[i];
+        if (c == '\\') i += m->text[i + 1] == 'u' ? 5 : 1;
+        chars += (c & 0xC0) != 0x80;
+    }
+    for (int i = 0; i < lexer->count; i++)
+        if (chars < lexer->parts[i]->min_chars || chars > lexer->parts[i]->max_chars) bits &= ~(1u << i);
+    return bits;
+}
+
 static void close_key(mllm_machine *m, const mllm_thread *t) {
     const mllm_shapes *s = &t->g->shapes;
     const mllm_object_shape *o = object_of(t->up);
@@ -264,7 +278,7 @@ static void close_key(mllm_machine *m, const mllm_thread *t) {
         set_limit(f);
     } else {
         if (!extra_allowed(t->up)) return;
-        uint32_t bits = t->a == NONE ? 0 : m->lexers->states[t->a].accepting;
+        uint32_t bits = t->a == NONE ? 0 : check_lengths(m, t, m->lexers->states[t->a].accepting);
         if (o->all_names ? t->a == NONE || !(m->lexers->states[t->a].flags & LEXER_ACCEPT)
                          : bits == 0 && !o->extra_anywhere)
             return;

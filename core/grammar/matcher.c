@@ -604,7 +604,10 @@ mllm_code mllm_matcher_mask(mllm_matcher *x, uint64_t *mask, uint32_t budget, ml
                 continue;
             }
             bool known = (!budget || stays_within(x, thread, budget)) && add_plain(x, &thread, mask, pass == 0);
-            if (known && pass == 1 && thread.kind == THREAD_KEY && thread.a != NONE && thread.b < thread.c) {
+            uint32_t lexer = NONE;
+            if (known && pass == 1 && thread.kind == THREAD_KEY && thread.b < thread.c)
+                mllm_machine_plain_room(m, &thread, &lexer);
+            if (lexer != NONE) {
                 thread.a = NONE; /* the declared keys, which the lexer may not know */
                 mllm_machine_add(m, &thread, false);
             } else if (known == (pass == 0))

@@ -81,6 +81,30 @@ static void test_masks(void) {
     mllm_token_trie_release(trie);
 }
 
+static bool accepts(const char *schema_text, const char *text) {
+    mllm_error err;
+    mllm_grammar *g = schema(schema_text, &err);
+    CHECK(g, "%s", err.message);
+    mllm_matcher *m = mllm_matcher_new(g, NULL, &err);
+    bool yes = mllm_matcher_accept_bytes(m, text, strlen(text), &err) == MLLM_OK && mllm_matcher_is_complete(m);
+    mllm_matcher_release(m);
+    mllm_grammar_release(g);
+    return yes;
+}
+
+/* What once was wrong. */
+static void test_found(void) {
+    static const char keys[] = "{\"patternProperties\":{\"^[^z]{1,3}$\":true},\"additionalProperties\":false}";
+    CHECK(!accepts(keys, "{\"\":1}"), "an empty key has no character");
+    CHECK(accepts(keys, "{\"\\n\xC3\xA9x\":1}"), "three characters");
+    CHECK(!accepts(keys, "{\"abcd\":1}"), "four characters");
+    CHECK(!accepts("{\"not\":{\"type\":\"integer\"}}", "1"), "no integer");
+    CHECK(accepts("{\"not\":{\"type\":\"integer\"}}", "1.5"), "a fraction");
+    CHECK(!accepts("{\"pattern\":\"^[a-z]+( [a-z]+)*$\",\"type\":\"string\"}", "\"a!\""), "the anchor holds");
+    CHECK(!accepts("{\"type\":\"number\",\"minimum\":0,\"maximum\":9e18}", "-4"), "the sign");
+    CHECK(accepts("{\"type\":\"number\",\"minimum\":0,\"maximum\":99.5}", "0.0012345678901234567890"), "many digits");
+}
+
 /* A fork and its origin go their own ways, also back over the place where they parted. */
 static void test_forks(void) {
     mllm_error err;
@@ -332,10 +356,7 @@ static void test_fuzz(void) {
     mllm_token_trie_release(trie);
 }
 
-static const test_case tests[] = {{"masks", test_masks},
-                                  {"forks", test_forks},
-                                  {"forced", test_forced},
-                                  {"hostile", test_hostile},
-                                  {"allocations", test_allocations},
+static const test_case tests[] = {{"masks", test_masks},   {"found", test_found},     {"forks", test_forks},
+                                  {"forced", test_forced}, {"hostile", test_hostile}, {"allocations", test_allocations},
                                   {"fuzz", test_fuzz}};
 TEST_MAIN(tests)
