@@ -175,6 +175,38 @@ describe("mobilellm", function()
     end
   end)
 
+  it("call: a sentence to checked calls", function()
+    local tools = os.tmpname()
+    local f = assert(io.open(tools, "wb"))
+    f:write [[
+      [{"name": "light.turn_on", "parameters": {"type": "object", "required": ["entity_id"], "properties":
+         {"entity_id": {"type": "string"}, "brightness": {"type": "integer", "minimum": 0, "maximum": 50}}}},
+       {"type": "function", "function": {"name": "lock.lock", "parameters": {"type": "object", "required": ["entity_id"],
+         "properties": {"entity_id": {"type": "string"}}}}}]
+    ]]
+    f:close()
+    local system = [[--system "Devices:
+light.desk 'Desk Lamp'
+lock.front 'Front Door Lock'"]]
+    local function call(sentence, more)
+      return cli(("call agents/model/home.gguf %s '%s' %s %s"):format(tools, sentence, system, more or ""))
+    end
+    local out, err, code = call "set the desk lamp to 40 percent"
+    assert.same({"", 0}, {err, code})
+    assert.same({name = "light.turn_on", arguments = {entity_id = "light.desk", brightness = 40}}, mobilellm.json.decode(out))
+    out, err, code = call("set the desk lamp to 80 percent", "--json")
+    assert.same({"", 1}, {err, code})
+    local result = assert(mobilellm.json.decode(out))
+    assert.equal(0, #result.calls)
+    assert.matches("brightness", result.problems[1])
+    out, err, code = call "who wrote hamlet"
+    assert.same({"", "", 0}, {out, err, code})
+    out, err, code = cli "call agents/model/home.gguf /nowhere/tools.json hello"
+    assert.same({"", 1}, {out, code})
+    assert.matches("/nowhere/tools.json", err)
+    os.remove(tools)
+  end)
+
   it("convert: writes a file that loads", function()
     local path = os.tmpname()
     local out, err, code = cli("convert --type q8_0 " .. TINY .. " " .. path)
@@ -217,7 +249,8 @@ describe("mobilellm", function()
     local f = assert(io.open(peer, "wb"))
     f:write [[io.write("loading\n", '{"engine":"peer","load_ms":1,"prefill":2.0,"decode":4.0,"model":"', arg[1], '"}', "\n")]]
     f:close()
-    local out, err, code = cli(("bench %s --only speed --threads 1 --prompt 20 --generate 5 --context 64 --repeats 2 --json --peer '%s %s'"):format(
+    local out, err,
+      code = cli(("bench %s --only speed --threads 1 --prompt 20 --generate 5 --context 64 --repeats 2 --json --peer '%s %s'"):format(
       TINY, LUA, peer))
     os.remove(peer)
     assert.equal(0, code, err)
