@@ -124,7 +124,7 @@ MLLM_API const mllm_vocab *mllm_model_vocab(const mllm_model *model);
 typedef struct mllm_session mllm_session;
 
 typedef struct {
-    int context;         /* most tokens it may hold; 0: the smaller of the model's own and 4096 */
+    int context;         /* most tokens it may hold, never more than the model's own context; 0: 4096 */
     const char *kv_type; /* NULL or "auto"; "f32", "f16", "q8_0". "reference" kernels default to f32, others to f16 */
 } mllm_session_options;
 

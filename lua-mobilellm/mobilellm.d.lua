@@ -196,7 +196,7 @@ function Model:score(prompt, continuation, options) end
 ---@return mobilellm.code? code
 function Model:perplexity(text, options) end
 
----@param options? {context?: integer, kv_type?: "auto"|"f32"|"f16"|"q8_0"} context: most tokens; unless given the smaller of the model's and 4096
+---@param options? {context?: integer, kv_type?: "auto"|"f32"|"f16"|"q8_0"} context: most tokens, 4096 unless given, and never more than the model's own; session:context() tells
 ---@return mobilellm.Session? session
 ---@return string? message
 ---@return mobilellm.code? code

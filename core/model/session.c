@@ -25,10 +25,11 @@ mllm_session *mllm_session_new(mllm_model *model, const mllm_session_options *op
     const mllm_blueprint *b = model->blueprint;
     int context = options ? options->context : 0, longest = (int)b->context;
     if (context == 0) context = longest < DEFAULT_CONTEXT ? longest : DEFAULT_CONTEXT;
-    if (context < 1 || context > longest) {
-        mllm_fail(err, MLLM_E_ARGUMENT, "context = %d: this model takes 1 to %d tokens", context, longest);
+    if (context < 1) {
+        mllm_fail(err, MLLM_E_ARGUMENT, "context = %d: at least 1 token expected", context);
         return NULL;
     }
+    if (context > longest) context = longest; /* a bound of the caller's beside the model's own */
     mllm_type type;
     if (kv_type(model, options ? options->kv_type : NULL, &type, err) != MLLM_OK) return NULL;
     mllm_session *s = mllm_calloc(1, sizeof *s);

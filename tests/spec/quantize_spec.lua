@@ -68,7 +68,7 @@ describe("quantize and perplexity", function()
 
   it("tells misuse and what the world does wrong", function()
     assert.has_error(function() model:perplexity(text, {contxt = 1}) end, "perplexity: unknown option 'contxt'")
-    assert.has_error(function() model:perplexity(text, {context = 100000}) end)
+    assert.has_error(function() model:perplexity(text, {context = -1}) end)
     assert.has_error(function() model:perplexity("", {bos = false}) end)
     local result, message, code = model:perplexity{1, 2, 100000}
     assert.is_nil(result)

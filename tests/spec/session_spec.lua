@@ -174,6 +174,19 @@ describe("a session", function()
     reference:close()
   end)
 
+  it("holds no more than the model can, whatever is asked for", function()
+    for _, context in ipairs{513, 2048, 2 ^ 31 - 1} do
+      local long = assert(model:session{context = context})
+      assert.equal(512, long:context())
+      long:close()
+    end
+    local long = assert(model:session())
+    assert.equal(512, long:context())
+    long:close()
+    assert.has_error(function() model:session{context = 0} end)
+    assert.has_error(function() model:session{context = 1.5} end)
+  end)
+
   it("takes no token id that is none, however large", function()
     for _, id in ipairs{-1, 384, 2 ^ 31, -2 ^ 40, 2 ^ 62} do
       local ok, message, code = session:feed{1, id}
