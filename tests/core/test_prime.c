@@ -72,5 +72,34 @@ static void test_refuses(void) {
     mllm_trainer_free(t);
 }
 
-static const test_case tests[] = {{"copies", test_copies}, {"refuses", test_refuses}};
+static int left = -1; /* allocations until one fails; negative: none does */
+
+static void *failing(void *ctx, void *ptr, size_t size) {
+    (void)ctx;
+    if (size == 0) {
+        free(ptr);
+        return NULL;
+    }
+    if (left >= 0 && left-- == 0) return NULL;
+    return realloc(ptr, size);
+}
+
+static void test_memory(void) {
+    mllm_error err;
+    mllm_set_allocator(failing, NULL);
+    mllm_trainer *t = make(6, 1e6, 32, false, &err);
+    CHECK(t != NULL);
+    int n = 0;
+    mllm_code code = MLLM_E_MEMORY;
+    for (; t && n < 20 && code == MLLM_E_MEMORY; n++) {
+        left = n;
+        code = mllm_trainer_prime_copying(t, 7, &err);
+        left = -1;
+    }
+    CHECK(code == MLLM_OK && n > 1, "%d allocations, code %d", n, (int)code);
+    mllm_trainer_free(t);
+    mllm_set_allocator(NULL, NULL);
+}
+
+static const test_case tests[] = {{"copies", test_copies}, {"refuses", test_refuses}, {"memory", test_memory}};
 TEST_MAIN(tests)

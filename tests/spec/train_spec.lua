@@ -357,6 +357,38 @@ describe("train.curve", function()
   end)
 end)
 
+describe("the start of new weights", function()
+  local deep = {vocabulary = 300, width = 192, heads = 6, kv_heads = 3, head_size = 32, ffn = 64, blocks = 5, rope_base = 1e6,
+    context = 64}
+
+  -- Share of the second half of a repeated text that is predicted.
+  local function copied(start)
+    local trainer = assert(train.new{shape = deep, start = start, seed = 3, threads = 1, shards = 1})
+    local ids = {}
+    for i = 1, 20 do ids[i] = (i * 37) % 300 end
+    for i = 1, 20 do ids[20 + i] = ids[i] end
+    local rows = train.data()
+    rows:add(ids, 21)
+    local _, score = trainer:evaluate(rows)
+    trainer:close()
+    return score.accuracy
+  end
+
+  it("is random, or can copy", function()
+    assert.is_true(copied(nil) < 0.2)
+    assert.is_true(copied "copying" > 0.6)
+  end)
+
+  it("is refused where the shape cannot copy, or the name is unknown", function()
+    local trainer, message, code = train.new{shape = {vocabulary = 300, width = 192, heads = 6, head_size = 32, ffn = 64, blocks = 1,
+      rope_base = 1e6}, start = "copying"}
+    assert.is_nil(trainer)
+    assert.matches("two blocks", message)
+    assert.equal("unsupported", code)
+    assert.has_error(function() train.new{shape = deep, start = "magic"} end)
+  end)
+end)
+
 describe("temporary files", function()
   it("are removed", function()
     for _, name in ipairs(names) do os.remove(name) end
