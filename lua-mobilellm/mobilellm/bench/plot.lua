@@ -10,7 +10,7 @@ local function log10(x) return math.log(x) / math.log(10) end
 
 local function escape(text) return (tostring(text):gsub("[&<>\"]", {["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;"})) end
 
-local function short(x) return ("%.3g"):format(x) end
+local function short(x) return (x >= 1000 and "%.0f" or "%.3g"):format(x) end
 
 -- 1.2e12 -> "1.2 Tops/s"
 local function rate(x, unit)

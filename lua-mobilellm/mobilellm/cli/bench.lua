@@ -45,7 +45,7 @@ local function write_plot(path, report)
   end
   local svg = require "mobilellm.bench.plot".svg(report.roofline, ceilings,
     ("Roofline: %s, %s"):format(report.model:match "[^/]*$", report.quantization),
-    ("%s, kernel %s, %d threads"):format(report.machine, report.kernel, report.threads))
+    ("%s, kernel %s, %d threads; numbers beside the points are tokens per second"):format(report.machine, report.kernel, report.threads))
   local f, message = io.open(path, "wb")
   if not f then error({failure = message}, 0) end
   f:write(svg)
