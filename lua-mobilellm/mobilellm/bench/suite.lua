@@ -24,6 +24,7 @@ local function speed_rows(add, model, path, values, context)
   local ids = figures.prompt(info.vocabulary, values.prompt)
   local ours, theirs = {prefill = {}, decode = {}}, {prefill = {}, decode = {}, load_ms = {}}
   for i = 0, values.repeats do
+    context.say("%s, %d threads: prefill and decode, %d of %d", info.quantization, info.threads, i, values.repeats)
     local p, d = figures.prefill(session, ids), figures.decode(session, values.generate)
     if i > 0 then
       ours.prefill[i], ours.decode[i] = p, d
@@ -75,7 +76,6 @@ local function model_rows(rows, name, path, kind, threads, values, context)
   local load = figures.load(path, mine, values.repeats)
   local model = figures.check(mobilellm.load(path, {threads = threads, kernel = values.kernel}))
   context.kernel = model:info().kernel
-  context.say("%s %s, %d threads: prefill and decode", name, kind, threads)
   context.goal_prefill = flagship
   local engine, peer_load = speed_rows(add, model, path, mine, context)
   context.engine = engine or context.engine
@@ -110,6 +110,7 @@ local function model_rows(rows, name, path, kind, threads, values, context)
       if values.peer_call then
         local list = {}
         for i = 1, values.repeats do
+          context.say("%s %s, %d threads: the peer's call, %d of %d", name, kind, threads, i, values.repeats)
           list[i] = peer.call(values.peer_call, path, threads, values.grammar, 400, 256).ms
         end
         theirs = figures.spread(list)
