@@ -158,4 +158,10 @@ describe("bench", function()
     assert.equal(#report.rows + 1, #suite.lines(report.rows))
     assert.is_table(mobilellm.json.decode(mobilellm.json.encode(report)))
   end)
+
+  it("the suite goes on without a peer that fails", function()
+    local report = suite.run(values{model = TINY, peer = "false", repeats = 1}, silent)
+    for _, row in ipairs(report.rows) do assert.is_nil(row.peer) end
+    assert.matches("1%.0 x the peer | not measured", suite.lines(report.rows, true)[4])
+  end)
 end)

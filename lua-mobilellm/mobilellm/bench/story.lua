@@ -135,8 +135,9 @@ function story.run(values, chosen, say)
     if chosen.speed then measure_speed(report, model, path, values, say) end
     if chosen.limits then
       say "limits of the machine"
+      local kinds = {f32 = "f32", f16 = "f16", bf16 = "bf16", q4_0 = "q4_0"}
       report.limits = machine.limits{bytes = values.read_mib * MIB, threads = info.threads, kernel = info.kernel,
-        type = ({f32 = "f32", f16 = "f16", bf16 = "bf16", q4_0 = "q4_0"})[info.quantization:lower()] or "q8_0", repeats = math.max(3, values.repeats)}
+        type = kinds[info.quantization:lower()] or "q8_0", repeats = math.max(3, values.repeats)}
       say "prefill of other lengths"
       report.lengths = measure_lengths(model, values)
     end

@@ -23,22 +23,30 @@ local function speed_rows(add, model, path, values, context)
   local session = figures.check(model:session{context = values.context, kv_type = values.kv_type})
   local ids = figures.prompt(info.vocabulary, values.prompt)
   local ours, theirs = {prefill = {}, decode = {}}, {prefill = {}, decode = {}, load_ms = {}}
+  local with_peer = values.peer ~= nil
   for i = 0, values.repeats do
     context.say("%s, %d threads: prefill and decode, %d of %d", info.quantization, info.threads, i, values.repeats)
     local p, d = figures.prefill(session, ids), figures.decode(session, values.generate)
     if i > 0 then
       ours.prefill[i], ours.decode[i] = p, d
-      if values.peer then
-        local row = peer.bench(values.peer, path, info.threads, values)
-        theirs.engine = row.engine or "peer"
-        theirs.prefill[i], theirs.decode[i], theirs.load_ms[i] = row.prefill, row.decode, row.load_ms
+      if with_peer then -- one that fails (or that the command's own time limit ends) costs its column, not the table
+        local done, row = pcall(peer.bench, values.peer, path, info.threads, values)
+        if done then
+          theirs.engine = row.engine or "peer"
+          table.insert(theirs.prefill, row.prefill)
+          table.insert(theirs.decode, row.decode)
+          table.insert(theirs.load_ms, row.load_ms)
+        else
+          context.say("%s", type(row) == "table" and row.failure or row)
+          with_peer = false
+        end
       end
     end
   end
   session:close()
   local function pair(what)
     local a = figures.spread(ours[what])
-    if not values.peer then return a end
+    if not theirs[what][1] then return a end
     local b = figures.spread(theirs[what])
     return a, b, a.median / b.median
   end
@@ -111,9 +119,14 @@ local function model_rows(rows, name, path, kind, threads, values, context)
         local list = {}
         for i = 1, values.repeats do
           context.say("%s %s, %d threads: the peer's call, %d of %d", name, kind, threads, i, values.repeats)
-          list[i] = peer.call(values.peer_call, path, threads, values.grammar, 400, 256).ms
+          local done, row = pcall(peer.call, values.peer_call, path, threads, values.grammar, 400, 256)
+          if not done then
+            context.say("%s", type(row) == "table" and row.failure or row)
+            break
+          end
+          list[i] = row.ms
         end
-        theirs = figures.spread(list)
+        theirs = list[1] and figures.spread(list)
       end
       local ratio = theirs and theirs.median / ours.ms.median
       add{what = ("call under a grammar, %d tokens"):format(ours.tokens), unit = "ms", ours = ours.ms, peer = theirs, ratio = ratio,
