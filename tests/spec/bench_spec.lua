@@ -30,6 +30,14 @@ describe("bench", function()
     assert.same({0, 1, 2}, seen) -- the first one warms up
   end)
 
+  it("what is asked for fits into the model's context", function()
+    local context = mobilellm.load(TINY, {vocabulary_only = true}):info().context
+    local fitted = figures.fit(TINY, values{context = 1e6, prompt = 1e5, generate = 1e5})
+    assert.same({context, context - 2, math.floor((context - 32) / 2)}, {fitted.context, fitted.prompt, fitted.generate})
+    fitted = figures.fit(TINY, values())
+    assert.same({96, 20, 8}, {fitted.context, fitted.prompt, fitted.generate})
+  end)
+
   it("limits of the machine are rates, and nonsense is refused", function()
     local list = core.measure_read{bytes = 4096, threads = 2, repeats = 3}
     assert.equal(3, #list)

@@ -28,6 +28,19 @@ local function check(value, message)
 end
 figures.check = check
 
+-- The same values with a context, a prompt and an output that the model at `path` takes.
+function figures.fit(path, values)
+  local model = check(require "mobilellm".load(path, {vocabulary_only = true}))
+  local context = math.min(values.context, model:info().context)
+  model:close()
+  local fitted = {}
+  for k, v in pairs(values) do fitted[k] = v end
+  fitted.context = context
+  fitted.generate = math.max(1, math.min(values.generate, math.floor((context - 32) / 2)))
+  fitted.prompt = math.max(1, math.min(values.prompt, context - 2))
+  return fitted
+end
+
 -- Ids that mean nothing, the same for every engine that is measured.
 function figures.prompt(vocabulary, length)
   local ids = {}

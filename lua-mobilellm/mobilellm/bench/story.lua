@@ -116,6 +116,7 @@ function story.run(values, chosen, say)
   local set = files.new(say)
   local ok, result = pcall(function()
     local path = values.path or set.random(values.shape, values.type, values.write, values.tokenizer)
+    values = figures.fit(path, values)
     local about = machine.describe()
     local report = {
       machine = about.name, cores = about.cores, features = about.features, caches = about.caches, load_average = about.load,

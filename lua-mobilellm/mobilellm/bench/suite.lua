@@ -70,6 +70,7 @@ end
 
 local function model_rows(rows, name, path, kind, threads, values, context)
   local mobilellm = require "mobilellm"
+  values = figures.fit(path, values)
   local mine = copy(values, {threads = threads})
   local small = name:match "^125m" ~= nil or context.only
   local flagship = small and kind == "q8_0"
