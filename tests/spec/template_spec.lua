@@ -195,6 +195,42 @@ describe("a template", function()
   end)
 end)
 
+describe("a broken template", function()
+  it("is an error with a line and never one of Lua", function()
+    local random = 1
+    local function below(n)
+      random = (random * 16807) % 2147483647
+      return random % n
+    end
+    local pieces = {"{{", "}}", "{%", "%}", "[", "]", "(", ")", "|", ".", "none", "'a'", "1", "1.5", "x", "[::-1]", " in ", " is ", "~",
+      "*", "%", "|sort", "|list", "|join", "|tojson", "|map('int')", "|items", "|replace('a', 'b')", ".split()", ".get('a')", "if",
+      "else", "loop"}
+    local context = {x = {{a = 1, b = "two"}, {a = 1.5}}, d = {b = 1}, items = {1, 2}}
+    local failed = 0
+    for _ = 1, 3000 do
+      local source = cases[1 + below(#cases)][1]
+      for _ = 1, 1 + below(3) do
+        local at = 1 + below(#source + 1)
+        if below(2) == 0 then
+          source = source:sub(1, at - 1) .. source:sub(at + below(6))
+        else
+          source = source:sub(1, at - 1) .. pieces[1 + below(#pieces)] .. source:sub(at)
+        end
+      end
+      local compiled, message, code = template.compile(source)
+      local out
+      if compiled then out, message, code = compiled:render(context, {steps = 5000, output = 100000}) end
+      if not out then
+        failed = failed + 1
+        assert.matches("^template:%d+: ", message)
+        assert.is_truthy(code == "format" or code == "limit" or code == "raised", code)
+        assert.is_nil(message:find("attempt to", 1, true), source)
+      end
+    end
+    assert.is_true(failed > 500)
+  end)
+end)
+
 describe("segments of a template", function()
   local function marked(source, context, options)
     local out = {}

@@ -257,6 +257,22 @@ local function probe(form)
   end
 end
 
+-- The one format whose marker is a token of the vocabulary or stands in the template; for templates that show no calls.
+local function marked_format(model, source)
+  local found
+  for _, name in ipairs(toolcall.formats()) do
+    local record = toolcall.record(name)
+    local marker = (record.section or record.call or {})[1]
+    if type(marker) == "table" then marker = marker[1] end
+    if not record.hidden and type(marker) == "string" and marker:find "^<|?[%w_]+|?>$"
+      and (source:find(marker, 1, true) or model:find(marker)) then
+      if found then return nil end
+      found = name
+    end
+  end
+  return found
+end
+
 -- ------------------------------------------------------------------ making
 
 local Signature = {}
@@ -317,7 +333,7 @@ function prompt.new(model, options)
     if form.lost.tools then
       form.format = derived and derived ~= "hermes" and {"hermes", derived} or "hermes"
     else
-      form.format = derived or "auto"
+      form.format = derived or form.lost.calls and marked_format(model, source or "") or "auto"
     end
   end
   form.call_format = type(form.format) == "string" and form.format ~= "auto" and form.format or "hermes"

@@ -58,6 +58,11 @@ local function integer_of(v, what)
   return v
 end
 
+local function optional_integer(v, what)
+  if v == nil or v == null then return nil end
+  return integer_of(v, what)
+end
+
 local function optional(v) -- an argument that was left out, or None
   if v == nil or v == null then return nil end
   return v
@@ -227,11 +232,11 @@ filter("trim", "chars", function(_, v, chars)
   return text.strip(str(v), chars and text.bytes(chars), true, true)
 end)
 filter("replace", "old new count", function(run, v, old, new, count)
-  return text.replace(str(v), str(old), str(new), optional(count), run.max_output)
+  return text.replace(str(v), str(old), str(new), optional_integer(count, "replace"), run.max_output)
 end)
 filter("indent", "width first blank", function(run, v, width, first, blank)
   v = str(v)
-  local pad = text.is(width) and width or (" "):rep(width and integer_of(width, "indent") or 4)
+  local pad = text.is(width) and width or (" "):rep(math.min(width and integer_of(width, "indent") or 4, 65536))
   -- Jinja appends a newline before it splits, so that a last empty line counts
   local out = text.buffer(run.max_output, "output")
   local lines = text.split(v, "\n")
@@ -245,7 +250,7 @@ filter("indent", "width first blank", function(run, v, width, first, blank)
 end)
 filter("truncate", "length killwords end leeway", function(_, v, length, kill, stop, leeway)
   v = str(v)
-  length, leeway = length or 255, leeway or 5
+  length, leeway = optional_integer(length, "truncate") or 255, optional_integer(leeway, "truncate") or 5
   stop = stop == nil and "..." or stop
   local n = text.length(v)
   if n <= length + leeway then return v end
@@ -255,9 +260,10 @@ filter("truncate", "length killwords end leeway", function(_, v, length, kill, s
 end)
 filter("center", "width", function(_, v, width)
   v = str(v)
-  local missing = (width or 80) - text.length(v)
+  width = math.min(optional_integer(width, "center") or 80, 65536)
+  local missing = width - text.length(v)
   if missing <= 0 then return v end
-  local left = math.floor(missing / 2) + (missing % 2 == 1 and (width or 80) % 2 == 1 and 1 or 0)
+  local left = math.floor(missing / 2) + (missing % 2 == 1 and width % 2 == 1 and 1 or 0)
   return text.join{(" "):rep(left), v, (" "):rep(missing - left)}
 end)
 filter("wordcount", "", function(_, v)
@@ -298,7 +304,8 @@ filter("int", "default base", function(_, v, default, base)
     return whole(values.int(trunc(x)))
   end
   if not text.is(v) then return default end
-  base = base or 10
+  base = optional_integer(base, "int") or 10
+  if base < 2 or base > 36 then fail "int() base must be >= 2 and <= 36" end
   local s = text.bytes(text.strip(v, nil, true, true)):gsub("_", "")
   local sign, digits = s:match "^([-+]?)(%w+)$"
   if digits and base == 16 then digits = digits:gsub("^0[xX]", "") end
@@ -324,7 +331,7 @@ end)
 filter("round", "precision method", function(_, v, precision, how)
   local x = number(v)
   if not x then fail("round: a number expected, got %s", values.type_name(v)) end
-  local scale = 10 ^ (precision and integer_of(precision, "round") or 0)
+  local scale = 10 ^ math.max(-300, math.min(300, precision and integer_of(precision, "round") or 0))
   how = how and text.bytes(how) or "common"
   local y = x * scale
   if how == "ceil" then
@@ -487,8 +494,8 @@ filter("items", "", function(_, v)
   if kind(v) ~= "dict" then fail "Can only get item pairs from a mapping." end
   return list(values.pairs(v), "generator")
 end)
-filter("batch", "linecount fill_with", function(_, v, count, fill)
-  count = integer_of(count, "batch")
+filter("batch", "linecount fill_with", function(run, v, count, fill)
+  count = math.max(1, integer_of(count == nil and null or count, "batch"))
   local out, row = {}, nil
   for _, item in ipairs(values.items(v)) do
     if not row or #row == count then
@@ -498,6 +505,7 @@ filter("batch", "linecount fill_with", function(_, v, count, fill)
     row[#row + 1] = item
   end
   if row and optional(fill) ~= nil then
+    run:charge(count)
     while #row < count do row[#row + 1] = fill end
   end
   return list(out, "generator")
@@ -747,7 +755,7 @@ on_string("removesuffix", "suffix", function(_, v, suffix)
   return v
 end)
 on_string("replace", "old new count", function(run, v, old, new, count)
-  return text.replace(v, string_of(old, "replace"), string_of(new, "replace"), optional(count), run.max_output)
+  return text.replace(v, string_of(old, "replace"), string_of(new, "replace"), optional_integer(count, "replace"), run.max_output)
 end)
 
 local function last_find(s, what)

@@ -20,7 +20,8 @@ function text.is(v) return type(v) == "string" or type(v) == "table" and v.k == 
 
 local function bytes(v)
   if type(v) == "string" then return v end
-  return v.s
+  if type(v) == "table" and v.k == "str" then return v.s end
+  error({template = true, code = "format", message = "TypeError: str expected"}, 0)
 end
 text.bytes = bytes
 
@@ -137,9 +138,9 @@ end
 
 -- The characters from position i to j, both from 1 and inside.
 function text.characters(v, i, j)
+  if i > j then return "" end
   local list = starts(bytes(v))
   if not list then return sub(v, i, j) end
-  if i > j then return "" end
   return sub(v, list[i], list[j + 1] - 1)
 end
 
