@@ -5,7 +5,7 @@
 
 #include "nfa.h"
 
-enum { MLLM_LEXER_PARTS = 16 };
+enum { MLLM_LEXER_PARTS = 32 };
 
 /* Several automata that read the same bytes. */
 typedef struct {

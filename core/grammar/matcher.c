@@ -673,39 +673,52 @@ size_t mllm_matcher_forced_bytes(mllm_matcher *x, char *out, size_t capacity) {
     return n;
 }
 
+/* Some token has text[length] as a proper beginning. */
+static bool goes_on(const mllm_trie *t, const char *text, size_t length) {
+    uint32_t i = t->child[(uint8_t)text[0]];
+    for (size_t depth = 1; i && depth < length; depth++) {
+        uint32_t c = i + 1, found = 0;
+        for (; c < t->end[i] && !found; c = t->end[c])
+            if (t->byte[c] == (uint8_t)text[depth]) found = c;
+        i = found;
+    }
+    return i && t->end[i] > i + 1;
+}
+
 size_t mllm_matcher_forced_tokens(mllm_matcher *x, mllm_token *out, size_t capacity) {
+    enum { CONTEXT = 256, STEPS = 4 };
     const mllm_token_trie *t = x->trie;
-    char run_of[MAX_FORCED];
-    mllm_token ids[MAX_FORCED + 8];
+    char text[CONTEXT + MAX_FORCED];
+    mllm_token list[CONTEXT + MAX_FORCED];
     if (!t || !t->vocab) return 0;
-    size_t n = mllm_matcher_forced_bytes(x, run_of, sizeof run_of);
+    /* The tokenizer looks back: what it makes of the last few tokens and the forced text together must part where the text ends now. */
+    uint32_t back = x->count > STEPS ? x->steps[x->count - 1 - STEPS].length : 0;
+    if (x->m.length - back > CONTEXT)
+        back = last(x)->length - (x->count > 1 ? last(x)->length - x->steps[x->count - 2].length : 0);
+    size_t context = x->m.length - back;
+    if (context > CONTEXT) return 0;
+    memcpy(text, x->m.text + back, context);
+    char *run_of = text + context;
+    size_t n = mllm_matcher_forced_bytes(x, run_of, MAX_FORCED);
     if (n == 0) return 0;
-    size_t count = mllm_tokenize(t->vocab, run_of, n, MLLM_TOKENIZE_NO_PREFIX, ids, MAX_FORCED + 8), at = 0, used = 0;
-    if (count > MAX_FORCED + 8) return 0;
-    /* A token counts when no longer token that the forced text or what follows allows begins with it here: at the end of the forced run
-     * that is unknown, so the last ones are given up while some token of the vocabulary goes on past the end. */
+    size_t count = mllm_tokenize(t->vocab, text, context + n, MLLM_TOKENIZE_NO_PREFIX, list, CONTEXT + MAX_FORCED),
+           at = 0, used = 0, skip = 0;
+    if (count > CONTEXT + MAX_FORCED) return 0;
+    for (size_t seen = 0; seen < context;) {
+        if (skip == count || !t->bytes[list[skip]]) return 0;
+        seen += t->lengths[list[skip++]];
+        if (seen > context) return 0;
+    }
+    const mllm_token *ids = list + skip;
+    count -= skip;
+    /* At the end of the forced text it is not known what follows: a token counts when no token of the vocabulary could begin in it and
+     * go on past that end. */
     while (used < count && used < capacity) {
         mllm_token id = ids[used];
-        uint32_t length = t->bytes[id] ? t->lengths[id] : 0;
+        size_t length = t->bytes[id] ? t->lengths[id] : 0;
         if (!length || at + length > n) break;
-        size_t left = n - at;
-        bool open = false; /* some token has all that is left as a proper beginning */
-        uint32_t i = t->all.child[(uint8_t)run_of[at]], end = i ? t->all.end[i] : 0, depth = 1;
-        while (i && i < end) {
-            if (depth == left) {
-                open = t->all.end[i] > i + 1;
-                break;
-            }
-            uint32_t c = i + 1, found = 0;
-            for (; c < t->all.end[i]; c = t->all.end[c])
-                if (t->all.byte[c] == (uint8_t)run_of[at + depth]) {
-                    found = c;
-                    break;
-                }
-            if (!found) break;
-            i = found;
-            depth++;
-        }
+        bool open = false;
+        for (size_t from = at; from < at + length && !open; from++) open = goes_on(&t->all, run_of + from, n - from);
         if (open) break;
         out[used++] = id;
         at += length;

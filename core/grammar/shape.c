@@ -481,7 +481,7 @@ static void take_option(mllm_build *b, way *w, const choice *c, uint32_t index) 
         mllm_item out[64];
         uint32_t used;
         if (i == index || (sn[v].count <= 300 && disjoint(b->s, mine, x))) continue;
-        if (fail_options(b, x, out, 64, &used) == 1)
+        if (sn[v].count <= 8 && fail_options(b, x, out, 64, &used) == 1)
             add_item(b, w, ITEM(ITEM_FAILS, x));
         else
             add_check(b, w, ITEM(ITEM_HOLDS, c->node), c->node, "oneOf");
