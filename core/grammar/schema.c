@@ -56,11 +56,12 @@ char *mllm_schema_pointer(const mllm_schema *s, uint32_t node, char *out, size_t
             uint32_t value = object ? child + 1 : child;
             if (node < nodes[value].next) {
                 char index[16];
+                int digits = snprintf(index, sizeof index, "%u", (unsigned)i);
                 put(out, size, &n, "/", 1, false);
                 if (object)
                     put(out, size, &n, nodes[child].as.string, nodes[child].count, true);
                 else
-                    put(out, size, &n, index, (size_t)snprintf(index, sizeof index, "%u", (unsigned)i), false);
+                    put(out, size, &n, index, (size_t)digits, false);
                 at = node < value ? node : value;
                 break;
             }

@@ -420,7 +420,7 @@ static bool evaluate(check *c, uint32_t node, uint32_t instance, marks out, cons
 
 bool mllm_schema_check(const mllm_schema *s, uint32_t node, const mllm_instance *in, uint32_t instance,
                        mllm_violation *why) {
-    mllm_violation unused;
+    mllm_violation unused = {0};
     check c = {.s = s, .in = in, .why = why ? why : &unused};
     memset(c.why, 0, sizeof *c.why);
     return evaluate(&c, node, instance, NULL, NULL) && !c.why->limit && !c.why->memory;

@@ -240,6 +240,75 @@ describe("matcher", function()
   end)
 end)
 
+describe("matcher with a vocabulary", function()
+  local path = (os.getenv "MLLM_SHARED" or "../shared") .. "/tokenizers/llama2/ggml-vocab-llama-spm.gguf"
+  local file = io.open(path, "rb")
+  if not file then
+    print("skipped: matcher with a vocabulary: " .. path .. " is not here")
+    return
+  end
+  file:close()
+  local model = assert(mobilellm.load(path, {vocabulary_only = true}))
+  local g = assert(grammar.json_schema{
+    type = "object", required = {"temperature", "room"}, additionalProperties = false,
+    properties = {temperature = {type = "integer", minimum = 5, maximum = 30}, room = {enum = {"kitchen", "bath room"}}},
+  })
+
+  it("allows exactly what it accepts", function()
+    local m = g:matcher(model)
+    for _, id in ipairs(model:tokenize('{"temperature": 21, "room": "bath room"}', {continuation = true})) do
+      local allowed = {}
+      for _, a in ipairs(m:allowed()) do
+        allowed[a] = true
+        assert.is_true(m:accept(a))
+        m:rollback(1)
+      end
+      assert.is_true(allowed[id])
+      local bits = m:mask()
+      assert.equal(4000, #bits)
+      assert.is_true(math.floor(bits:byte(math.floor(id / 8) + 1) / 2 ^ (id % 8)) % 2 == 1)
+      assert.is_true(m:accept(id))
+    end
+    assert.is_true(m:is_complete())
+    assert.same({model:info().eos}, m:allowed())
+    assert.is_true(m:accept(model:info().eos))
+    assert.is_true(m:is_finished())
+  end)
+
+  it("masks logits", function()
+    local m = g:matcher(model)
+    local zeros = {}
+    for i = 1, model:info().vocabulary do zeros[i] = 0 end
+    local logits = mobilellm.logits(zeros)
+    m:mask(logits)
+    local open = model:find "{"
+    assert.is_true(logits:get(open) > -math.huge)
+    assert.equal(-math.huge, logits:get(model:find "a"))
+    assert.equal(-math.huge, logits:get(model:find "<0x7B>")) -- its twin is canonical
+  end)
+
+  it("forces tokens as the tokenizer writes them", function()
+    local m = g:matcher(model)
+    local text = '{"temperature":'
+    local ids, all = m:forced()
+    assert.equal(text, all)
+    local expected = model:tokenize(text .. "21", {continuation = true})
+    assert.is_true(#ids > 0)
+    for i, id in ipairs(ids) do assert.equal(expected[i], id) end
+  end)
+
+  it("completes within a budget", function()
+    local m = g:matcher(model)
+    local budget = m:min_left()
+    while budget > 0 and not m:is_complete() do
+      local allowed = assert(m:allowed{budget = budget})
+      assert.is_true(m:accept(allowed[#allowed]))
+      budget = budget - 1
+    end
+    assert.is_true(m:is_complete())
+  end)
+end)
+
 describe("json.validate", function()
   it("says where a value fails", function()
     local schema = {type = "object", properties = {a = {type = "array", items = {minimum = 3}}}}
