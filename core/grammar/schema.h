@@ -6,6 +6,7 @@
 #include "../base/json.h"
 #include "nfa.h"
 
+/* clang-format off */
 #define SCHEMA_KEYWORDS(X)                                                                                             \
     X(REF, "$ref")                                                                                                     \
     X(DYNAMIC_REF, "$dynamicRef")                                                                                      \
@@ -32,6 +33,7 @@
                                                         X(DEPENDENT_SCHEMAS, "dependentSchemas")                       \
                                                             X(UNEVALUATED_PROPERTIES, "unevaluatedProperties")         \
                                                                 X(UNEVALUATED_ITEMS, "unevaluatedItems")
+/* clang-format on */
 
 typedef enum {
 #define X(name, text) KW_##name,
