@@ -114,7 +114,8 @@ local function make_matcher(core, session, options, where)
   error(("%s: option 'grammar': grammar or matcher expected, got %s"):format(where, type(grammar)), 3)
 end
 
-local function start(core, session, prompt, options, where, feed_last)
+-- `loop`: driven by a loop that may be left at any time, so that other uses of the session end it.
+local function start(core, session, prompt, options, where, feed_last, loop)
   local matcher, shared, code = make_matcher(core, session, options, where)
   if matcher == nil then return nil, shared, code end
   return core.start(session, prompt, {
@@ -127,6 +128,7 @@ local function start(core, session, prompt, options, where, feed_last)
     feed_last = feed_last,
     matcher = matcher or nil,
     shared = shared,
+    loop = loop,
   })
 end
 
@@ -212,7 +214,7 @@ return function(core)
   -- session:generate(prompt, options) -> text, stats | nil, message, code: continues the session.
   function session_methods.generate(session, prompt, options)
     options = check(options, "generate", true)
-    local job, message, code = start(core, session, prompt, options, "generate", true)
+    local job, message, code = start(core, session, prompt, options, "generate", true, true)
     if not job then return nil, message, code end
     return run(job, options.on_token)
   end
@@ -220,7 +222,7 @@ return function(core)
   -- session:stream(prompt, options) -> iterator of pieces, job | nil, message, code
   function session_methods.stream(session, prompt, options)
     options = check(options, "stream", true)
-    local job, message, code = start(core, session, prompt, options, "stream", true)
+    local job, message, code = start(core, session, prompt, options, "stream", true, true)
     if not job then return nil, message, code end
     return iterator(job, options)
   end

@@ -19,14 +19,24 @@ typedef struct {
     bool stepped; /* the caller drives it */
     bool inside; /* the caller is inside a step: a callback may call any method here */
     bool close_later;
+    bool displaced; /* it was a loop's, and gave way to another use of its session */
 } lua_job;
 
 /* Gives the session free as soon as the generation does not touch it any more. */
 static void settle(lua_job *j) {
     if (!j->timeline || !mllm_generation_settled(j->generation)) return;
+    if (j->timeline->holder == j) j->timeline->give_way = NULL, j->timeline->holder = NULL;
     if (j->timeline->job == j->generation) j->timeline->job = NULL;
     mllm_lua_timeline_release(j->timeline);
     j->timeline = NULL;
+}
+
+static void give_way(void *holder) {
+    lua_job *j = holder;
+    if (j->inside || mllm_generation_started(j->generation)) return;
+    mllm_generation_cancel(j->generation);
+    j->displaced = true;
+    settle(j);
 }
 
 static void close_job(void *object) {
@@ -81,12 +91,12 @@ static mllm_span *check_stops(lua_State *L, int options, size_t *count) {
     return stops;
 }
 
-/* core.start(session, prompt, {max_tokens, stop, sampler, special, ignore_end, feed_last, lookup, matcher, shared}) -> job | nil, message,
+/* core.start(session, prompt, {max_tokens, stop, sampler, special, ignore_end, feed_last, lookup, matcher, shared, loop}) -> job | nil, message,
  * code. The sampler is the job's alone until it is over. The matcher is forked; `shared` says that its family is used elsewhere, so that
  * no thread may. */
 static int start(lua_State *L) {
-    static const char *const names[] = {"max_tokens", "stop",   "sampler", "special", "ignore_end",
-                                        "feed_last",  "lookup", "matcher", "shared",  NULL};
+    static const char *const names[] = {"max_tokens", "stop",    "sampler", "special", "ignore_end", "feed_last",
+                                        "lookup",     "matcher", "shared",  "loop",    NULL};
     mllm_lua_timeline *timeline = mllm_lua_check_timeline(L, 1);
     mllm_lua_options(L, 3, "start", names);
     lua_settop(L, 3);
@@ -128,6 +138,10 @@ static int start(lua_State *L) {
     j->timeline = timeline;
     timeline->references++;
     timeline->job = j->generation;
+    if (mllm_lua_option_boolean(L, 3, "loop", false)) {
+        timeline->give_way = give_way;
+        timeline->holder = j;
+    }
     j->object.open = true;
     return 1;
 }
@@ -150,6 +164,7 @@ static int push_over(lua_State *L, lua_job *j) {
  * raised. */
 static void work(lua_State *L, lua_job *j, bool advance, double budget_ms) {
     if (j->inside) luaL_error(L, "attempt to step a job from inside its own step");
+    if (j->displaced) luaL_error(L, "the session was used otherwise while this generation ran on it");
     mllm_lua_bridge *bridge = mllm_lua_bridge_get(L);
     mllm_error err = {MLLM_OK, ""};
     j->stepped = j->inside = true;

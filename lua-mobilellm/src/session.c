@@ -27,11 +27,13 @@ static bool busy(lua_State *L, int index) {
 }
 
 mllm_lua_timeline *mllm_lua_check_timeline(lua_State *L, int index) {
-    /* A job that nobody holds any more (a loop over a stream was left, on_token raised) is closed by the collector. */
+    mllm_lua_timeline *t = ((mllm_lua_session *)mllm_lua_check(L, index, &mllm_lua_session_class))->timeline;
+    if (busy(L, index) && t->give_way) t->give_way(t->holder);
+    /* A job that nobody holds any more is closed by the collector. */
     if (busy(L, index)) lua_gc(L, LUA_GCCOLLECT, 0);
     if (busy(L, index))
         luaL_error(L, "attempt to use a session while a job runs on it (cancel or close the job first)");
-    return ((mllm_lua_session *)mllm_lua_check(L, index, &mllm_lua_session_class))->timeline;
+    return t;
 }
 
 mllm_session *mllm_lua_check_session(lua_State *L, int index) {

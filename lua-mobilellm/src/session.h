@@ -34,6 +34,10 @@ typedef struct {
     mllm_session *session;
     int references;
     mllm_generation *job; /* the running one; NULL: the session is free */
+    /* A generation that a loop drives (generate, stream) gives way when the session is used otherwise: nobody can tell a loop that was left from
+     * one that goes on. NULL: the job is the script's, and the session is busy until it is over. */
+    void (*give_way)(void *holder);
+    void *holder;
 } mllm_lua_timeline;
 
 typedef struct {
