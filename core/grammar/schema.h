@@ -7,32 +7,21 @@
 #include "nfa.h"
 
 /* clang-format off */
-#define SCHEMA_KEYWORDS(X)                                                                                             \
-    X(REF, "$ref")                                                                                                     \
-    X(DYNAMIC_REF, "$dynamicRef")                                                                                      \
-    X(RECURSIVE_REF, "$recursiveRef")                                                                                  \
-    X(ID, "$id")                                                                                                       \
-    X(OLD_ID, "id")                                                                                                    \
-    X(ANCHOR, "$anchor")                                                                                               \
-    X(DYNAMIC_ANCHOR, "$dynamicAnchor")                                                                                \
-    X(DEFS, "$defs")                                                                                                   \
-    X(DEFINITIONS, "definitions")                                                                                      \
-    X(TYPE, "type") X(ENUM, "enum") X(CONST, "const") X(ALL_OF, "allOf") X(ANY_OF, "anyOf") X(ONE_OF, "oneOf")         \
-        X(NOT, "not") X(IF, "if") X(THEN, "then") X(ELSE, "else") X(MINIMUM, "minimum") X(MAXIMUM, "maximum")          \
-            X(EXCLUSIVE_MINIMUM, "exclusiveMinimum") X(EXCLUSIVE_MAXIMUM, "exclusiveMaximum")                          \
-                X(MULTIPLE_OF, "multipleOf") X(MIN_LENGTH, "minLength") X(MAX_LENGTH, "maxLength")                     \
-                    X(PATTERN, "pattern") X(FORMAT, "format") X(ITEMS, "items") X(PREFIX_ITEMS, "prefixItems")         \
-                        X(ADDITIONAL_ITEMS, "additionalItems") X(MIN_ITEMS, "minItems") X(MAX_ITEMS, "maxItems")       \
-                            X(UNIQUE_ITEMS, "uniqueItems") X(CONTAINS, "contains") X(MIN_CONTAINS, "minContains")      \
-                                X(MAX_CONTAINS, "maxContains") X(PROPERTIES, "properties")                             \
-                                    X(PATTERN_PROPERTIES, "patternProperties")                                         \
-                                        X(ADDITIONAL_PROPERTIES, "additionalProperties") X(REQUIRED, "required")       \
-                                            X(MIN_PROPERTIES, "minProperties") X(MAX_PROPERTIES, "maxProperties")      \
-                                                X(PROPERTY_NAMES, "propertyNames") X(DEPENDENCIES, "dependencies")     \
-                                                    X(DEPENDENT_REQUIRED, "dependentRequired")                         \
-                                                        X(DEPENDENT_SCHEMAS, "dependentSchemas")                       \
-                                                            X(UNEVALUATED_PROPERTIES, "unevaluatedProperties")         \
-                                                                X(UNEVALUATED_ITEMS, "unevaluatedItems")
+#define SCHEMA_KEYWORDS(X)                                                                                            \
+    X(REF, "$ref") X(DYNAMIC_REF, "$dynamicRef") X(RECURSIVE_REF, "$recursiveRef") X(ID, "$id") X(OLD_ID, "id")       \
+    X(ANCHOR, "$anchor") X(DYNAMIC_ANCHOR, "$dynamicAnchor") X(DEFS, "$defs") X(DEFINITIONS, "definitions")           \
+    X(TYPE, "type") X(ENUM, "enum") X(CONST, "const") X(ALL_OF, "allOf") X(ANY_OF, "anyOf") X(ONE_OF, "oneOf")        \
+    X(NOT, "not") X(IF, "if") X(THEN, "then") X(ELSE, "else") X(MINIMUM, "minimum") X(MAXIMUM, "maximum")             \
+    X(EXCLUSIVE_MINIMUM, "exclusiveMinimum") X(EXCLUSIVE_MAXIMUM, "exclusiveMaximum")                                 \
+    X(MULTIPLE_OF, "multipleOf") X(MIN_LENGTH, "minLength") X(MAX_LENGTH, "maxLength") X(PATTERN, "pattern")          \
+    X(FORMAT, "format") X(ITEMS, "items") X(PREFIX_ITEMS, "prefixItems") X(ADDITIONAL_ITEMS, "additionalItems")       \
+    X(MIN_ITEMS, "minItems") X(MAX_ITEMS, "maxItems") X(UNIQUE_ITEMS, "uniqueItems") X(CONTAINS, "contains")          \
+    X(MIN_CONTAINS, "minContains") X(MAX_CONTAINS, "maxContains") X(PROPERTIES, "properties")                         \
+    X(PATTERN_PROPERTIES, "patternProperties") X(ADDITIONAL_PROPERTIES, "additionalProperties")                       \
+    X(REQUIRED, "required") X(MIN_PROPERTIES, "minProperties") X(MAX_PROPERTIES, "maxProperties")                     \
+    X(PROPERTY_NAMES, "propertyNames") X(DEPENDENCIES, "dependencies")                                                \
+    X(DEPENDENT_REQUIRED, "dependentRequired") X(DEPENDENT_SCHEMAS, "dependentSchemas")                               \
+    X(UNEVALUATED_PROPERTIES, "unevaluatedProperties") X(UNEVALUATED_ITEMS, "unevaluatedItems")
 /* clang-format on */
 
 typedef enum {
