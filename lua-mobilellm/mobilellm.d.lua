@@ -293,6 +293,7 @@ function Session:start(prompt, options) end
 ---@return mobilellm.code? code
 function Session:generate(prompt, options) end
 
+---Whoever leaves the loop early on Lua 5.1 or LuaJIT closes the job; on 5.4 the loop does.
 ---@param prompt mobilellm.Prompt
 ---@param options? mobilellm.GenerateOptions
 ---@return (fun(): string?, string?, mobilellm.code?)? pieces
