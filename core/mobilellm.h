@@ -31,6 +31,9 @@ extern "C" {
 
 #define MLLM_VERSION "0.1.0"
 
+/* Comments in columns. */
+/* clang-format off */
+
 /* ------------------------------------------------------------------ errors */
 
 typedef enum {
@@ -175,6 +178,8 @@ MLLM_API mllm_code mllm_session_restore(mllm_session *session, const char *path,
 #include "generate/generation.h"
 #include "toolcall/toolcall.h"
 #include "generate/matched.h"
+
+/* clang-format on */
 
 #ifdef __cplusplus
 }
