@@ -138,38 +138,8 @@ INLINE void any_panel(const unsigned char *panel, bool four, const mllm_operand 
     }
 }
 
-TARGET static void panel8(const unsigned char *panel, const mllm_operand *o, int n, float (*y)[MLLM_PANEL]) {
-    any_panel(panel, false, o, n, y);
-}
-
-TARGET static void panel4(const unsigned char *panel, const mllm_operand *o, int n, float (*y)[MLLM_PANEL]) {
-    any_panel(panel, true, o, n, y);
-}
-
-static void product(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m, float *y,
-                    size_t ldy, bool add, void *scratch) {
-    mllm_packed_product(w, panel8, panel4, from, to, x, x_stride, m, y, ldy, add, scratch);
-}
-
-static void product_rows(const mllm_matrix *w, const mllm_token *ids, size_t count, const void *x, float *y,
-                         void *scratch) {
-    mllm_packed_product_rows(w, panel8, panel4, ids, count, x, y, scratch);
-}
-
-const mllm_kernel mllm_kernel_avx512 = {
-    .name = "avx512",
-    .grain = 2 * MLLM_PANEL, /* the panel of the float products, too */
-    .available = available,
-    .pack_bytes = mllm_packed_bytes,
-    .pack = pack,
-    .prepared_bytes = prepared_bytes,
-    .prepare = prepare,
-    .product = product,
-    .scratch_bytes = mllm_float_scratch,
-    .product_rows = product_rows,
-    .store = store,
-    .attend = attend,
-    .rms_norm = rms_norm,
-    .swiglu = swiglu,
-};
+#define KERNEL mllm_kernel_avx512
+#define NAME "avx512"
+#define PACK pack
+#include "packed_kernel.h"
 #endif
