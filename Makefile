@@ -120,6 +120,7 @@ install: all
 	cd lua-mobilellm && find mobilellm -name '*.lua' -exec install -D -m 644 {} $(DESTDIR)$(PREFIX)/share/lua/$(LUA_VERSION)/{} \;
 	install -m 755 $(BUILD)/lua$(LUA_VERSION)/mobilellm/core.so $(DESTDIR)$(PREFIX)/lib/lua/$(LUA_VERSION)/mobilellm/
 	install -m 755 lua-mobilellm/bin/mobilellm $(DESTDIR)$(PREFIX)/bin/
+	install -D -m 644 lua-mobilellm/mobilellm.d.lua $(DESTDIR)$(PREFIX)/share/mobilellm/mobilellm.d.lua
 	install -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib/
 	cd core && find . -name '*.h' -exec install -D -m 644 {} $(DESTDIR)$(PREFIX)/include/mobilellm/{} \;
 

@@ -16,6 +16,7 @@ void mllm_file_map_close(mllm_file_map *map); /* zeroes; twice is harmless */
 void mllm_file_map_forget(const void *data, size_t size);
 
 bool mllm_file_is_folder(const char *path);
+bool mllm_file_is_same(const char *a, const char *b); /* both exist and are one file, whatever their names */
 bool mllm_file_exists(const char *path); /* a file that can be read */
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "../base/alloc.h"
 #include "../base/error.h"
+#include "../base/file_map.h"
 #include "../base/half.h"
 
 /* The types that rounding knows. */
@@ -67,6 +68,7 @@ static mllm_code convert(const char *from, const char *to, const char *type, boo
     if (code) return code;
     if (packed && w.type != MLLM_Q8_0 && w.type != MLLM_Q4_0)
         return mllm_fail(err, MLLM_E_ARGUMENT, "only q8_0 and q4_0 have a packed form, %.40s has none", type);
+    if (mllm_file_is_same(from, to)) return mllm_fail(err, MLLM_E_ARGUMENT, "%s: the output is the input itself", to);
     mllm_error own = {0};
     mllm_checkpoint *c = mllm_checkpoint_open(from, false, &own);
     if (!c) return mllm_fail(err, own.code, "%s", own.message);

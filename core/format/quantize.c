@@ -9,6 +9,7 @@
 
 #include "../base/alloc.h"
 #include "../base/error.h"
+#include "../base/file_map.h"
 #include "checkpoint_parts.h"
 
 /* ------------------------------------------------------------- importance */
@@ -155,6 +156,7 @@ mllm_code mllm_quantize(const char *from, const char *to, const mllm_quantize_op
     if (code) return code;
     if (q.search && q.type != MLLM_Q4_0 && q.embedding != MLLM_Q4_0)
         return mllm_fail(err, MLLM_E_ARGUMENT, "nothing to search: only the scales of q4_0 are searched for");
+    if (mllm_file_is_same(from, to)) return mllm_fail(err, MLLM_E_ARGUMENT, "%s: the output is the input itself", to);
     mllm_error own = {0};
     q.c = mllm_checkpoint_open(from, false, &own);
     if (!q.c) return mllm_fail(err, own.code, "%s", own.message);

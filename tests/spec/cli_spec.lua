@@ -213,6 +213,11 @@ lock.front 'Front Door Lock'"]]
     assert.equal(0, code, err)
     assert.matches("Q8_0, 43168 parameters", out)
     local other = assert(mobilellm.load(path, {threads = 1}))
+    for _, command in ipairs{"convert", "quantize"} do -- never onto its own source
+      out, err, code = cli(("%s %s %s --type q4_0"):format(command, path, path))
+      assert.same({"", 1}, {out, code})
+      assert.matches("the output is the input itself", err)
+    end
     os.remove(path)
     assert.equal("Q8_0", other:info().quantization)
     assert.same(model:tokenize "Hello", other:tokenize "Hello")
