@@ -207,6 +207,39 @@ lock.front 'Front Door Lock'"]]
     os.remove(tools)
   end)
 
+  it("train: a model learns an interface of one's own", function()
+    local rows, out_file, checkpoint = os.tmpname(), os.tmpname(), os.tmpname()
+    os.remove(checkpoint)
+    local f = assert(io.open(rows, "wb"))
+    local drinks, sizes = {"espresso", "latte", "mocha", "cortado"}, {"small", "large"}
+    for i = 0, 31 do
+      local drink, size = drinks[i % 4 + 1], sizes[math.floor(i / 4) % 2 + 1]
+      f:write(mobilellm.json.encode{
+        tools = {{name = "coffee.brew", description = "Brew a drink", parameters = {type = "object", required = {"drink"},
+          properties = {drink = {type = "string"}, size = {type = "string"}}}}},
+        messages = {{role = "user", content = (i < 16 and "make me a %s %s please" or "i want one %s %s"):format(size, drink)}},
+        calls = {{name = "coffee.brew", arguments = {drink = drink, size = size}}},
+      }, "\n")
+    end
+    f:close()
+    local command = ("train --base agents/model/home.gguf --data '%s' --evaluate '%s' --out '%s' --batch 2048 --checkpoint '%s'"):format(
+      rows, rows, out_file, checkpoint)
+    local out, err, code = cli(command .. " --steps 12 --threads 1")
+    assert.same({"", 0}, {out, code}, err)
+    local before, after = err:match "before: .-EM_structure ([%d.]+)", err:match "after: .-EM_structure ([%d.]+)"
+    assert.is_true(tonumber(before) < 50 and tonumber(after) > 80, err)
+    out, err, code = cli(command .. " --steps 12") -- the checkpoint is already there
+    assert.same({"", 0}, {out, code}, err)
+    assert.matches("step 12 of 12", err, 1, true)
+    for _, path in ipairs{rows, out_file, checkpoint} do os.remove(path) end
+    out, err, code = cli("train --base " .. TINY .. " --data x --out y")
+    assert.same({"", 1}, {out, code})
+    assert.matches("control tokens", err)
+    out, err, code = cli "train --data x --out y"
+    assert.same({"", 2}, {out, code})
+    assert.matches("--base is missing", err, 1, true)
+  end)
+
   it("convert: writes a file that loads", function()
     local path = os.tmpname()
     local out, err, code = cli("convert --type q8_0 " .. TINY .. " " .. path)

@@ -8,7 +8,7 @@ local options = require "mobilellm.cli.options"
 local cli = {}
 
 -- In the order of the help text.
-cli.commands = {"run", "chat", "info", "tokenize", "score", "call", "eval", "convert", "quantize", "perplexity", "bench"}
+cli.commands = {"run", "chat", "info", "tokenize", "score", "call", "eval", "train", "convert", "quantize", "perplexity", "bench"}
 
 -- Ends the command with "mobilellm: message" and exit code 1.
 function cli.fail(format, ...) error({failure = select("#", ...) > 0 and format:format(...) or format}, 0) end
