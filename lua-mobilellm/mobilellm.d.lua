@@ -1,5 +1,5 @@
 ---@meta mobilellm
--- The whole public module for LuaCATS (lua-language-server). Token ids are the model's own, 0-based.
+-- The whole public module for LuaCATS (lua-language-server), in one file because editors are pointed at one. Token ids are the model's own, 0-based.
 -- Misuse raises. What the world does wrong returns nil, message, code; codes: "io", "format", "unsupported", "memory", "limit", "context",
 -- "token", "grammar", "cancelled", "raised" (by a chat template). Everything with close() is also closed by the garbage collector and, on Lua 5.4, by <close>.
 
