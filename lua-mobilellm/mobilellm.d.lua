@@ -631,6 +631,10 @@ function Grammar:report() end
 ---@return integer?
 function Grammar:min_bytes() end
 
+---bytes: memory it holds, without what matchers keep.
+---@return {bytes: integer}
+function Grammar:info() end
+
 function Grammar:close() end
 
 ---One position in a grammar. A matcher and its forks are used by one thread at a time.
@@ -702,6 +706,11 @@ function Matcher:min_left() end
 ---@return table<string, string> texts the last one of each name
 ---@return {name: string, text: string, from: integer, to: integer}[] list in the order they closed
 function Matcher:captures() end
+
+---bytes: memory of this matcher and what it shares with its forks. trie_bytes: memory of the vocabulary made ready for masks, once for
+---a model; tokens: its size (both nil without a vocabulary). steps: tokens and texts accepted so far.
+---@return {bytes: integer, trie_bytes: integer?, tokens: integer?, steps: integer}
+function Matcher:info() end
 
 function Matcher:close() end
 

@@ -75,6 +75,7 @@ MLLM_API size_t mllm_token_trie_bytes(const mllm_token_trie *trie); /* memory */
 
 /* `trie` may be NULL: then only bytes can be accepted. Both are retained. */
 MLLM_API mllm_matcher *mllm_matcher_new(mllm_grammar *grammar, mllm_token_trie *trie, mllm_error *err);
+MLLM_API const mllm_token_trie *mllm_matcher_trie(const mllm_matcher *matcher); /* NULL: none */
 MLLM_API mllm_matcher *mllm_matcher_fork(mllm_matcher *matcher, mllm_error *err);
 MLLM_API void mllm_matcher_release(mllm_matcher *matcher);
 
@@ -103,6 +104,8 @@ MLLM_API size_t mllm_matcher_forced_bytes(mllm_matcher *matcher, char *out, size
 MLLM_API size_t mllm_matcher_forced_tokens(mllm_matcher *matcher, mllm_token *out, size_t capacity);
 /* Fewest bytes that complete the text from here (an upper bound of the fewest tokens); UINT32_MAX when unknown. */
 MLLM_API uint32_t mllm_matcher_min_left(mllm_matcher *matcher);
+/* Memory of this matcher beside its grammar and its trie, with what it shares with its forks: automata seen so far and cached masks. */
+MLLM_API size_t mllm_matcher_bytes(const mllm_matcher *matcher);
 /* All bytes taken since the start or the last reset. Valid until the next accept. */
 MLLM_API const char *mllm_matcher_text(const mllm_matcher *matcher, size_t *length);
 /* Captures that closed on the present path, in order: name, byte span of the text. false: no such index. */

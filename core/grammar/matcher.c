@@ -190,6 +190,10 @@ mllm_matcher *mllm_matcher_fork(mllm_matcher *from, mllm_error *err) {
     return x;
 }
 
+const mllm_token_trie *mllm_matcher_trie(const mllm_matcher *x) {
+    return x->trie;
+}
+
 static void go_back(mllm_matcher *x, uint32_t count) {
     x->count = count;
     x->m.count = last(x)->first + last(x)->count;
@@ -228,6 +232,18 @@ bool mllm_matcher_is_finished(const mllm_matcher *x) {
 const char *mllm_matcher_text(const mllm_matcher *x, size_t *length) {
     *length = x->m.length;
     return x->m.text;
+}
+
+size_t mllm_matcher_bytes(const mllm_matcher *x) {
+    size_t words = x->trie ? x->trie->words * sizeof(uint64_t) : 0;
+    size_t n = sizeof *x + sizeof *x->family + mllm_arena_bytes(&x->arena) + mllm_lexers_bytes(&x->family->lexers);
+    n += x->m.text_capacity + x->m.capacity * sizeof *x->m.pool + x->capacity * sizeof *x->steps;
+    for (int i = 0; i < CACHED_MASKS; i++) {
+        const cached_mask *c = &x->family->cache[i];
+        n += c->capacity * (sizeof *c->key + sizeof *c->serials) + (c->mask ? words : 0);
+    }
+    for (int i = 0; i < PLAIN_MASKS; i++) n += x->family->plain[i].mask ? words : 0;
+    return n;
 }
 
 /* ------------------------------------------------------------------ accepting */

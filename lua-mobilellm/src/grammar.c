@@ -177,6 +177,19 @@ static int grammar_min_bytes(lua_State *L) {
     return 1;
 }
 
+static void set_size(lua_State *L, const char *name, size_t n) {
+    mllm_lua_pushinteger(L, (int64_t)n);
+    lua_setfield(L, -2, name);
+}
+
+/* grammar:info() -> {bytes =}: the memory it holds */
+static int grammar_info(lua_State *L) {
+    const mllm_grammar *g = mllm_lua_check_grammar(L, 1);
+    lua_createtable(L, 0, 1);
+    set_size(L, "bytes", mllm_grammar_bytes(g));
+    return 1;
+}
+
 /* --------------------------------------------------------------------- matcher */
 
 typedef struct {
@@ -438,6 +451,20 @@ static int matcher_captures(lua_State *L) {
     return 2;
 }
 
+/* matcher:info() -> {bytes =, trie_bytes =, tokens =, steps =} */
+static int matcher_info(lua_State *L) {
+    lua_matcher *m = self(L);
+    lua_createtable(L, 0, 4);
+    set_size(L, "bytes", mllm_matcher_bytes(m->matcher));
+    const mllm_token_trie *trie = mllm_matcher_trie(m->matcher);
+    if (trie) {
+        set_size(L, "trie_bytes", mllm_token_trie_bytes(trie));
+        set_size(L, "tokens", mllm_token_trie_size(trie));
+    }
+    set_size(L, "steps", mllm_matcher_steps(m->matcher));
+    return 1;
+}
+
 /* ------------------------------------------------------------------- validator */
 
 /* json.validate(schema text, JSON text, {draft, format, strict}) -> true | nil, message, code. Code "grammar": the value does not satisfy
@@ -459,8 +486,11 @@ void mllm_lua_open_grammar(lua_State *L) {
     static const luaL_Reg functions[] = {
         {"json_schema", json_schema}, {"json", json}, {"regex", regex}, {"choice", choice}, {"gbnf", gbnf},
         {"compose", compose},         {NULL, NULL}};
-    static const luaL_Reg grammar_methods[] = {
-        {"matcher", grammar_matcher}, {"report", grammar_report}, {"min_bytes", grammar_min_bytes}, {NULL, NULL}};
+    static const luaL_Reg grammar_methods[] = {{"matcher", grammar_matcher},
+                                               {"report", grammar_report},
+                                               {"min_bytes", grammar_min_bytes},
+                                               {"info", grammar_info},
+                                               {NULL, NULL}};
     static const luaL_Reg matcher_methods[] = {{"accept", matcher_accept},
                                                {"accept_text", matcher_accept_text},
                                                {"mask", matcher_mask},
@@ -474,6 +504,7 @@ void mllm_lua_open_grammar(lua_State *L) {
                                                {"text", matcher_text},
                                                {"min_left", matcher_min_left},
                                                {"captures", matcher_captures},
+                                               {"info", matcher_info},
                                                {NULL, NULL}};
     static const luaL_Reg none[] = {{NULL, NULL}};
     mllm_lua_class_open(L, &grammar_class, grammar_methods, NULL);

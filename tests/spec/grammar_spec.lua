@@ -238,6 +238,21 @@ describe("matcher", function()
     m:accept_text '{"a"'
     assert.equal(4, m:min_left())
   end)
+
+  it("tells the memory that is held", function()
+    local small = assert(grammar.json_schema '{"const": 1}')
+    local names = {}
+    for i = 1, 500 do names[i] = "a rather long name " .. i end
+    local large = assert(grammar.json_schema{enum = names})
+    assert.is_true(large:info().bytes > small:info().bytes + 500 * 20)
+    local m = large:matcher()
+    local before = m:info()
+    assert.is_nil(before.trie_bytes)
+    assert.equal(0, before.steps)
+    m:accept_text('"' .. names[77])
+    assert.equal(1, m:info().steps)
+    assert.is_true(m:info().bytes >= before.bytes)
+  end)
 end)
 
 describe("matcher with a vocabulary", function()
@@ -273,6 +288,9 @@ describe("matcher with a vocabulary", function()
     assert.same({model:info().eos}, m:allowed())
     assert.is_true(m:accept(model:info().eos))
     assert.is_true(m:is_finished())
+    local info = m:info()
+    assert.equal(32000, info.tokens)
+    assert.is_true(info.trie_bytes > 32000 * 8) -- not nothing: every token has its text and its place
   end)
 
   it("masks logits", function()
