@@ -2,7 +2,7 @@
 -- every time it is used: tools shuffled, renamed, added and taken away, parameters left out, values and devices exchanged,
 -- letters in lower case. The model then has to read and copy instead of to remember.
 --
--- A row is {tools = , messages = , calls = {{name = , arguments = , order = }}, kind = , source = }.
+-- A row is {tools = , messages = , calls = {{name = , arguments = }}, kind = , source = }.
 local json = require "mobilellm".json
 local home_rows = require "home_rows"
 
@@ -53,31 +53,6 @@ local function find_value(text, value, from)
 end
 data.find_value = find_value
 
-local function first_text(value)
-  if type(value) == "table" then return first_text(value[1]) end
-  if type(value) == "number" and value % 1 == 0 then return ("%d"):format(value) end
-  return value ~= nil and tostring(value) or ""
-end
-
--- Names of the arguments as they are to be said: those whose values do not stand in the sentence first, then in the sentence's
--- order.
-function data.order(arguments, sentence, required)
-  local place, names, rank = {}, {}, {}
-  for i, name in ipairs(required or {}) do rank[name] = i end
-  for name, value in pairs(arguments) do
-    names[#names + 1] = name
-    local written = first_text(value)
-    place[name] = written ~= "" and find_value(sentence, written) or 0
-  end
-  table.sort(names, function(a, b)
-    if place[a] ~= place[b] then return place[a] < place[b] end
-    local ra, rb = rank[a] or 1000, rank[b] or 1000
-    if ra ~= rb then return ra < rb end
-    return a < b
-  end)
-  return names
-end
-
 local function copy(value)
   if type(value) ~= "table" then return value end
   local new = setmetatable({}, getmetatable(value))
@@ -109,7 +84,11 @@ function data.clean(row)
     end
     calls[i] = {name = call.name, arguments = arguments}
   end
-  return {tools = row.tools, messages = row.messages, calls = calls, kind = row.kind, source = row.source, id = row.id}
+  local messages = {}
+  for i, message in ipairs(row.messages) do
+    messages[i] = {role = message.role, content = message.content or "", tool_calls = message.tool_calls}
+  end
+  return {tools = row.tools, messages = messages, calls = calls, kind = row.kind, source = row.source, id = row.id}
 end
 
 ------------------------------------------------------------------------------------------------------------------ changing rows
@@ -207,9 +186,6 @@ local function rename_parameters(random, tool, calls)
       local arguments = {}
       for name, value in pairs(call.arguments) do arguments[renamed[name] or name] = value end
       call.arguments = arguments
-      if call.order then
-        for i, name in ipairs(call.order) do call.order[i] = renamed[name] or name end
-      end
     end
   end
 end
@@ -236,28 +212,55 @@ function data.pool(rows)
   return pool
 end
 
--- Puts other values of the same kind into the sentence and the call.
+-- `text` with every `value` in it, as a whole word, replaced by `new`.
+local function replace_value(text, value, new)
+  local from = 1
+  while true do
+    local first, last = find_value(text, value, from)
+    if not first then return text end
+    text = text:sub(1, first - 1) .. new .. text:sub(last + 1)
+    from = first + #new
+  end
+end
+
+-- Whether a value stands in one of the messages.
+local function said(messages, value)
+  for _, message in ipairs(messages) do
+    if message.role ~= "system" and find_value(message.content, value) then return true end
+  end
+  return false
+end
+
+-- Puts other values of the same kind into the conversation and the calls.
 local function exchange_values(random, row, pool)
-  local sentence, at = data.last_user(row.messages)
   for _, call in ipairs(row.calls) do
-    local names = data.order(call.arguments, sentence)
+    local tool = tool_of(row.tools, call.name)
+    local names = {}
+    for name in pairs(call.arguments) do names[#names + 1] = name end
+    table.sort(names)
     for _, name in ipairs(names) do
       local value = call.arguments[name]
       local inner = type(value) == "table" and #value == 1 and value[1] or value
       local values = pool[call.name .. "\0" .. name]
-      if type(inner) == "string" and values and #values > 3 and random.chance(0.6) then
-        local first, last = find_value(sentence, inner)
-        if first and not find_value(sentence, inner, last + 1) then
-          local new = random.pick(values)
-          if not find_value(sentence, new) then
-            sentence = sentence:sub(1, first - 1) .. new .. sentence:sub(last + 1)
-            if type(value) == "table" then value[1] = new else call.arguments[name] = new end
+      local schema = tool and tool.parameters.properties[name]
+      if type(inner) == "string" and #inner > 1 and values and #values > 3 and not (schema and schema.enum) and random.chance(0.6)
+        and said(row.messages, inner) then
+        local new, alone = random.pick(values), true
+        -- Values that hold one another, or a word of the sentence that is there already, would blur what was said.
+        for _, other in ipairs(row.calls) do
+          for key, text in pairs(other.arguments) do
+            if not (other == call and key == name) and type(text) == "string" and find_value(text, inner) then alone = false end
           end
+        end
+        if alone and not said(row.messages, new) then
+          for _, message in ipairs(row.messages) do
+            if message.role ~= "system" then message.content = replace_value(message.content, inner, new) end
+          end
+          if type(value) == "table" then value[1] = new else call.arguments[name] = new end
         end
       end
     end
   end
-  row.messages[at].content = sentence
 end
 
 -- The lines of "Devices:", each {id, rest}; nil when the message is not such a list.
@@ -311,15 +314,22 @@ function data.change(random, row, options)
   options = options or {}
   local new = {messages = copy(row.messages), calls = copy(row.calls), kind = row.kind, source = row.source, tools = {}}
   for i, tool in ipairs(row.tools) do new.tools[i] = copy(tool) end
-  local called = {}
-  for _, call in ipairs(new.calls) do called[call.name] = true end
+  -- Tools of the conversation so far are renamed along and never taken away.
+  local called, past = {}, {}
+  for _, message in ipairs(new.messages) do
+    for _, call in ipairs(message.tool_calls or {}) do
+      called[call.name] = true
+      past[#past + 1] = call
+    end
+  end
 
   -- The right tool goes away: nothing can be called.
-  if #new.calls == 1 and #new.tools > 1 and random.chance(0.05) then
+  if #new.calls == 1 and #new.tools > 1 and #past == 0 and random.chance(options.refuse or 0.07) then
     local _, at = tool_of(new.tools, new.calls[1].name)
     table.remove(new.tools, at)
-    new.calls, called, new.kind = {}, {}, "irrelevant"
+    new.calls, new.kind = {}, "irrelevant"
   end
+  for _, call in ipairs(new.calls) do called[call.name] = true end
   -- Fewer tools, or one from elsewhere.
   while #new.tools > #new.calls + 1 and #new.tools > 2 and random.chance(0.25) do
     local at = random.integer(1, #new.tools)
@@ -330,7 +340,7 @@ function data.change(random, row, options)
     local other = random.pick(options.tools)
     if not tool_of(new.tools, other.name) then new.tools[#new.tools + 1] = copy(other) end
   end
-  if options.pool and random.chance(0.3) then exchange_values(random, new, options.pool) end
+  if options.pool and #past == 0 and random.chance(options.exchange or 0.3) then exchange_values(random, new, options.pool) end
   change_devices(random, new)
 
   for _, tool in ipairs(new.tools) do
@@ -351,15 +361,11 @@ function data.change(random, row, options)
     end
   end
 
-  -- The order of mention is found before names change.
-  local sentence = data.last_user(new.messages)
-  for _, call in ipairs(new.calls) do
-    local tool = tool_of(new.tools, call.name)
-    call.order = data.order(call.arguments, sentence, tool and tool.parameters.required)
-  end
-
+  local calls = {}
+  for _, call in ipairs(new.calls) do calls[#calls + 1] = call end
+  for _, call in ipairs(past) do calls[#calls + 1] = call end
   for _, tool in ipairs(new.tools) do
-    if random.chance(0.2) then rename_parameters(random, tool, new.calls) end
+    if random.chance(0.2) then rename_parameters(random, tool, calls) end
   end
   if random.chance(0.3) then
     for _, tool in ipairs(new.tools) do
@@ -367,7 +373,7 @@ function data.change(random, row, options)
         local old, name = tool.name, new_tool(random, tool)
         if not tool_of(new.tools, name) then
           tool.name = name
-          for _, call in ipairs(new.calls) do
+          for _, call in ipairs(calls) do
             if call.name == old then call.name = name end
           end
         end
@@ -378,9 +384,87 @@ function data.change(random, row, options)
       if is_described(tool) then tool.description = "" end
     end
   end
-  if random.chance(0.12) then lower_case(new) end
+  if #new.messages == 1 and random.chance(0.12) then lower_case(new) end
   random.shuffle(new.tools)
   return new
+end
+
+-- Takes the oldest turns out of a long conversation, as far as no value of the calls is lost with them. false: nothing can go.
+function data.shorten(row)
+  local messages = row.messages
+  local from = messages[1] and messages[1].role == "system" and 2 or 1
+  local kept = {}
+  for i = math.max(from, #messages - 6), #messages do
+    if #kept > 0 or messages[i].role == "user" then kept[#kept + 1] = messages[i] end
+  end
+  if #kept == 0 or #kept == #messages - from + 1 then return false end
+  for _, call in ipairs(row.calls) do
+    for _, value in pairs(call.arguments) do
+      if type(value) == "string" and said(messages, value) and not said(kept, value) then return false end
+    end
+  end
+  if from == 2 then table.insert(kept, 1, messages[1]) end
+  row.messages = kept
+  return true
+end
+
+-- Single wishes out of rows that ask for several things in several sentences: each sentence that holds all texts of just one call.
+function data.wishes(rows)
+  local wishes = {}
+  for _, row in ipairs(rows) do
+    local text = #row.messages == 1 and row.messages[1].content or ""
+    local sentences = {}
+    for sentence in (text .. " "):gmatch "(.-[%.%?!])%s+" do sentences[#sentences + 1] = sentence end
+    local taken = {}
+    for _, call in ipairs(row.calls) do
+      local found, texts, several = nil, 0, false
+      for _, value in pairs(call.arguments) do
+        value = type(value) == "number" and ("%.14g"):format(value) or value
+        if type(value) == "string" and value ~= "" then
+          texts = texts + 1
+          local place
+          for i, sentence in ipairs(sentences) do
+            if find_value(sentence, value) then place = place or i end
+          end
+          if not place or found and found ~= place then several = true end
+          found = found or place
+        end
+      end
+      if found and not several and texts > 0 then
+        taken[found] = taken[found] and "two" or call
+      end
+    end
+    for i, call in pairs(taken) do
+      if call ~= "two" then
+        local tool = tool_of(row.tools, call.name)
+        if tool then wishes[#wishes + 1] = {sentence = sentences[i], call = call, tool = tool, tools = row.tools} end
+      end
+    end
+  end
+  table.sort(wishes, function(a, b) return a.sentence < b.sentence end)
+  return wishes
+end
+
+-- A row of one to three wishes, one sentence after another.
+function data.join(random, wishes)
+  local row = {tools = {}, calls = {}, messages = {}, source = "joined", kind = "call"}
+  local sentences = {}
+  local function offer(tool)
+    if not tool_of(row.tools, tool.name) then row.tools[#row.tools + 1] = tool end
+  end
+  for _ = 1, random.chance(0.4) and 1 or random.integer(2, 3) do
+    local wish = random.pick(wishes)
+    if not tool_of(row.tools, wish.tool.name) then
+      sentences[#sentences + 1] = wish.sentence
+      row.calls[#row.calls + 1] = wish.call
+      offer(wish.tool)
+    end
+  end
+  if #row.calls > 1 then row.kind = "parallel" end
+  local others = random.pick(wishes).tools
+  while #row.tools < 5 and random.chance(0.8) do offer(random.pick(random.chance(0.5) and others or {random.pick(wishes).tool})) end
+  row.messages[1] = {role = "user", content = table.concat(sentences, " ")}
+  return row
 end
 
 -- A row whose only difficulty is to copy: names and values that mean nothing, of `words` (a list) and invented ones.
@@ -410,16 +494,15 @@ function data.copy_row(random, words)
   for name in pairs(tool.parameters.properties) do names[#names + 1] = name end
   table.sort(names)
   random.shuffle(names)
-  local arguments, order, said = {}, {}, {random.pick{"", "please", "run", "now"}, tool.name}
+  local arguments, spoken = {}, {random.pick{"", "please", "run", "now"}, tool.name}
   for i = 1, random.integer(1, #names) do
     arguments[names[i]] = value(5)
-    order[i] = names[i]
-    said[#said + 1] = random.pick{"with", "and", "", "for", "as"} .. " " .. names[i] .. " " .. arguments[names[i]]
+    spoken[#spoken + 1] = random.pick{"with", "and", "", "for", "as"} .. " " .. names[i] .. " " .. arguments[names[i]]
   end
-  local sentence = table.concat(said, " "):gsub("%s+", " "):gsub("^ ", "")
+  local sentence = table.concat(spoken, " "):gsub("%s+", " "):gsub("^ ", "")
   for name, v in pairs(arguments) do arguments[name] = v:gsub("%s+", " "):gsub("^ ", ""):gsub(" $", "") end
   return {tools = tools, messages = {{role = "user", content = sentence}}, source = "copy", kind = "copy",
-    calls = {{name = tool.name, arguments = arguments, order = order}}}
+    calls = {{name = tool.name, arguments = arguments}}}
 end
 
 -- The words of the sentences, sorted, each once.
@@ -437,11 +520,14 @@ function data.words(rows)
   return words
 end
 
--- What tells two rows with the same sentence and calls: used to keep evaluation rows out of training.
+-- What tells two rows with the same conversation and calls: used to keep evaluation rows out of training.
 function data.key(row)
-  local names = {}
-  for i, call in ipairs(row.calls) do names[i] = json.encode{call.name, call.arguments} end
-  return data.last_user(row.messages):lower():gsub("%s+", " ") .. "\0" .. table.concat(names, "\0")
+  local parts = {}
+  for _, message in ipairs(row.messages) do
+    if message.role ~= "system" then parts[#parts + 1] = (message.content or ""):lower():gsub("%s+", " ") end
+  end
+  for _, call in ipairs(row.calls) do parts[#parts + 1] = "\0" .. json.encode{call.name, call.arguments} end
+  return table.concat(parts, "\n")
 end
 
 data.home_row = home_rows.row

@@ -473,19 +473,17 @@ end
 
 -- One wish: sentence, call.
 local function wish(random, device, t)
-  local phrase, arguments, order = nil, {entity_id = device.id}, {"entity_id"}
+  local phrase, arguments = nil, {entity_id = device.id}
   local roll = random.number()
   for _, v in ipairs(t.values or {}) do
     if roll < v.share then
       phrase = random.pick(v.phrases)
       local value = v.values and random.pick(v.values) or random.integer(v.low, v.high)
       arguments[v.key] = value
-      order[#order + 1] = v.key
       local second
       if v.second then
         second = random.pick(v.second_values)
         arguments[v.second] = second
-        table.insert(order, 2, v.second)
       end
       phrase = phrase:gsub("%f[%w][VW]%f[%W]", function(letter) return letter == "V" and "\1" or "\2" end)
       phrase = phrase:gsub("\1", (tostring(value):gsub("_", " ")))
@@ -506,7 +504,7 @@ local function wish(random, device, t)
     if random.chance(0.8) then said = random.pick(owners) .. " " .. said end
   end
   phrase = phrase:gsub("%f[%w]D%f[%W]", function() return said end, 1)
-  return phrase, {name = t.name, arguments = arguments, order = order}
+  return phrase, {name = t.name, arguments = arguments}
 end
 
 local endings = {"", "", "", "", "", "", ".", ".", "?", " please", " now", " for me", ", please", "!", " thanks"}

@@ -37,20 +37,24 @@ end
 if not options.work then error("recipe: --work DIR is needed (checkpoints go there)", 0) end
 local seed = tonumber(options.seed)
 
--- Deep and thin: ten blocks of width 192. The rotary base is high, so that most dimensions of a head hardly turn within a prompt
+-- Deep and thin: twelve blocks of width 256. The rotary base is high, so that most dimensions of a head hardly turn within a prompt
 -- and tokens can be compared at any distance.
 local shape = {
-  width = 192, heads = 6, kv_heads = 3, head_size = 32, ffn = 288, blocks = 10, context = 512, rope_base = 1e6, tied = true,
+  width = 256, heads = 8, kv_heads = 4, head_size = 32, ffn = 384, blocks = 12, context = 1024, rope_base = 1e6, tied = true,
 }
-local vocabulary_size = 3072
-local longest = 448 -- tokens of a row; longer ones are left out
+local vocabulary_size = 4096
+local longest = 512 -- tokens of a row; longer ones lose their oldest turns, or are left out
 local batch_tokens = 8192
 local rate = 1.0e-3
--- What a run of the full length draws from: source -> rows of the main part, for a full run.
+local cooldown = 0.25 -- share of the steps in which the rate falls
+local part_tokens = 4e6 -- rows are made in parts of so many tokens, each used once
+-- Share of the tokens of a part, by source.
 local mixture = {
-  {"home", 4}, {"home_rows", 52000}, {"nlueval", 9}, {"snips", 6}, {"clinc_neg", 5}, {"copy", 12000},
+  sgd = 0.20, sgdx = 0.17, star = 0.09, nlueval = 0.12, snips = 0.09, home = 0.06, home_rows = 0.05, seal = 0.09, tm4 = 0.02,
+  clinc_neg = 0.05, copy = 0.06,
 }
-local early = {rows = 18000, copy = 5000, prompt_weight = 0.1} -- the first part: shorter rows, and the prompt is learned too
+-- The first part: short rows, more copying, and the prompt is learned, too.
+local early = {tokens = 3e6, copy = 0.2, prompt_weight = 0.1, longest = 224}
 
 local function say(...)
   io.stdout:write(os.date "%H:%M:%S ", string.format(...), "\n")
@@ -64,8 +68,14 @@ end
 
 ------------------------------------------------------------------------------------------------------------------------ rows
 
-local sources = {"home", "nlueval", "snips", "clinc_neg"}
-local public = {"home", "snips", "nlueval", "clinc_neg"}
+local files = {
+  home = "home", nlueval = "nlueval", snips = "snips", clinc_neg = "clinc_neg", sgd = "sgd", sgdx = "sgdx", star = "star",
+  seal = "seal_dev", tm4 = "tm4",
+}
+local sources = {"home", "nlueval", "snips", "clinc_neg", "sgd", "sgdx", "star", "seal", "tm4"}
+local public = {
+  "home", "snips", "nlueval", "sgd_dev", "star", "seal_test_in", "apibank", "bfcl_v1", "bfcl_live", "toolalpaca", "tm4", "clinc_neg",
+}
 
 local function load_rows()
   -- Nothing that is asked in the evaluation is learned from: same sentence and same calls.
@@ -77,7 +87,7 @@ local function load_rows()
   local rows, dropped = {}, 0
   for _, name in ipairs(sources) do
     rows[name] = {}
-    for _, row in ipairs(must(data.read(("%s/train/%s.jsonl.gz"):format(options.data, name)))) do
+    for _, row in ipairs(must(data.read(("%s/train/%s.jsonl.gz"):format(options.data, files[name])))) do
       if kept_out[data.key(row)] then dropped = dropped + 1 else table.insert(rows[name], data.clean(row)) end
     end
     say("%s: %d rows", name, #rows[name])
@@ -86,11 +96,11 @@ local function load_rows()
   return rows, kept_out
 end
 
--- The tools of some rows, each name once: distractors.
-local function tools_of(...)
+-- The tools of the rows of all sources but one, each name once: distractors.
+local function tools_but(rows, but)
   local seen, tools = {}, {}
-  for _, list in ipairs{...} do
-    for _, row in ipairs(list) do
+  for _, source in ipairs(sources) do
+    for _, row in ipairs(source ~= but and rows[source] or {}) do
       for _, tool in ipairs(row.tools) do
         if not seen[tool.name] then
           seen[tool.name] = true
@@ -103,21 +113,26 @@ local function tools_of(...)
 end
 
 local rows, kept_out = load_rows()
-local pools = {home = nil, nlueval = data.pool(rows.nlueval), snips = data.pool(rows.snips)}
-local distractors = {
-  home = tools_of(rows.nlueval, rows.snips), nlueval = tools_of(rows.home, rows.snips), snips = tools_of(rows.home, rows.nlueval),
-  clinc_neg = tools_of(rows.home, rows.snips),
-}
+local pools, distractors = {}, {}
+for _, source in ipairs(sources) do
+  if source ~= "home" and source ~= "clinc_neg" then pools[source] = data.pool(rows[source]) end
+  distractors[source] = tools_but(rows, source ~= "clinc_neg" and source or nil)
+end
 local words = data.words(rows.snips)
+local wishes = data.wishes(rows.seal) -- single sentences of rows that ask for several things
 
 local function make(random, source)
   if source == "copy" then return data.copy_row(random, words) end
+  local row
   if source == "home_rows" then
-    local row
-    repeat row = data.home_row(random) until not kept_out[data.key(row)]
-    return data.change(random, row, {tools = distractors.home})
+    row = data.change(random, data.home_row(random), {tools = distractors.home})
+  elseif source == "seal" and random.chance(0.7) then
+    row = data.change(random, data.join(random, wishes), {pool = pools.seal, exchange = 0.8, tools = distractors.seal})
+  else
+    row = data.change(random, random.pick(rows[source]), {
+      pool = pools[source], tools = distractors[source], exchange = source ~= "nlueval" and source ~= "snips" and 0.5 or 0.3,
+    })
   end
-  local row = data.change(random, random.pick(rows[source]), {pool = pools[source], tools = distractors[source]})
   if kept_out[data.key(row)] then return make(random, source) end
   return row
 end
@@ -141,7 +156,8 @@ local function make_vocabulary()
     end
   end
   for _, source in ipairs(sources) do
-    for _, row in ipairs(rows[source]) do
+    for i, row in ipairs(rows[source]) do
+      if i > 12000 then break end
       for _, tool in ipairs(row.tools) do add(signature.tool(tool)) end
       for _, message in ipairs(row.messages) do add(" " .. message.content:gsub("\n", "\n ")) end
       add(signature.answer(row.calls))
@@ -171,35 +187,44 @@ end
 
 ---------------------------------------------------------------------------------------------------------------- training data
 
-local function make_data(which)
-  local set, random = mobilellm.train.data(), data.random(seed + (which == "early" and 2000 or 3000))
-  local share = options.smoke and 0.06 or 1
-  local counts = {}
-  local function add(source, prompt_weight, most)
-    for _ = 1, 20 do
-      local ids, prompt = encode(make(random, source))
-      if #ids <= most then
-        set:add(ids, prompt, 1, prompt_weight)
-        counts[source] = (counts[source] or 0) + #ids
-        return
+-- The rows of a part; part 0 is the early one. The same part always has the same rows.
+local function make_part(number)
+  local set, random = mobilellm.train.data(), data.random(seed + 2000 + number)
+  local first = number == 0
+  local tokens, counts, names, total = 0, {}, {}, 0
+  for source in pairs(mixture) do
+    names[#names + 1] = source
+    counts[source] = 0
+  end
+  table.sort(names)
+  local function share(source)
+    if not first then return mixture[source] end
+    return source == "copy" and early.copy or mixture[source] * (1 - early.copy) / (1 - mixture.copy)
+  end
+  for _, source in ipairs(names) do total = total + share(source) end
+  local most = (first and early.tokens or part_tokens) * (options.smoke and 0.06 or 1)
+  while tokens < most do
+    -- The source that lacks most of its share.
+    local source, lack = nil, -math.huge
+    for _, name in ipairs(names) do
+      local missing = share(name) / total * (tokens + 1000) - counts[name]
+      if missing > lack then source, lack = name, missing end
+    end
+    for _ = 1, 50 do
+      local row = make(random, source)
+      local ids, prompt = encode(row)
+      if #ids > longest and data.shorten(row) then ids, prompt = encode(row) end
+      if #ids <= (first and early.longest or longest) then
+        set:add(ids, prompt, 1, first and early.prompt_weight or 0)
+        counts[source] = counts[source] + #ids
+        tokens = tokens + #ids
+        break
       end
     end
   end
-  if which == "early" then
-    local from = {"home_rows", "home_rows", "home", "nlueval", "snips", "snips", "clinc_neg"}
-    for _ = 1, early.rows * share do add(random.pick(from), early.prompt_weight, 192) end
-    for _ = 1, early.copy * share do add("copy", early.prompt_weight, 128) end
-  else
-    for _, part in ipairs(mixture) do
-      local source, amount = unpack(part)
-      if rows[source] then amount = amount * #rows[source] end
-      for _ = 1, amount * share do add(source, 0, longest) end
-    end
-  end
   local list = {}
-  for source, tokens in pairs(counts) do list[#list + 1] = ("%s %d"):format(source, tokens) end
-  table.sort(list)
-  say("%s part: %d rows, %d tokens (%s)", which, set:rows(), set:tokens(), table.concat(list, ", "))
+  for i, source in ipairs(names) do list[i] = ("%s %d"):format(source, counts[source]) end
+  say("part %d: %d rows, %d tokens (%s)", number, set:rows(), set:tokens(), table.concat(list, ", "))
   return set
 end
 
@@ -208,24 +233,18 @@ local function watch_sets()
   local sets = {}
   local random = data.random(seed + 4000)
   local copies = mobilellm.train.data()
-  for _ = 1, 150 do
+  for _ = 1, 100 do
     local ids, prompt = encode(data.copy_row(random, words))
     copies:add(ids, prompt)
   end
   sets[1] = {"copy", copies}
-  for _, name in ipairs{"home", "snips", "nlueval"} do
+  for _, name in ipairs{"home", "snips", "nlueval", "sgd_dev", "star", "seal_test_in", "apibank"} do
     local set = mobilellm.train.data()
-    local list = data.read(("%s/public-eval/%s.jsonl.gz"):format(options.data, name), 150)
-    for _, row in ipairs(list or {}) do
-      row = data.clean(row)
-      local sentence = data.last_user(row.messages)
-      for _, call in ipairs(row.calls) do
-        for _, tool in ipairs(row.tools) do
-          if tool.name == call.name then call.order = data.order(call.arguments, sentence, tool.parameters.required) end
-        end
-      end
-      local ids, prompt = encode(row)
-      if #ids <= longest then set:add(ids, prompt) end
+    local list = data.read(("%s/public-eval/%s.jsonl.gz"):format(options.data, name))
+    for i = 1, list and 50 or 0 do
+      local row = list[math.floor((i - 1) * #list / 50) + 1]
+      local ids, prompt = encode(data.clean(row))
+      if #ids <= shape.context then set:add(ids, prompt) end
     end
     if set:rows() > 0 then sets[#sets + 1] = {name, set} end
   end
@@ -234,7 +253,7 @@ end
 
 -------------------------------------------------------------------------------------------------------------------- training
 
-local checkpoint = options.work .. "/home.checkpoint"
+local checkpoint = options.work .. "/calls.checkpoint"
 local curve_file = options.work .. "/loss.csv"
 
 -- Mean loss over the watched sets, and each of them said.
@@ -254,15 +273,20 @@ end
 
 local function new_trainer()
   return must(mobilellm.train.new{
-    shape = shape, vocabulary = vocabulary, name = "mobilellm-home", seed = seed, threads = tonumber(options.threads),
-    start = "copying", learning_rate = rate, warmup = 60, schedule = "cosine", floor = 0.03, decay = 0.05, clip = 1,
+    shape = shape, vocabulary = vocabulary, name = "mobilellm-calls", seed = seed, threads = tonumber(options.threads),
+    start = "copying", learning_rate = rate, warmup = 60, schedule = "wsd", floor = 0.02, decay = 0.05, clip = 1,
     beta1 = 0.9, beta2 = 0.98, batch_tokens = batch_tokens, steps = tonumber(options.steps) or 1000000,
   })
 end
 
+-- Steps until a part begins; the last number is that of the part after which the run is long over.
+local function part_of(step)
+  local first = math.floor(early.tokens / batch_tokens)
+  if step < first then return 0 end
+  return 1 + math.floor((step - first) / math.floor(part_tokens / batch_tokens))
+end
+
 local function train()
-  local parts = {make_data "early", make_data "main"}
-  local early_steps = math.floor(parts[1]:tokens() / batch_tokens)
   local trainer, points
   if file_exists(checkpoint) then
     trainer = must(mobilellm.train.resume(checkpoint, {vocabulary = vocabulary, threads = tonumber(options.threads)}))
@@ -273,10 +297,11 @@ local function train()
   end
   points = points or mobilellm.train.curve.new()
   local info = trainer:info()
-  say("%d parameters, %.1f MB of memory, %d early steps", info.parameters, info.bytes / 1e6, early_steps)
+  say("%d parameters, %.1f MB of memory", info.parameters, info.bytes / 1e6)
   local watched = watch_sets()
   look(trainer, watched)
   local begin, saved, mean, speed = os.time(), os.time(), nil, nil
+  local part, set
   local planned = tonumber(options.steps) or (info.steps < 1000000 and info.steps) or nil
   local budget = options.smoke and 120 or tonumber(options.minutes) * 60
   local function save()
@@ -287,7 +312,11 @@ local function train()
   while true do
     local step = trainer:info().step
     if planned and step >= planned then break end
-    local loss, stats, code = trainer:next(step < early_steps and parts[1] or parts[2])
+    if part_of(step) ~= part then
+      part = part_of(step)
+      set = make_part(part)
+    end
+    local loss, stats, code = trainer:next(set)
     must(loss, stats, code)
     mean = mean and mean * 0.97 + loss * 0.03 or loss
     stats.loss = mean
@@ -298,11 +327,11 @@ local function train()
       local fits = stats.step + math.max(1, math.floor((budget - (os.time() - begin)) / speed))
       if not planned or fits < planned * 0.98 or fits > planned * 1.02 and stats.step < fits * 0.7 then
         planned = fits
-        trainer:set{steps = planned}
+        trainer:set{steps = planned, cooldown = math.floor(cooldown * planned)}
         say("%.2f s a step: %d steps planned", speed, planned)
       end
     end
-    if stats.step % (options.smoke and 25 or 100) == 0 then stats.evaluation = look(trainer, watched) end
+    if stats.step % (options.smoke and 25 or 250) == 0 then stats.evaluation = look(trainer, watched) end
     if stats.step % 25 == 0 then
       say("step %d  loss %.3f  gradient %.2f  rate %.2e  %.0f tokens/s  %.1f min", stats.step, mean, stats.grad_norm,
         stats.learning_rate, stats.tokens_per_second, (os.time() - begin) / 60)
@@ -320,7 +349,7 @@ local function export(trainer)
   local info = trainer:info()
   local path = options.out .. "/home.gguf"
   must(trainer:export(path, {
-    type = "q8_0", vocabulary = vocabulary, name = "mobilellm-home",
+    type = "q8_0", vocabulary = vocabulary, name = "mobilellm-calls",
     card = {
       license = "MIT", author = "mobilellm contributors", prompt = "lua-mobilellm/mobilellm/signature.lua",
       description = "Turns a smart-home sentence and a list of tools into calls", steps = info.step, tokens = info.total_tokens,

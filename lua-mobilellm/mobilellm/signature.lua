@@ -10,8 +10,9 @@
 --   <|calls|>light.turn_on( entity_id = " light.kitchen", brightness = 40)<|end|>
 --   <|end|>
 --
--- What was said last also stands in front of the tools: the model reads from left to right, and can then tell already while it reads a
--- tool or a device whether it was meant (Arora et al., "Just read twice", 2024).
+-- The conversation up to the last thing said also stands in front of the tools: the model reads from left to right, and can then tell
+-- already while it reads a tool or a device whether it was meant (Arora et al., "Just read twice", 2024). Behind the tools stand the
+-- system messages, the last exchange before the last thing said, that again, and what followed it.
 -- A small model finds it hard to copy, so a name or a value is cut into the same tokens wherever it stands: names and values
 -- follow a space (a string value begins with one, which reading drops again), tool names follow a control token or a new line. A
 -- type is written when it is not "string", `?` marks what may be left out, and a description that only repeats the name is not
@@ -55,10 +56,18 @@ function signature.parameters(tool)
   return names, required
 end
 
+local shown = 8 -- longer enumerations are cut: the prompt stays short, and the grammar knows them all
+
 local function type_name(schema)
   if type(schema.enum) == "table" and #schema.enum > 0 then
     local values = {}
-    for i, value in ipairs(schema.enum) do values[i] = tostring(value) end
+    for i, value in ipairs(schema.enum) do
+      if #schema.enum > shown and i > 4 then
+        values[i] = "..."
+        break
+      end
+      values[i] = tostring(value)
+    end
     return table.concat(values, " | ")
   end
   local kind = schema.type
@@ -97,24 +106,8 @@ local function parts(tools, messages)
   local function said(text)
     if text ~= "" then plain(" " .. text:gsub("^%s+", ""):gsub("\n", "\n ")) end
   end
-  control "<|begin|>"
-  if tools and #tools > 0 then
-    for i = #messages, 1, -1 do
-      if messages[i].role == "user" then
-        control "<|user|>"
-        said(messages[i].content or "")
-        break
-      end
-    end
-    control "<|tools|>"
-    local lines = {}
-    for i, tool in ipairs(tools) do lines[i] = signature.tool(tool) end
-    plain(table.concat(lines, "\n"))
-  end
-  for _, message in ipairs(messages) do
-    local spelling = "<|" .. message.role .. "|>"
-    if not known[spelling] then error(("signature: a message has the unknown role '%s'"):format(tostring(message.role)), 3) end
-    control(spelling)
+  local function turn(message)
+    control("<|" .. message.role .. "|>")
     said(message.content or "")
     if message.role == "assistant" then
       if message.tool_calls and #message.tool_calls > 0 then
@@ -124,6 +117,30 @@ local function parts(tools, messages)
       control "<|end|>"
     end
   end
+  local others, last = {}, 0
+  for _, message in ipairs(messages) do
+    if not known["<|" .. message.role .. "|>"] then
+      error(("signature: a message has the unknown role '%s'"):format(tostring(message.role)), 3)
+    end
+    if message.role ~= "system" then
+      others[#others + 1] = message
+      if message.role == "user" then last = #others end
+    end
+  end
+  control "<|begin|>"
+  local from = 1
+  if tools and #tools > 0 then
+    for i = 1, last do turn(others[i]) end
+    control "<|tools|>"
+    local lines = {}
+    for i, tool in ipairs(tools) do lines[i] = signature.tool(tool) end
+    plain(table.concat(lines, "\n"))
+    from = math.max(1, last - 2)
+  end
+  for _, message in ipairs(messages) do
+    if message.role == "system" then turn(message) end
+  end
+  for i = from, #others do turn(others[i]) end
   control "<|assistant|>"
   return list
 end

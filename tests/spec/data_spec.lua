@@ -25,18 +25,14 @@ local function find(list, key, value)
   end
 end
 
--- Every call names a tool that is offered, with parameters that it has, in an order that names each once.
+-- Every call names a tool that is offered, with parameters that it has.
 local function consistent(row)
   for _, call in ipairs(row.calls) do
     local tool = find(row.tools, "name", call.name)
     assert.is_table(tool, "no tool " .. call.name)
-    local n = 0
     for name in pairs(call.arguments) do
-      n = n + 1
       assert.is_table(tool.parameters.properties[name], call.name .. ": no parameter " .. name)
     end
-    assert.equal(n, #call.order)
-    for _, name in ipairs(call.order) do assert.not_nil(call.arguments[name]) end
     for _, name in ipairs(tool.parameters.required) do assert.not_nil(call.arguments[name], name) end
   end
 end
@@ -50,12 +46,6 @@ describe("training rows", function()
     local sum = 0
     for _ = 1, 2000 do sum = sum + random.number() end
     assert.is_true(sum > 940 and sum < 1060)
-  end)
-
-  it("order arguments by their place in the sentence, unspoken ones first", function()
-    assert.same({"entity_id", "color", "brightness"}, data.order({brightness = 40, color = "red", entity_id = "light.x"},
-      "make it red at 40", {"entity_id"}))
-    assert.same({"b", "a"}, data.order({a = "x", b = "y"}, "y then x"))
   end)
 
   it("find a value only as whole words", function()
@@ -86,7 +76,7 @@ describe("training rows", function()
         refused = refused + 1
         assert.is_nil(find(changed.tools, "name", "light.turn_on"))
       else
-        assert.is_truthy(changed.messages[1].content:find(changed.calls[1].arguments[changed.calls[1].order[1]], 1, true))
+        assert.is_truthy(changed.messages[1].content:find((select(2, next(changed.calls[1].arguments))), 1, true))
       end
       shapes[signature.render(changed.tools, changed.messages)] = true
     end
@@ -109,7 +99,7 @@ describe("training rows", function()
     local pool, exchanged = data.pool(rows), 0
     for _ = 1, 200 do
       local changed = data.change(random, rows[1], {pool = pool})
-      local value = changed.calls[1].arguments[changed.calls[1].order[1]]
+      local _, value = next(changed.calls[1].arguments)
       assert.is_truthy(data.find_value(changed.messages[1].content, value))
       if value:lower() ~= "paris" then exchanged = exchanged + 1 end
     end
