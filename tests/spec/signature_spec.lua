@@ -20,6 +20,16 @@ describe("signature", function()
       signature.tool(light))
   end)
 
+  it("cuts an enumeration of more than eight values", function()
+    local function line(n)
+      local enum = {}
+      for i = 1, n do enum[i] = "v" .. i end
+      return signature.tool{name = "f", parameters = {properties = {x = {type = "string", enum = enum}}}}
+    end
+    assert.equal("f( x?: v1 | v2 | v3 | v4 | v5 | v6 | v7 | v8)", line(8))
+    assert.equal("f( x?: v1 | v2 | v3 | v4 | ...)", line(9))
+  end)
+
   it("leaves out a description that only repeats the name", function()
     assert.equal("lock.lock() Lock a door",
       signature.tool{name = "lock.lock", description = "Lock a door", parameters = {properties = {}}})
@@ -32,11 +42,17 @@ describe("signature", function()
     assert.equal("f() one two", signature.tool{name = "f", description = "one\n two"})
   end)
 
-  it("renders tools and messages, each line after a space, and in front of them what was said last", function()
+  it("renders tools and messages, each line after a space, and in front of them what was said", function()
     assert.equal("<|begin|><|user|> lock it<|tools|>lock.lock()<|system|> Devices:\n lock.door 'Door'<|user|> lock it<|assistant|>",
       signature.render({lock}, {{role = "system", content = "Devices:\nlock.door 'Door'"}, {role = "user", content = "lock it"}}))
-    assert.equal("<|begin|><|user|> b<|tools|>lock.lock()<|user|> a<|user|> b<|assistant|>",
+    assert.equal("<|begin|><|user|> a<|user|> b<|tools|>lock.lock()<|user|> a<|user|> b<|assistant|>",
       signature.render({lock}, {{role = "user", content = "a"}, {role = "user", content = "b"}}))
+    -- Of a long conversation, the last exchange comes again behind the tools, and what followed it.
+    local talk = {}
+    for i, text in ipairs{"a", "b", "c", "d", "e"} do talk[i] = {role = i % 2 == 1 and "user" or "assistant", content = text} end
+    talk[6] = {role = "tool", content = "r"}
+    assert.equal("<|begin|><|user|> a<|assistant|> b<|end|><|user|> c<|assistant|> d<|end|><|user|> e<|tools|>lock.lock()" ..
+      "<|user|> c<|assistant|> d<|end|><|user|> e<|tool|> r<|assistant|>", signature.render({lock}, talk))
     assert.equal("<|begin|><|user|> hi<|assistant|>", signature.render({}, {{role = "user", content = "hi"}}))
   end)
 
