@@ -7,13 +7,13 @@
 /* Best first. */
 static const mllm_kernel *const kernels[] = {
 #if defined(__x86_64__)
-    &mllm_kernel_amx, &mllm_kernel_avx512, &mllm_kernel_avx2,
+    &mllm_kernel_amx,  &mllm_kernel_avx512,   &mllm_kernel_avxvnni, &mllm_kernel_avx2,
 #elif defined(__aarch64__)
     &mllm_kernel_neon,
 #endif
     &mllm_kernel_blas, &mllm_kernel_reference};
 /* Names of the interface, whether or not this build has them: asking for one elsewhere is not a spelling mistake. */
-static const char *const known[] = {"amx", "avx512", "avx2", "neon", "blas", "reference"};
+static const char *const known[] = {"amx", "avx512", "avxvnni", "avx2", "neon", "blas", "reference"};
 
 const mllm_kernel *mllm_kernel_choose(const char *name, mllm_error *err) {
     enum { COUNT = sizeof kernels / sizeof *kernels, NAMES = sizeof known / sizeof *known };
@@ -25,6 +25,7 @@ const mllm_kernel *mllm_kernel_choose(const char *name, mllm_error *err) {
             mllm_fail(err, MLLM_E_UNSUPPORTED, "kernel '%s' is not available on this processor or in this build", name);
             return NULL;
         }
-    mllm_fail(err, MLLM_E_ARGUMENT, "kernel '%s' is unknown: auto, amx, avx512, avx2, neon, blas, reference", name);
+    mllm_fail(err, MLLM_E_ARGUMENT, "kernel '%s' is unknown: auto, amx, avx512, avxvnni, avx2, neon, blas, reference",
+              name);
     return NULL;
 }

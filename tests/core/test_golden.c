@@ -145,7 +145,7 @@ static void reference(void) {
 }
 
 static void others(void) {
-    static const char *const names[] = {"blas", "avx2", "avx512", "amx", "neon"};
+    static const char *const names[] = {"blas", "avx2", "avxvnni", "avx512", "amx", "neon"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         mllm_error err = {0};
         const char *shared = test_shared();

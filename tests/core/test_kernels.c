@@ -15,9 +15,9 @@ static float uniform(void) { /* in [-1, 1) */
     return (float)((double)(state >> 33) / 1073741824.0 - 1.0);
 }
 
-enum { MOST = 6 };
+enum { MOST = 7 };
 static int kernels_here(const mllm_kernel **list) {
-    static const char *const names[] = {"reference", "blas", "avx2", "avx512", "amx", "neon"};
+    static const char *const names[] = {"reference", "blas", "avx2", "avxvnni", "avx512", "amx", "neon"};
     int n = 0;
     for (int i = 0; i < MOST; i++) {
         const mllm_kernel *k = mllm_kernel_choose(names[i], NULL);

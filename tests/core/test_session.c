@@ -7,7 +7,7 @@
 enum { CONTEXT = 600, LENGTH = 150 };
 static char path[64], saved[64];
 static mllm_token tokens[LENGTH];
-static const char *const kernels[] = {"reference", "avx2", "avx512", "amx", "neon"};
+static const char *const kernels[] = {"reference", "avx2", "avxvnni", "avx512", "amx", "neon"};
 
 static void make_file(mllm_type type, uint64_t seed) {
     mllm_error err = {0};
