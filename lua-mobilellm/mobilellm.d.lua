@@ -809,6 +809,12 @@ function Template:segments(context, options) end
 ---@field description? string
 ---@field parameters? table JSON Schema
 ---@field call? fun(arguments: table, ...): any
+---@field instructions? integer most instructions of the Lua machine that the function may take
+---@field memory? integer most bytes that it may add to what the Lua state holds
+---@field timeout? number seconds that it may take, from its beginning
+---@field confirm? boolean|fun(arguments: table): boolean? for mobilellm.agent: ask before it runs
+---@field threshold? number for mobilellm.agent: ask below this confidence
+---@field refuse? number for mobilellm.agent: do nothing below this confidence
 
 ---@class mobilellm.Tools
 ---@operator len: integer
@@ -827,6 +833,12 @@ function mobilellm.tools.list(any) end
 ---@return table
 function mobilellm.tools.declared(any) end
 
+---A tool's function as a coroutine under its limits, for loops of one's own: resume(arguments) gives "done", "yield" or "error", and values.
+---@param tool mobilellm.Tool
+---@param defaults? {instructions?: integer, memory?: integer, timeout?: number} where the tool declares none
+---@return fun(...): "done"|"yield"|"error", any resume
+function mobilellm.tools.thread(tool, defaults) end
+
 ---@param name string
 ---@return mobilellm.Tool?
 function Tools:get(name) end
@@ -841,7 +853,7 @@ function Tools:names() end
 ---@return "unknown_tool"|"unknown_argument"|"missing_argument"|"invalid_argument"? code
 function Tools:check(call) end
 
----Checks and runs the tool's function.
+---Checks and runs the tool's function, under the limits that the tool declares.
 ---@param call {name: string, arguments: table|string}
 ---@return any result
 ---@return string? message
@@ -850,6 +862,30 @@ function Tools:call(call, ...) end
 
 ---@return table[] # the declarations as chat templates take them
 function Tools:openai() end
+
+-- --------------------------------------------------------------- limits
+
+---@class mobilellm.Limits
+local Limits = {}
+
+---Limits for a coroutine: of mistakes, not a wall against malice. A call of C that blocks (a socket, os.execute, a pattern that backtracks for long) is
+---not interrupted. On LuaJIT the compiler is off meanwhile and drops what it has compiled. On Lua 5.1 and LuaJIT garbage that is not collected counts.
+---@param options? {instructions?: integer, memory?: integer, seconds?: number} memory: bytes more than before
+---@return mobilellm.Limits
+function mobilellm.limits(options) end
+
+---As coroutine.resume. Past a limit it is false and a message that names it, whatever the coroutine did with the error.
+---@param thread thread
+---@return boolean ok
+---@return any ...
+function Limits:resume(thread, ...) end
+
+---@return {instructions: integer, memory: integer, seconds: number} # so far; instructions in steps of a thousand
+function Limits:used() end
+
+function Limits:close() end
+
+-- ------------------------------------------------------------ tool calls
 
 mobilellm.toolcall = {}
 
@@ -1002,7 +1038,7 @@ mobilellm.agent = {}
 
 ---@class mobilellm.AgentOptions
 ---@field chat mobilellm.Chat made with the same tools
----@field tools? mobilellm.Tools|mobilellm.Tool[] a tool may have confirm, timeout (seconds) and instructions; its function may yield
+---@field tools? mobilellm.Tools|mobilellm.Tool[] a tool's function may yield
 ---@field steps? integer most answers of the model in a run: 8
 ---@field tokens? integer most tokens generated
 ---@field seconds? number
@@ -1010,6 +1046,7 @@ mobilellm.agent = {}
 ---@field threshold? number of chat:confidence(), below which it asks
 ---@field timeout? number of tools without their own
 ---@field instructions? integer of tools without their own
+---@field memory? integer of tools without their own
 ---@field clock? fun(): number
 ---@field trace? fun(line: string) called with each event as JSON
 ---@field send? table options for every chat:send

@@ -30,18 +30,19 @@ Agent.__name = "mobilellm.agent"
 
 local OPTIONS = {
   chat = "table", tools = "table", steps = "number", tokens = "number", seconds = "number", retries = "number", threshold = "number",
-  clock = "function", trace = "function", timeout = "number", instructions = "number", send = "table",
+  clock = "function", trace = "function", timeout = "number", instructions = "number", memory = "number", send = "table",
 }
 
--- agent.new{chat, tools, steps, tokens, seconds, retries, threshold, timeout, instructions, clock, trace, send} -> agent
+-- agent.new{chat, tools, steps, tokens, seconds, retries, threshold, timeout, instructions, memory, clock, trace, send} -> agent
 --   chat       a chat that was made with these tools; anything with send, result, undo, stats and confidence does
---   tools      the registry. A tool may have `confirm` (true, or a function of its arguments that says so), `timeout` (seconds) and
---              `instructions` (of the Lua machine); a tool's function may yield and goes on when the script does
+--   tools      the registry. A tool may have `confirm` (true, or a function of its arguments that says so), `timeout` (seconds),
+--              `instructions` (of the Lua machine) and `memory` (bytes): mobilellm.limits says what they hold back. A tool's function
+--              may yield and goes on when the script does
 --   steps, tokens, seconds   budgets: answers of the model (8), tokens generated, time
 --   retries    times that a bad call is made again (2)
 --   threshold  of chat:confidence(), below which it asks before it acts
---   timeout, instructions    for tools without their own
---   clock      seconds (the machine's), trace: called with each event as a line of JSON, send: options for every chat:send
+--   timeout, instructions, memory   for tools without their own
+--   clock      of the budget in seconds (the machine's), trace: called with each event as a line of JSON, send: options for every chat:send
 function agent.new(options)
   if type(options) ~= "table" then error("agent.new: options must be a table, got " .. type(options), 2) end
   for key, value in pairs(options) do
@@ -68,35 +69,17 @@ local function plain(value)
   return json.encode(tostring(value))
 end
 
--- Runs a tool's function as a coroutine: value | nil, problem. It may yield; time and instructions are bounded.
+-- Runs a tool's function, which may yield: value | nil, problem.
 local function perform(self, tool, arguments, call)
-  local timeout, instructions = tool.timeout or self.options.timeout, tool.instructions or self.options.instructions
-  local thread = coroutine.create(tool.call)
-  local started = self.clock()
-  local left = instructions
-  local function late() return timeout and self.clock() - started > timeout end
-  local bounded = timeout or instructions
-  local jit = rawget(_G, "jit")
-  if bounded and jit and type(tool.call) == "function" then jit.off(tool.call, true) end -- compiled code calls no hooks
-  local every = 1000
-  local function hook()
-    if left then
-      left = left - every
-      if left < 0 then error(("more than %d instructions"):format(instructions), 2) end
-    end
-    if late() then error(("more than %g seconds"):format(timeout), 2) end
-  end
+  local resume = tools_module.thread(tool, self.options)
   local input = arguments
   while true do
-    if bounded then debug.sethook(thread, hook, "", every) end
-    local ok, value, problem = coroutine.resume(thread, input)
-    if bounded then debug.sethook(thread) end
-    if not ok then return nil, tostring(value) end
-    if coroutine.status(thread) == "dead" then
+    local how, value, problem = resume(input)
+    if how == "error" then return nil, tostring(value) end
+    if how == "done" then
       if value == nil and problem ~= nil then return nil, tostring(problem) end
       return value == nil and "done" or value
     end
-    if late() then return nil, ("more than %g seconds"):format(timeout) end
     input = self:emit{kind = "wait", call = call, value = value}
     if input == "cancel" then return nil, "cancelled" end
   end

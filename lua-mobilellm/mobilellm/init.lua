@@ -6,7 +6,7 @@ core.classes.model.chat = function(model, options) return require "mobilellm.cha
 require "mobilellm.grammar"
 
 local mobilellm = {}
-for _, name in ipairs{"version", "load", "convert", "quantize", "logits", "sampler", "grammar", "json", "null"} do
+for _, name in ipairs{"version", "load", "convert", "quantize", "logits", "sampler", "grammar", "json", "null", "limits"} do
   mobilellm[name] = core[name]
 end
 

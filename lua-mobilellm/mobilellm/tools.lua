@@ -13,6 +13,7 @@ local null = core.null
 local to_integer = rawget(math, "tointeger") -- 5.4 only
 local MAX_DEPTH = 64 -- of a value that defaults are filled into
 local MAX_NAME = 256
+local LIMITS = {instructions = "integer", memory = "integer", timeout = "number"} -- of a tool's function
 
 -- ------------------------------------------------------------------- values
 
@@ -130,6 +131,12 @@ local function declaration(entry, index)
   local call = entry.call or d.call
   if call ~= nil and type(call) ~= "function" and not (type(call) == "table" and (getmetatable(call) or {}).__call) then
     return nil, where .. ": call must be a function, got " .. type(call)
+  end
+  for key, kind in pairs(LIMITS) do
+    local value = entry[key] or d[key]
+    if value ~= nil and not (type(value) == "number" and value > 0 and (kind == "number" or value % 1 == 0)) then
+      return nil, ("%s: %s must be a positive %s, got %s"):format(where, key, kind, show(value))
+    end
   end
   if d.description ~= nil and d.description ~= null and type(d.description) ~= "string" then
     return nil, where .. ": description must be a string, got " .. type(d.description)
@@ -326,18 +333,42 @@ function Registry:check(call)
   return nil, tool.name .. ": " .. message, code
 end
 
--- registry:call(call[, ...]) checks and runs the tool's function with the arguments (and whatever else is given). What the
--- function returns is returned; its error comes back as nil, message, "tool_error", error value.
+-- tools.thread(tool, defaults) -> resume: the tool's function as a coroutine, under its own limits or those of `defaults`
+-- ({instructions, memory, timeout}). resume(...) gives "done", values ... when the function has returned, "yield", values ... when it
+-- waits, "error", error value.
+function tools.thread(tool, defaults)
+  local call = tool.call
+  local thread = coroutine.create(type(call) == "function" and call or function(...) return call(...) end)
+  local function limit(key)
+    return tool[key] or defaults and defaults[key] or nil
+  end
+  local instructions, memory, seconds = limit "instructions", limit "memory", limit "timeout"
+  local limits = (instructions or memory or seconds) and core.limits{instructions = instructions, memory = memory, seconds = seconds}
+  local function outcome(ok, ...)
+    if not ok then return "error", ... end
+    return coroutine.status(thread) == "dead" and "done" or "yield", ...
+  end
+  return function(...)
+    if limits then return outcome(limits:resume(thread, ...)) end
+    return outcome(coroutine.resume(thread, ...))
+  end
+end
+
+-- registry:call(call[, ...]) checks and runs the tool's function with the arguments (and whatever else is given), under the limits
+-- that the tool declares. What the function returns is returned; its error comes back as nil, message, "tool_error", error value. A
+-- function that yields makes this function yield.
 function Registry:call(call, ...)
   local arguments, message, code = self:check(call)
   if not arguments then return nil, message, code end
   local tool = self.by_name[call.name]
   if not tool.call then return fail("no_function", "%s: the tool has no function to call", tool.name) end
-  local function finish(ok, ...)
-    if ok then return ... end
+  local resume = tools.thread(tool)
+  local function finish(how, ...)
+    if how == "done" then return ... end
+    if how == "yield" then return finish(resume(coroutine.yield(...))) end
     return nil, tostring((...)), "tool_error", (...)
   end
-  return finish(pcall(tool.call, arguments, ...))
+  return finish(resume(arguments, ...))
 end
 
 -- registry:openai() -> the declarations as {type = "function", function = {...}}, for chat templates

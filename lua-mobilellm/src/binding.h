@@ -101,6 +101,7 @@ void mllm_lua_open_session(lua_State *L);
 void mllm_lua_open_generation(lua_State *L);
 void mllm_lua_open_json(lua_State *L);
 void mllm_lua_open_letters(lua_State *L);
+void mllm_lua_open_limits(lua_State *L);
 void mllm_lua_open_toolcall(lua_State *L);
 void mllm_lua_open_convert(lua_State *L);
 void mllm_lua_open_quantize(lua_State *L);

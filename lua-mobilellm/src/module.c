@@ -21,6 +21,7 @@ static void (*const openers[])(lua_State *L) = {
     /* clang-format off */
     mllm_lua_open_json,
     mllm_lua_open_letters,
+    mllm_lua_open_limits,
     mllm_lua_open_model,
     mllm_lua_open_session,
     mllm_lua_open_toolcall,

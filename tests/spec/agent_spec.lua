@@ -60,7 +60,8 @@ local function registry(done)
       return "then " .. tostring(said)
     end}),
     tool("endless", {instructions = 50000, call = function() while true do end end}),
-    tool("late", {timeout = 0.5, call = function() while true do end end}),
+    tool("late", {timeout = 0.05, call = function() while true do end end}),
+    tool("greedy", {memory = 1000000, call = function() return #("x"):rep(1e8) end}),
   }
 end
 
@@ -184,14 +185,16 @@ describe("an agent", function()
     assert.matches("more than 50000 instructions", chat.results[1].value.error)
     assert.equal("then first b!", chat.results[2].value)
     assert.same({error = "cancelled"}, chat.results[3].value)
-    local now = 0
-    local function clock()
-      now = now + 0.01
-      return now
-    end
-    chat = scripted{{{"late", {x = "a"}}}, "ok"}
-    run(agent.new{chat = chat, tools = registry(done), clock = clock}, "x")
-    assert.matches("more than 0.5 seconds", chat.results[1].value.error)
+    chat = scripted{{{"late", {x = "a"}}, {"greedy", {x = "a"}}}, "ok"}
+    run(agent.new{chat = chat, tools = registry(done)}, "x")
+    assert.matches("more than 0.05 seconds", chat.results[1].value.error)
+    assert.equal("more than 1000000 bytes of memory", chat.results[2].value.error)
+    local r = mobilellm.tools{{name = "endless", call = function() while true do end end}, {name = "one", instructions = 100000,
+      call = function() return 1 end}}
+    chat = scripted{{{"endless", {}}, {"one", {}}}, "ok"}
+    run(agent.new{chat = chat, tools = r, instructions = 10000}, "x")
+    assert.matches("more than 10000 instructions", chat.results[1].value.error)
+    assert.equal(1, chat.results[2].value)
   end)
 
   it("asks when it is not sure", function()

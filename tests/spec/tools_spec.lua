@@ -85,4 +85,21 @@ describe("tools", function()
     assert.equal("no_function", (select(3, r:call{name = "none"})))
     assert.equal("missing_argument", (select(3, r:call{name = "light"})))
   end)
+
+  it("runs functions under the limits that the tool declares", function()
+    local r = tools{
+      {name = "endless", instructions = 20000, call = function() while true do end end},
+      {name = "waits", instructions = 20000, parameters = {properties = {x = {type = "string"}}}, call = function(args, more) return coroutine.yield(args.x .. more) end},
+    }
+    local value, message, code = r:call{name = "endless"}
+    assert.same({n = nil, code = "tool_error"}, {n = value, code = code})
+    assert.matches("more than 20000 instructions", message)
+    local resume = coroutine.wrap(function() return r:call({name = "waits", arguments = {x = "a"}}, "b") end)
+    assert.equal("ab", resume())
+    assert.equal("c", resume "c")
+    local _, problems = tools{{name = "t", instructions = 0}, {name = "u", memory = 1.5}, {name = "v", timeout = "soon"}}
+    assert.matches("'t': instructions must be a positive integer, got 0", problems[1])
+    assert.matches("'u': memory must be a positive integer", problems[2])
+    assert.matches("'v': timeout must be a positive number, got \"soon\"", problems[3])
+  end)
 end)
