@@ -139,6 +139,7 @@ function Model:is_end(id) end
 ---@field on_token? fun(id: integer, text: string): boolean? called with each token; false ends it
 ---@field special? boolean spellings of control tokens in the prompt become those tokens
 ---@field ignore_end? boolean end tokens are ordinary ones
+---@field show_special? boolean control tokens are spelled in the text, and stop strings find them
 ---@field lookup? integer most tokens guessed at once from earlier occurrences of the last ones (8 is a good one for extraction); the output is the same
 ---@field context? integer of the session that is made for it
 
@@ -212,6 +213,7 @@ function Model:session(options) end
 ---@field format? string|table of tool calls; unless given derived from the template
 ---@field kv_type? string
 ---@field trim? "oldest"|"error" what happens when the prompt leaves no room for the answer
+---@field history? "append"|"template"|"last" the past as the model saw it (default), as the template writes it now, or not at all
 ---@field reserve? integer tokens to keep for an answer
 ---@field repair? boolean
 

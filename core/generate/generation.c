@@ -573,7 +573,9 @@ mllm_generation *mllm_generation_new(mllm_session *session, const mllm_generatio
     bool behind_text = before > 0;
     for (size_t i = 0; i < g->prompt_count && g->vocab && !behind_text; i++)
         behind_text = mllm_vocab_kind(g->vocab, g->prompt[i]) != MLLM_TOKEN_CONTROL;
-    if (g->vocab) mllm_detokenizer_init(&g->detokenizer, g->vocab, behind_text ? MLLM_TOKENIZE_NO_PREFIX : 0);
+    unsigned flags =
+        (behind_text ? MLLM_TOKENIZE_NO_PREFIX : 0u) | (options->show_special ? MLLM_TOKENIZE_SPECIAL : 0u);
+    if (g->vocab) mllm_detokenizer_init(&g->detokenizer, g->vocab, flags);
 
     if (options->sampler) {
         if (g->vocab && mllm_sampler_set_vocab(options->sampler, g->vocab, err) != MLLM_OK) goto failed;

@@ -47,6 +47,7 @@ typedef struct {
     uint32_t
         lookup; /* tokens drafted at most from earlier occurrences of the last ones; 0: none. The output is the same */
     bool ignore_end; /* end tokens are ordinary ones */
+    bool show_special; /* control tokens are spelled in the text, where stop strings find them */
     bool feed_last; /* the session holds the last token too when it is over (not an end token) */
 } mllm_generation_options;
 

@@ -8,6 +8,7 @@
 --   end
 --   for event in chat:send() do ... end     -- the model goes on with the results
 local prompt = require "mobilellm.chat.prompt"
+local transcript = require "mobilellm.chat.transcript"
 local tools_module = require "mobilellm.tools"
 local toolcall = require "mobilellm.toolcall"
 local signature = require "mobilellm.signature"
@@ -22,7 +23,7 @@ Chat.__name = "mobilellm.chat"
 
 local OPTIONS = {
   system = "string", tools = "table", template = "string", messages = "table", variables = "table", now = "number",
-  format = true, context = "number", kv_type = "string", trim = "string", reserve = "number", repair = "boolean",
+  format = true, context = "number", kv_type = "string", trim = "string", history = "string", reserve = "number", repair = "boolean",
 }
 -- Options of send that the generation takes, beside those of its own.
 local SENDING = {tool_choice = true}
@@ -49,6 +50,9 @@ local function check(options, where)
   end
   if own.trim ~= nil and own.trim ~= "oldest" and own.trim ~= "error" then
     error(where .. ": option 'trim': \"oldest\" or \"error\" expected", 3)
+  end
+  if own.history ~= nil and not ({append = true, template = true, last = true})[own.history] then
+    error(where .. ": option 'history': \"append\", \"template\" or \"last\" expected", 3)
   end
   return own, sampling
 end
@@ -91,42 +95,6 @@ end
 
 -- ------------------------------------------------------------------ tokens
 
--- Spellings of the tokens that end a turn, by model.
-local ends_of = setmetatable({}, {__mode = "k"})
-
-local function end_spellings(model)
-  local list = ends_of[model]
-  if not list then
-    list = {}
-    for id = 0, model:info().vocabulary - 1 do
-      if model:is_end(id) then list[#list + 1] = (model:token(id)) end
-    end
-    ends_of[model] = list
-  end
-  return list
-end
-
--- The parts of segments between byte positions from and to.
-local function between(segments, from, to)
-  local out, at = {}, 0
-  for _, segment in ipairs(segments) do
-    local first, last = math.max(from, at + 1), math.min(to, at + #segment.text)
-    if first <= last then out[#out + 1] = {text = segment.text:sub(first - at, last - at), user = segment.user} end
-    at = at + #segment.text
-  end
-  return out
-end
-
--- Bytes that two texts have in common at their beginning.
-local function common(a, b)
-  local low, high = 0, math.min(#a, #b)
-  while low < high do
-    local middle = math.ceil((low + high) / 2)
-    if a:sub(low + 1, middle) == b:sub(low + 1, middle) then low = middle else high = middle - 1 end
-  end
-  return low
-end
-
 local function trimmed(s) return texts.strip(s, nil, true, true) end -- as templates trim
 
 -- UTF-8 with U+FFFD in the place of what is none: a model may well write half a character.
@@ -154,7 +122,7 @@ local function made_end(self, made, message, segments, text)
   local at, stop = 0, nil
   for _, segment in ipairs(segments) do -- the first end of a turn that the template itself wrote
     if not segment.user and at + #segment.text > made.at then
-      for _, spelling in ipairs(end_spellings(self.model)) do
+      for _, spelling in ipairs(transcript.end_spellings(self.model)) do
         local found = spelling ~= "" and segment.text:find(spelling, math.max(1, made.at - at + 1), true)
         if found and (not stop or at + found <= stop) then stop = at + found - 1 end
       end
@@ -172,24 +140,25 @@ local function made_end(self, made, message, segments, text)
   return stop
 end
 
--- The prompt as ids: answers that the model gave are the tokens it gave, the rest is tokenized. nil, message, code.
-local function encode(self, messages)
+-- The prompt as the template writes it now: ids, turn; nil, message, code. Answers that the model gave are the tokens it gave, where the
+-- template shows them so.
+local function anew(self, messages)
   local segments, message, code = self.form:segments(messages, self.tools)
   if not segments then return nil, message, code end
   local text = prompt.text(segments)
-  local same = common(text, self.text or "")
+  local same = transcript.common(text, self.text or "")
   local ids, at = {}, 0
   local function run(to)
     if to <= at then return end
     local first = at == 0
-    local list = self.model:tokenize(between(segments, at + 1, to), {special = true, continuation = not first})
+    local list = self.model:tokenize(transcript.between(segments, at + 1, to), {special = true, continuation = not first})
     if first and self.adds_bos and list[1] ~= self.bos and self.form.kind ~= "signature" then ids[1] = self.bos end
     for i = 1, #list do ids[#ids + 1] = list[i] end
     at = to
   end
   for _, one in ipairs(messages) do
     local made = self.made[one]
-    if made and made.at <= same and made.at >= at then
+    if made and made.at and made.at <= same and made.at >= at then
       local stop = made_end(self, made, one, segments, text)
       if stop then
         run(made.at)
@@ -199,7 +168,18 @@ local function encode(self, messages)
     end
   end
   run(#text)
-  return ids, text
+  local turn = {messages = {}, ids = ids, text = text, rendered = text}
+  for i, one in ipairs(messages) do turn.messages[i] = one end
+  return ids, turn, 0
+end
+
+-- The prompt: ids, the turn that it adds, turns that stay before it, ids of these (nil: all is written anew); nil, message, code.
+local function encode(self, messages)
+  if self.history ~= "template" then
+    local ids, turn, count, before = transcript.continue(self.form, self.model, self.turns, self.made, messages, self.tools)
+    if ids then return ids, turn, count, before end
+  end
+  return anew(self, messages)
 end
 
 -- -------------------------------------------------------------------- send
@@ -207,11 +187,19 @@ end
 local Turn = {}
 Turn.__index = Turn
 
--- The messages that the prompt shows: the system message, then all from `first` on.
+-- The messages that the prompt shows: the system message, then all from `first` on, or from the last that the user said.
 local function visible(self)
-  local out = {}
+  local out, first = {}, self.first
+  if self.history == "last" then
+    for i = #self.list, first, -1 do
+      if self.list[i].role == "user" then
+        first = i
+        break
+      end
+    end
+  end
   for i, message in ipairs(self.list) do
-    if i >= self.first or i == 1 and message.role == "system" then out[#out + 1] = message end
+    if i >= first or i == 1 and message.role == "system" then out[#out + 1] = message end
   end
   return out
 end
@@ -227,13 +215,13 @@ local function drop_turn(self)
   return true
 end
 
--- Ids of the prompt, in a session that keeps room for an answer.
+-- The prompt as encode gives it, in a session that keeps room for an answer.
 local function fitted(self, max_tokens)
   local context = self.session:context()
   local room = context - math.min(self.options.reserve or max_tokens, math.floor(context / 2))
-  local ids, text, code = encode(self, visible(self))
-  if not ids then return nil, text, code end
-  if #ids <= room then return ids, text end
+  local ids, turn, count, before = encode(self, visible(self))
+  if not ids then return nil, turn, count end
+  if #ids <= room then return ids, turn, count, before end
   if self.options.trim == "error" then
     return nil, ("the prompt does not fit: it has %d tokens, the context has room for %d"):format(#ids, room), "context"
   end
@@ -245,10 +233,10 @@ local function fitted(self, max_tokens)
       self.first, self.counts.dropped = first, dropped
       return nil, ("the last turn alone does not fit: it has %d tokens, the context has room for %d"):format(#ids, room), "context"
     end
-    ids, text, code = encode(self, visible(self))
-    if not ids then return nil, text, code end
+    ids, turn, count, before = encode(self, visible(self))
+    if not ids then return nil, turn, count end
   end
-  return ids, text
+  return ids, turn, count, before
 end
 
 local function opens_reasoning(text)
@@ -265,8 +253,8 @@ local function start(self, options)
     if GENERATING[key] then sampling[key] = value end
   end
   sampling.max_tokens = sampling.max_tokens or 512
-  local ids, text, code = fitted(self, sampling.max_tokens)
-  if not ids then return nil, text, code end
+  local ids, turn, past, before = fitted(self, sampling.max_tokens)
+  if not ids then return nil, turn, past end
 
   local choice = options.tool_choice
   if choice ~= nil and choice ~= "auto" then
@@ -287,6 +275,7 @@ local function start(self, options)
     for _, s in ipairs(list) do stops[#stops + 1] = s end
   end
   sampling.stop = #stops > 0 and stops or nil
+  sampling.show_special = not self.form.silent -- where the text is read and not the tokens: markers are control tokens
 
   local old = self.session:tokens()
   local same = 0
@@ -301,14 +290,15 @@ local function start(self, options)
   counts.turns = counts.turns + 1
   counts.reused = counts.reused + same
   counts.prompt_tokens = counts.prompt_tokens + #rest
-  counts.recomputed = counts.recomputed + math.min(#old, #ids) - same
-  self.text = text
+  counts.recomputed = counts.recomputed + (before and math.max(0, before - same) or math.min(#old, #ids) - same)
+  for i = #self.turns, past + 1, -1 do self.turns[i] = nil end
+  self.text = turn.rendered
   local parser = toolcall.parser{
     format = (#self.tools > 0 and choice ~= "none") and self.form.format or no_calls, tools = self.tools, repair = self.options.repair,
-    reasoning = opens_reasoning(text) and "open" or true,
+    reasoning = opens_reasoning(turn.text) and "open" or true,
   }
   return setmetatable({
-    chat = self, job = job, parser = parser, at = #text, start = #ids, from_text = #stops > 0, ids = {}, raw = {}, held = "",
+    chat = self, job = job, parser = parser, turn = turn, start = #ids, from_text = #stops > 0, ids = {}, raw = {}, held = "",
     queue = {}, first = 1, last = 0, text = {}, thoughts = {}, calls = {}, results = {}, reused = same, fed = #rest,
   }, Turn)
 end
@@ -407,7 +397,9 @@ function Turn:finish(stop, message, code)
     ids[i] = id
   end
   chat.list[#chat.list + 1] = answer
-  chat.made[answer] = {at = self.at, start = self.start, ids = ids, raw = raw}
+  chat.made[answer] = {at = self.turn.rendered and #self.turn.rendered, start = self.start, ids = ids, raw = raw}
+  self.turn.answer, self.turn.rendered = answer, nil
+  chat.turns[#chat.turns + 1] = self.turn
   for _, result in ipairs(self.results) do chat.list[#chat.list + 1] = result end
   chat.counts.tokens = chat.counts.tokens + #self.ids
   if message then self:push{kind = "error", message = message, code = code} end
@@ -557,9 +549,16 @@ function Chat:format() return self.form.format end
 -- chat:prompt() -> the text that the model would be given now | nil, message, code
 function Chat:prompt()
   settle(self, "prompt")
-  local segments, message, code = self.form:segments(visible(self), self.tools)
-  if not segments then return nil, message, code end
-  return prompt.text(segments)
+  local ids, turn, past = encode(self, visible(self))
+  if not ids then return nil, turn, past end
+  local out = {}
+  for i = 1, past do
+    local one = self.turns[i]
+    out[#out + 1] = one.text
+    out[#out + 1] = self.model:detokenize(self.made[one.answer].ids, {special = true, continuation = true})
+  end
+  out[#out + 1] = turn.text
+  return table.concat(out)
 end
 
 -- chat:stats() -> turns, prompt_tokens (fed), reused (found in the cache), recomputed (fed again), tokens (generated), dropped (turns that
@@ -572,13 +571,20 @@ function Chat:stats()
 end
 
 local function state_of(self)
-  local list, made = json.array{}, json.array{}
+  local list, made, place = json.array{}, json.array{}, {}
   for i, message in ipairs(self.list) do
-    list[i] = message
+    list[i], place[message] = message, i
     local one = self.made[message]
-    if one then made[#made + 1] = {message = i, at = one.at, ids = json.array(one.ids)} end
+    if one then made[#made + 1] = {message = i, at = one.at, start = one.start, ids = json.array(one.ids)} end
   end
-  return {version = 1, messages = list, made = made, first = self.first, text = self.text or "", calls = self.call_count}
+  local turns = json.array{}
+  for i, turn in ipairs(self.turns) do
+    local of = json.array{}
+    for n, message in ipairs(turn.messages) do of[n] = place[message] end
+    if not place[turn.answer] or #of < #turn.messages then break end -- taken back since
+    turns[i] = {messages = of, answer = place[turn.answer], ids = json.array(turn.ids), text = turn.text}
+  end
+  return {version = 1, messages = list, made = made, turns = turns, first = self.first, text = self.text or "", calls = self.call_count}
 end
 
 -- chat:save(path) -> chat | nil, message, code: the messages as JSON in `path`, the cache beside it in path .. ".session".
@@ -595,6 +601,16 @@ function Chat:save(path)
   return self
 end
 
+-- A list of ids of this model's vocabulary; false for anything else.
+local function ids_of(model, list)
+  if type(list) ~= "table" then return false end
+  local size = model:info().vocabulary
+  for _, id in ipairs(list) do
+    if type(id) ~= "number" or id % 1 ~= 0 or id < 0 or id >= size then return false end
+  end
+  return list
+end
+
 -- chat:restore(path) -> chat | nil, message, code: the messages of a saved chat take the place of this one's. A cache that is gone or
 -- does not fit this model is computed anew.
 function Chat:restore(path)
@@ -607,25 +623,35 @@ function Chat:restore(path)
   if type(state) ~= "table" or state.version ~= 1 or type(state.messages) ~= "table" or type(state.made) ~= "table" then
     return nil, path .. ": not a saved chat", "format"
   end
-  local list, made = {}, {}
+  local list = {}
   for i, one in ipairs(state.messages) do
     local ok, copy = pcall(message_of, one, path, 1)
     if not ok then return nil, path .. ": not a saved chat", "format" end
     list[i] = copy
   end
+  local made = setmetatable({}, {__mode = "k"})
   for _, one in ipairs(state.made) do
     local target = type(one) == "table" and list[one.message]
-    if target and type(one.at) == "number" and type(one.ids) == "table" then
-      local ids, raw = {}, {}
-      for i, id in ipairs(one.ids) do
+    if target and ids_of(self.model, one.ids) then
+      local raw = {}
+      for _, id in ipairs(one.ids) do
         local bytes, kind = self.model:token(id)
-        ids[i] = id
         if not (self.form.silent and kind == "control") then raw[#raw + 1] = bytes or "" end
       end
-      made[target] = {at = one.at, ids = ids, raw = table.concat(raw)}
+      made[target] = {at = tonumber(one.at), start = tonumber(one.start), ids = one.ids, raw = table.concat(raw)}
     end
   end
-  self.list, self.made, self.text = list, made, type(state.text) == "string" and state.text or ""
+  local turns = {}
+  for i, one in ipairs(type(state.turns) == "table" and state.turns or {}) do
+    local answer = type(one) == "table" and list[one.answer]
+    if not made[answer or false] or type(one.text) ~= "string" or type(one.messages) ~= "table" or not ids_of(self.model, one.ids) then
+      break
+    end
+    turns[i] = {messages = {}, answer = answer, ids = one.ids, text = one.text}
+    for n, at in ipairs(one.messages) do turns[i].messages[n] = list[at] end
+  end
+  self.list, self.made, self.turns = list, made, turns
+  self.text = type(state.text) == "string" and state.text or ""
   self.first, self.call_count = tonumber(state.first) or 1, tonumber(state.calls) or 0
   if not self.session:restore(path .. ".session") then self.session:rewind(0) end
   return self
@@ -639,10 +665,18 @@ function Chat:fork()
   local copy = setmetatable({}, Chat)
   for key, value in pairs(self) do copy[key] = value end
   copy.session, copy.list, copy.made, copy.counts = session, {}, setmetatable({}, {__mode = "k"}), {}
+  local place = {}
   for key, value in pairs(self.counts) do copy.counts[key] = value end
   for i, one in ipairs(self.list) do
     copy.list[i] = message_of(one, "fork", 2)
     copy.made[copy.list[i]] = self.made[one]
+    place[one] = copy.list[i]
+  end
+  copy.turns = {}
+  for i, turn in ipairs(self.turns) do
+    local of = {}
+    for n, one in ipairs(turn.messages) do of[n] = place[one] or one end
+    copy.turns[i] = {messages = of, ids = turn.ids, text = turn.text, answer = place[turn.answer]}
   end
   return copy
 end
@@ -660,8 +694,8 @@ Chat.__close = Chat.close
 
 local chat = {class = Chat}
 
--- model:chat{system, tools, template, variables, now, messages, format, context, kv_type, trim, reserve, repair, ...} -> chat | nil,
--- message, code
+-- model:chat{system, tools, template, variables, now, messages, format, context, kv_type, trim, history, reserve, repair, ...} -> chat
+-- | nil, message, code
 --   system     what the model is told first
 --   tools      a registry or a list of declarations
 --   template   Jinja source in the place of the model's, or "chatml", "plain", "signature" (ours)
@@ -671,6 +705,11 @@ local chat = {class = Chat}
 --   context, kv_type   of the session
 --   trim       when the prompt no longer leaves room for the answer: "oldest" (default) drops whole turns behind the system message,
 --              the oldest first, until a quarter of the room is free; "error" gives an error with code "context"
+--   history    what the prompt shows of the past. "append" (default): what the model saw and said stays as it is, also where the template
+--              would write it otherwise now (thoughts left out, tools or system message moved to the last turn, another date), so that
+--              a turn computes only what is new; after trimming, and where a template does not show where an answer ends, it is
+--              written anew once. "template": all of it as the template writes it now. "last": nothing before the last message of the
+--              user, the default of the form "signature", whose models were trained on single requests
 --   reserve    tokens to keep for an answer (default: max_tokens, at most half of the context)
 --   repair     mend calls where that is unambiguous
 -- and the options of send for every turn.
@@ -684,7 +723,8 @@ function chat.new(model, options)
   local info = model:info()
   local self = setmetatable({
     model = model, form = form, session = session, options = own, sampling = sampling, tools = tools_module.list(own.tools),
-    list = {}, made = setmetatable({}, {__mode = "k"}), first = 1, call_count = 0, bos = info.bos,
+    list = {}, made = setmetatable({}, {__mode = "k"}), turns = {}, first = 1,
+    history = own.history or form.kind == "signature" and "last" or "append", call_count = 0, bos = info.bos,
     adds_bos = info.adds_bos and info.bos ~= nil,
     counts = {turns = 0, prompt_tokens = 0, reused = 0, recomputed = 0, tokens = 0, dropped = 0},
   }, Chat)

@@ -3,7 +3,7 @@
 
 -- Options of generate, stream and start. `true`: handed to the core as it is; a string: the sampler stage it belongs to.
 local OPTIONS = {
-  max_tokens = true, stop = true, special = true, ignore_end = true, sampler = true, grammar = true, tools = true,
+  max_tokens = true, stop = true, special = true, show_special = true, ignore_end = true, sampler = true, grammar = true, tools = true,
   on_token = true, context = true, seed = true, lookup = true,
   temperature = "temperature", top_k = "top_k", top_p = "top_p", min_p = "min_p", typical = "typical",
   logit_bias = "logit_bias",
@@ -122,6 +122,7 @@ local function start(core, session, prompt, options, where, feed_last, loop)
     max_tokens = options.max_tokens or MAX_TOKENS,
     stop = options.stop,
     special = options.special,
+    show_special = options.show_special,
     ignore_end = options.ignore_end,
     lookup = options.lookup,
     sampler = make_sampler(core, options, where),

@@ -91,12 +91,12 @@ static mllm_span *check_stops(lua_State *L, int options, size_t *count) {
     return stops;
 }
 
-/* core.start(session, prompt, {max_tokens, stop, sampler, special, ignore_end, feed_last, lookup, matcher, shared, loop}) -> job | nil, message,
- * code. The sampler is the job's alone until it is over. The matcher is forked; `shared` says that its family is used elsewhere, so that
+/* core.start(session, prompt, {max_tokens, stop, sampler, special, show_special, ignore_end, feed_last, lookup, matcher, shared, loop}) -> job
+ * | nil, message, code. The sampler is the job's alone until it is over. The matcher is forked; `shared` says that its family is used elsewhere, so that
  * no thread may. */
 static int start(lua_State *L) {
-    static const char *const names[] = {"max_tokens", "stop",    "sampler", "special", "ignore_end", "feed_last",
-                                        "lookup",     "matcher", "shared",  "loop",    NULL};
+    static const char *const names[] = {"max_tokens", "stop",    "sampler", "special", "ignore_end",   "feed_last",
+                                        "lookup",     "matcher", "shared",  "loop",    "show_special", NULL};
     mllm_lua_timeline *timeline = mllm_lua_check_timeline(L, 1);
     mllm_lua_options(L, 3, "start", names);
     lua_settop(L, 3);
@@ -104,6 +104,7 @@ static int start(lua_State *L) {
         .max_tokens = (size_t)mllm_lua_option_integer(L, 3, "max_tokens", INT64_MAX, 0, INT64_MAX),
         .lookup = (uint32_t)mllm_lua_option_integer(L, 3, "lookup", 0, 0, 1024),
         .ignore_end = mllm_lua_option_boolean(L, 3, "ignore_end", false),
+        .show_special = mllm_lua_option_boolean(L, 3, "show_special", false),
         .feed_last = mllm_lua_option_boolean(L, 3, "feed_last", true),
     };
     bool special = mllm_lua_option_boolean(L, 3, "special", false);

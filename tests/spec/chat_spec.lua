@@ -1,46 +1,7 @@
 local mobilellm = require "mobilellm"
 local signature = require "mobilellm.signature"
-
--- A tiny model with random weights whose vocabulary has these control tokens.
-local function model_with(special, bos, eos)
-  local texts = {}
-  for i = 1, 60 do
-    texts[i] = "hello there, what is the weather in Oslo on day " .. i .. "? <tool_call>\n{\"name\": \"weather\", "
-      .. "\"arguments\": {\"city\": \"Oslo\", \"days\": 2}}\n</tool_call> <think>so</think> light.on( room = \" hall\")"
-  end
-  local vocabulary = assert(mobilellm.train.bpe{texts = texts, size = 380, special = special, bos = bos, eos = eos})
-  local trainer = mobilellm.train.new{seed = 1, threads = 1, shape = {vocabulary = vocabulary:size(), width = 32, heads = 2, kv_heads = 1,
-    head_size = 16, ffn = 48, blocks = 2, context = 1024}}
-  local path = os.tmpname()
-  assert(trainer:export(path, {vocabulary = vocabulary, type = "f32"}))
-  trainer:close()
-  local model = assert(mobilellm.load(path, {threads = 1, kernel = "reference"}))
-  os.remove(path)
-  return model
-end
-
--- A sampler that says these texts, one after the other, each with its end of turn.
-local function saying(model, list)
-  local ids = {}
-  for _, text in ipairs(list) do
-    for _, id in ipairs(model:tokenize(text, {special = true})) do ids[#ids + 1] = id end
-    ids[#ids + 1] = model:info().eos
-  end
-  local at = 0
-  return {function(logits)
-    at = at + 1
-    logits:mask{ids[at]}
-  end, {"greedy"}}
-end
-
-local function events_of(iterator)
-  local list, kinds = {}, {}
-  for event in iterator do
-    list[#list + 1] = event
-    if kinds[#kinds] ~= event.kind then kinds[#kinds + 1] = event.kind end
-  end
-  return list, table.concat(kinds, " ")
-end
+local talk = require "talk"
+local model_with, saying, events_of = talk.model, talk.saying, talk.events
 
 local weather = {name = "weather", description = "The weather of a city", parameters = {type = "object", required = {"city"},
   properties = {city = {type = "string"}, days = {type = "integer"}}}}
@@ -166,16 +127,19 @@ describe("a chat", function()
     chat:close()
   end)
 
-  it("keeps thoughts apart and computes again where a template drops them", function()
-    local chat = assert(model:chat{sampler = saying(model, {"<think>let me see</think>yes", "no"})})
-    local _, kinds = events_of(chat:send "is it?")
-    assert.equal("reasoning text done", kinds)
-    assert.equal("let me see", chat:messages()[2].reasoning_content)
-    assert.equal("yes", chat:messages()[2].content)
-    events_of(chat:send "sure?")
-    assert.is_nil(chat:prompt():find("let me see", 1, true))
-    assert.is_true(chat:stats().recomputed > 0)
-    chat:close()
+  it("keeps thoughts apart, and in the past unless the template is to have its way", function()
+    for _, history in ipairs{"append", "template", "last"} do
+      local chat = assert(model:chat{history = history, sampler = saying(model, {"<think>let me see</think>yes", "no"})})
+      local _, kinds = events_of(chat:send "is it?")
+      assert.equal("reasoning text done", kinds)
+      assert.equal("let me see", chat:messages()[2].reasoning_content)
+      assert.equal("yes", chat:messages()[2].content)
+      events_of(chat:send "sure?")
+      assert.equal(history == "append", chat:prompt():find("let me see", 1, true) ~= nil)
+      assert.equal(history ~= "last", chat:prompt():find("is it?", 1, true) ~= nil)
+      assert.equal(history == "append", chat:stats().recomputed == 0)
+      chat:close()
+    end
   end)
 
   it("drops whole turns when the context is full, the oldest first", function()

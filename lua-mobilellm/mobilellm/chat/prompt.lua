@@ -7,6 +7,7 @@
 --   form.notes    what had to be completed, as sentences
 --   form.stop     stop strings that the form needs
 --   form.silent   control tokens are not part of what the model says
+--   form.repeats  {tools, system}: the template moves these to the last message of the user
 local core = require "mobilellm.core"
 local signature = require "mobilellm.signature"
 local template = require "mobilellm.template"
@@ -257,6 +258,21 @@ local function probe(form)
   end
 end
 
+-- Finds out whether the template says the tools or the system message in the last turn instead of the first.
+local function probe_repeats(form)
+  local turns = {{role = "user", content = "probe-user"}, {role = "assistant", content = "probe-answer"},
+    {role = "user", content = "probe-next"}}
+  local function last(messages, tools)
+    local segments = form:segments(messages, tools)
+    return segments and prompt.text(segments):match "probe%-answer(.*)$" or ""
+  end
+  local system = {{role = "system", content = "probe-system"}, turns[1], turns[2], turns[3]}
+  form.repeats = {
+    system = last(system, {}):find("probe-system", 1, true) ~= nil,
+    tools = last(turns, {probe_tool}):find("probe_tool", 1, true) ~= nil,
+  }
+end
+
 -- The one format whose marker is a token of the vocabulary or stands in the template; for templates that show no calls.
 local function marked_format(model, source)
   local found
@@ -323,6 +339,7 @@ function prompt.new(model, options)
     form.lost = {tools = true, calls = true, results = true}
   else
     probe(form)
+    probe_repeats(form)
   end
   form.format = options.format
   if not form.format then
