@@ -154,19 +154,33 @@ function signature.render(tools, messages)
   return table.concat(list)
 end
 
-local function write(value)
+local write
+
+-- An object as {"key": value, ...}, keys in byte order.
+local function write_object(value)
+  local keys = {}
+  for key in pairs(value) do keys[#keys + 1] = tostring(key) end
+  table.sort(keys)
+  for i, key in ipairs(keys) do keys[i] = require "mobilellm".json.encode(key) .. ": " .. write(value[key]) end
+  return "{" .. table.concat(keys, ", ") .. "}"
+end
+
+-- A value as it stands in a call.
+function write(value)
   local kind = type(value)
   if kind == "string" then
     return '" ' .. value:gsub('[\\"]', "\\%0"):gsub("\n", "\\n") .. '"'
   elseif kind == "table" then
+    if #value == 0 and next(value) ~= nil then return write_object(value) end
     local list = {}
     for i, item in ipairs(value) do list[i] = write(item) end
     return "[" .. table.concat(list, ", ") .. "]"
-  elseif kind == "number" and value == math.floor(value) and math.abs(value) < 2 ^ 53 then
-    return ("%d"):format(value)
   end
-  return tostring(value)
+  if kind == "number" and value == math.floor(value) and math.abs(value) < 2 ^ 53 then return ("%d"):format(value) end
+  return require "mobilellm".json.encode(value) -- numbers with all their digits
 end
+
+signature.value = write
 
 local function by_name(tools, name)
   for _, tool in ipairs(tools or {}) do

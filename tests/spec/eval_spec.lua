@@ -47,6 +47,10 @@ describe("eval", function()
     assert.is_true(eval.judge(r, {call("a", {day = "today"})}).structure)
     assert.is_true(eval.judge(r, {call("a", {day = "2019-03-01"})}).structure)
     assert.is_false(eval.judge(r, {call("a", {day = "tomorrow"})}).structure)
+    r = row({call("a", {seats = 2, shared = true})}, {surface = {seats = "2", shared = "True"}})
+    assert.is_true(eval.judge(r, {call("a", {seats = 2, shared = true})}).structure)
+    assert.is_false(eval.judge(r, {call("a", {seats = "2", shared = true})}).structure)
+    assert.is_false(eval.judge(r, {call("a", {seats = 2, shared = "True"})}).structure)
   end)
 
   it("accepts alternatives, and leaves out what may be left out", function()
@@ -58,13 +62,25 @@ describe("eval", function()
     assert.is_false(eval.judge(r, {call("a", {x = 1, q = 1})}).structure)
   end)
 
+  it("accepts alternatives inside of objects", function()
+    local r = row({call("a", {area = {w = 20, h = 12}})}, {alternatives = {{a = {area = {{w = {20, 21}, h = {12}, unit = {"m", ""}}}}}}})
+    assert.is_true(eval.judge(r, {call("a", {area = {w = 20, h = 12}})}).structure)
+    assert.is_true(eval.judge(r, {call("a", {area = {w = 21, h = 12, unit = "m"}})}).structure)
+    assert.is_false(eval.judge(r, {call("a", {area = {w = 20, h = 13}})}).structure)
+    assert.is_false(eval.judge(r, {call("a", {area = {w = 20}})}).structure)
+    assert.is_false(eval.judge(r, {call("a", {area = {w = 20, h = 12, z = 1}})}).structure)
+    r = row({call("a", {list = {{k = "x"}}})}, {alternatives = {{a = {list = {{{k = {"x", "y"}}}}}}}})
+    assert.is_true(eval.judge(r, {call("a", {list = {{k = "y"}}})}).structure)
+    assert.is_false(eval.judge(r, {call("a", {list = {{k = "z"}}})}).structure)
+  end)
+
   -- The answers come from a table instead of a model.
   local function score(rows, answers)
     local i = 0
     return eval.rows(nil, rows, {answer = function()
       i = i + 1
       if answers[i] == "long" then return nil, "the prompt is too long", "context" end
-      return answers[i], ""
+      return {calls = answers[i], text = ""}
     end})
   end
 
@@ -86,9 +102,9 @@ describe("eval", function()
     local seen
     eval.rows("model", {row{}}, {max_tokens = 7, kv_type = "q8_0", answer = function(...)
       seen = {...}
-      return {}, ""
+      return {calls = {}, text = ""}
     end})
-    assert.same({"model", 7, "q8_0"}, {seen[1], seen[4], seen[5]})
+    assert.same({"model", 7, "q8_0"}, {seen[1], seen[3].max_tokens, seen[3].kv_type})
   end)
 
   it("gives numbers for rows without any call, and for no rows", function()
@@ -101,10 +117,82 @@ describe("eval", function()
     assert.is_nil(s.refusal_recall)
   end)
 
-  it("counts a prompt that does not fit as no answer", function()
-    local s = score({row{call("a")}}, {"long"})
-    assert.equal(1, s.too_long)
+  it("counts a prompt that does not fit as wrong, and not as no call", function()
+    local s = score({row{call("a")}, row{}}, {"long", "long"})
+    assert.equal(2, s.too_long)
     assert.equal(0, s.em_intent)
+    assert.equal(0, s.refusal_recall)
+    assert.is_nil(s.refusal_precision)
+    assert.equal(0, s.accuracy)
+  end)
+
+  it("counts the parts of a set apart where there are several", function()
+    local rows = {
+      row({call("a")}, {kind = "call", seen = true}), row({call("a")}, {kind = "call", seen = false}),
+      row({}, {kind = "chat", seen = true}),
+    }
+    local s = score(rows, {{call("a")}, {}, {}})
+    local names = {}
+    for _, part in ipairs(s.parts) do names[part.name] = part.score end
+    assert.equal(0.5, names["kind=call"].em_intent)
+    assert.equal(1, names["kind=chat"].refusal_recall)
+    assert.equal(0, names["seen=false"].em_intent)
+    assert.equal(2, names["seen=true"].rows)
+    assert.equal(4, #s.parts)
+  end)
+
+  it("says which rows want what their tools do not allow", function()
+    local tool = {name = "a", parameters = {type = "object", properties = {x = {type = "string"}}}}
+    local rows = {}
+    for i, c in ipairs{call("a", {x = "1"}), call("a", {y = "1"}), call("b")} do rows[i] = row({c}, {tools = {tool}}) end
+    assert.equal(2, score(rows, {{}, {}, {}}).outside)
+  end)
+
+  it("knows intervals, calibration and the overlap of texts", function()
+    local measure = require "mobilellm.eval.measure"
+    -- Wilson 1927, 95 %: 8 of 10 is 0.490 to 0.943 (Newcombe 1998 has more of these)
+    local interval = measure.wilson(8, 10)
+    assert.near(0.4902, interval[1], 1e-4)
+    assert.near(0.9433, interval[2], 1e-4)
+    assert.is_nil(measure.wilson(0, 0))
+    local c = measure.calibration{{0.95, true}, {0.85, true}, {0.85, false}, {0.05, false}}
+    assert.near((math.abs(0.95 - 1) + 2 * math.abs(0.85 - 0.5) + 0.05) / 4, c.ece, 1e-12)
+    assert.equal(2, c.bins[9].rows)
+    assert.equal(0.5, c.bins[9].right)
+    assert.same({at = 0.9, share = 0.25, right = 1}, c.thresholds[10])
+    -- "the cat sat" against "the cat is here": 2 common of 3 and 4; the longest common subsequence has 2
+    local one, l = measure.rouge("The cat sat.", "the cat is here")
+    assert.near(4 / 7, one, 1e-12)
+    assert.near(4 / 7, l, 1e-12)
+    one, l = measure.rouge("b a", "a b")
+    assert.same({1, 0.5}, {one, l})
+    assert.equal(0, (measure.rouge("", "a")))
+    local column = {}
+    for i = 1, 100 do column[i] = i <= 50 and 1 or 0 end
+    local boot = measure.bootstrap({column}, function(sums) return sums[1] / 100 end)
+    assert.is_true(boot[1] > 0.35 and boot[1] < 0.45 and boot[2] > 0.55 and boot[2] < 0.65)
+  end)
+
+  it("leaves out the oldest turns of what does not fit", function()
+    local model = assert(require "mobilellm".load("agents/model/home.gguf", {threads = 1}))
+    local said = {{role = "system", content = "Devices:"}}
+    for i = 1, 40 do
+      said[#said + 1] = {role = "user", content = ("turn %d of a long conversation about the weather"):format(i)}
+      said[#said + 1] = {role = "assistant", content = "", tool_calls = {{name = "f", arguments = {}}}}
+      said[#said + 1] = {role = "tool", content = "result " .. i}
+    end
+    said[#said + 1] = {role = "user", content = "last words"}
+    local ids, shortened = eval.prompt(model, {}, said, 64)
+    assert.is_true(shortened)
+    assert.is_true(#ids <= model:info().context - 64)
+    local text = model:detokenize(ids, {special = true})
+    assert.matches("Devices:", text, 1, true)
+    assert.matches("last words", text, 1, true)
+    assert.matches("turn 40", text, 1, true)
+    assert.is_nil(text:find("turn 1 of", 1, true))
+    local _, _, code = eval.prompt(model, {}, {{role = "user", content = ("word "):rep(600)}}, 64)
+    assert.equal("context", code)
+    model:close()
   end)
 
   describe("reading", function()
@@ -148,6 +236,55 @@ describe("eval", function()
       rows, message = eval.read(path)
       assert.is_nil(rows)
       assert.matches("line 2", message)
+      write '{"tools": [], "messages": [], "calls": [{"name": 1}]}'
+      rows, message = eval.read(path)
+      assert.is_nil(rows)
+      assert.matches("line 1: a call without name or arguments", message)
+    end)
+
+    it("picks rows at random, the same ones for a seed", function()
+      local lines = {}
+      for i = 1, 50 do lines[i] = json.encode(row({call("a")}, {id = i})) end
+      write(table.concat(lines, "\n"))
+      local function ids(options)
+        local list = {}
+        for i, r in ipairs(assert(eval.read(path, options))) do list[i] = r.id end
+        return list
+      end
+      local one = ids{sample = 10, seed = 3}
+      assert.equal(10, #one)
+      assert.same(one, ids{sample = 10, seed = 3})
+      assert.not_same(one, ids{sample = 10, seed = 4})
+      assert.equal(50, #ids{sample = 60})
+    end)
+
+    it("makes rows of the paper's conversations", function()
+      local folder = path .. ".windows"
+      os.execute("mkdir '" .. folder .. "'")
+      path = folder .. "/w.jsonl"
+      write(json.encode{id = "w", conversation = {
+        {role = "USER", message = "Two seats for Nosferatu"},
+        {role = "PARSER", message = 'Buy(seats = 2, title = "Nosferatu")', surface = 'Buy(seats = "2", title = "nosferatu")'},
+        {role = "AGENT", message = "Done."}, {role = "USER", message = "And the time?"}, {role = "PARSER", message = "When()"},
+      }})
+      local rows, message = eval.read(path)
+      assert.is_nil(rows)
+      assert.matches("apis.json", message, 1, true)
+      local apis = assert(io.open(folder .. "/apis.json", "wb"))
+      apis:write(json.encode{Cinema = {{name = "Buy", parameters = {properties = {seats = {type = "integer"}, title = {type = "string"}}}},
+        {name = "When", parameters = {properties = {x = {type = "string"}}}}}, Other = {{name = "Sell", parameters = {properties = {}}}}})
+      apis:close()
+      rows = assert(eval.read(path))
+      os.execute("rm -r '" .. folder .. "'")
+      path = os.tmpname()
+      assert.equal(2, #rows)
+      assert.same({name = "Buy", arguments = {seats = 2, title = "Nosferatu"}}, rows[1].calls[1])
+      assert.equal("nosferatu", rows[1].surface.title)
+      assert.equal("Done.", rows[1].response)
+      assert.equal(2, #rows[1].tools)
+      assert.equal(1, #rows[1].messages)
+      assert.equal("nosferatu", rows[2].messages[2].tool_calls[1].arguments.title)
+      assert.is_nil(rows[2].response)
     end)
   end)
 end)

@@ -6,69 +6,100 @@ local command = {
   usage = "--model MODEL ROWS.jsonl ...",
   about = "Each row is one JSON object a line: {\"tools\": [...], \"messages\": [...], \"calls\": [{\"name\", \"arguments\"}]};"
     .. " the files may be\n"
-    .. "gzipped. Prompts are written in the form of the project's own models (mobilellm/signature.lua). mobilellm/eval.lua says what\n"
-    .. "is counted.",
+    .. "gzipped, and may have conversations in the MobileLLM paper's form. Prompts are written in the form of the project's own models\n"
+    .. "(mobilellm/signature.lua). mobilellm/eval.lua says what is counted. Brackets: 95 % intervals.",
   options = cli.model_options{
     {"--model", "MODEL", "the model file"},
-    {"--json", nil, "print one JSON object: all rows together, and `files` when there are several"},
-    {"--limit", "N", "at most so many rows of each file", kind = "integer"},
-    {"--max-tokens", "N", "most tokens of an answer", kind = "integer", default = 200},
+    {"--constraint", "WHICH", "on: the answer can only be calls of the row's tools; off; both: two scores, and where they differ",
+      choices = {"on", "off", "both"}, default = "on"},
+    {"--strings", "WHICH", "under the constraint: free, or only words that were said", choices = {"free", "spoken"}, default = "free"},
+    {"--threshold", "P", "call only when the probability of a call is at least P; else: when it is the likeliest thing", kind = "number",
+      least = 0},
+    {"--responses", nil, "ROUGE of what the model says after the right call, for rows with a `response`"},
+    {"--parts", nil, "the table has the sources, kinds, and seen and unseen services of each file, too (JSON always has)"},
+    {"--json", nil, "print one JSON object: all rows together, and `files`"},
+    {"--plot", "FILE", "write the scores with their intervals and the calibration as SVG"},
+    {"--limit", "N", "so many rows of each file, picked at random", kind = "integer", least = 1},
+    {"--seed", "N", "of the picking", kind = "integer", default = 1},
+    {"--max-tokens", "N", "most tokens of an answer", kind = "integer", least = 1, default = 200},
     {"--kv", "TYPE", "of the cache", choices = {"auto", "f32", "f16", "q8_0"}, default = "auto"},
     {"--wrong", nil, "print the rows that came out wrong, on standard error"},
   },
 }
 
-local order = {"rows", "call_rows", "no_call_rows", "em_intent", "em_structure", "argument_f1", "accuracy", "refusal_precision",
-  "refusal_recall", "too_long"}
+local function wrong(row, calls, made)
+  local signature = require "mobilellm.signature"
+  local wanted = signature.answer(row.calls, row.tools)
+  local got = made and (made.text ~= "" and made.text or "no call") or "nothing: too long"
+  if made and #calls == 0 and made.text ~= "" then got = got .. " (no call)" end
+  local said = ""
+  for _, message in ipairs(row.messages) do
+    if message.role == "user" then said = message.content end
+  end
+  io.stderr:write(("%s: %s\n  wanted %s\n  got    %s\n"):format(tostring(row.id or "row"), said, wanted == "" and "no call" or wanted, got))
+end
+
+-- Scores one file under one or both constraints: {path, scores = {on =, off =}, differ = {better, worse}}; adds to the counters of all.
+local function score_file(model, path, values, all)
+  local eval = require "mobilellm.eval"
+  local rows = cli.check(eval.read(path, {sample = values.limit, seed = values.seed}))
+  local result = {path = path, scores = {}, better = 0, worse = 0}
+  local right_without = {}
+  for _, which in ipairs(values.constraint == "both" and {"off", "on"} or {values.constraint}) do
+    result.scores[which] = cli.check(eval.rows(model, rows, {
+      constraint = which, strings = values.strings, threshold = values.threshold, responses = values.responses,
+      max_tokens = values.max_tokens, kv_type = values.kv,
+      on_row = function(i, row, calls, _, right, made)
+        all[which].add(row, made and calls, made)
+        if values.constraint == "both" and which == "off" then
+          right_without[i] = right
+        elseif values.constraint == "both" and right ~= right_without[i] then
+          result[right and "better" or "worse"] = result[right and "better" or "worse"] + 1
+        end
+        if values.wrong and not right and (which == "on" or values.constraint == "off") then wrong(row, calls, made) end
+      end,
+    }))
+  end
+  return result
+end
 
 function command.run(values, others)
   local path, first = values.model, 1
   if not path then path, first = others[1], 2 end
   if not others[first] then options.usage "eval: a model and at least one file of rows are needed" end
+  if values.constraint == "off" and (values.strings == "spoken" or values.threshold) then
+    options.usage "eval: --strings and --threshold need the constraint"
+  end
   local model = cli.load(path, values)
-  local eval, json = require "mobilellm.eval", require "mobilellm".json
+  local eval, report = require "mobilellm.eval", require "mobilellm.eval.report"
   local signature = require "mobilellm.signature"
   if not signature.fits(model) then
     cli.fail("%s: its vocabulary lacks the control tokens of the prompt form (%s ...)", path, signature.special[3])
   end
-  local all, files, too_long, begin = eval.counter(), {}, 0, os.clock()
-  for i = first, #others do
-    local rows = cli.check(eval.read(others[i], values.limit))
-    local score = cli.check(eval.rows(model, rows, {
-      max_tokens = values.max_tokens, kv_type = values.kv,
-      on_row = function(_, row, calls, text, right)
-        all.add(row, calls)
-        if values.wrong and not right then
-          local wanted = signature.answer(row.calls, row.tools)
-          io.stderr:write(("%s\n  wanted %s\n  got    %s\n"):format(tostring(row.id or "row"), wanted == "" and "no call" or wanted,
-            (text or "") == "" and "no call" or text))
-        end
-      end,
-    }))
-    too_long = too_long + score.too_long
-    files[#files + 1] = {path = others[i], score = score}
-  end
-  local total = all.score()
-  total.too_long = too_long
-  total.cpu_seconds = os.clock() - begin
-  if values.json then
-    if #files > 1 then
-      total.files = {}
-      for _, file in ipairs(files) do
-        file.score.path = file.path
-        total.files[#total.files + 1] = file.score
-      end
-    end
-    print(json.encode(total))
-    return
-  end
-  if #files > 1 then files[#files + 1] = {path = "all", score = total} end
+  local all, files, begin = {on = eval.counter(), off = eval.counter()}, {}, os.clock()
+  for i = first, #others do files[#files + 1] = score_file(model, others[i], values, all) end
+  local total = {path = "all", scores = {}, better = 0, worse = 0}
+  for which in pairs(files[1].scores) do total.scores[which] = all[which].score() end
   for _, file in ipairs(files) do
-    print(file.path)
-    for _, key in ipairs(order) do
-      local value = file.score[key]
-      if value ~= nil then print(("  %-18s %s"):format(key, value % 1 == 0 and ("%d"):format(value) or ("%.4f"):format(value))) end
-    end
+    total.better, total.worse = total.better + file.better, total.worse + file.worse
+  end
+  if values.plot then
+    local out, message = io.open(values.plot, "wb")
+    if not out then cli.fail("%s", message) end
+    local listed = {}
+    for _, file in ipairs(files) do listed[#listed + 1] = file end
+    if #files > 1 then listed[#listed + 1] = total end
+    out:write(report.svg(listed, ("%s, %d rows"):format(path:match "[^/]*$", total.scores.on and total.scores.on.rows
+      or total.scores.off.rows)))
+    out:close()
+  end
+  if values.json then
+    print(require "mobilellm".json.encode(report.json(files, total, {
+      model = path, constraint = values.constraint, strings = values.strings, threshold = values.threshold, limit = values.limit,
+      seed = values.limit and values.seed or nil, cpu_seconds = os.clock() - begin,
+    })))
+  else
+    io.stdout:write(report.text(files, total, values.parts))
   end
 end
 
