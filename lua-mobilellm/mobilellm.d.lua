@@ -1098,14 +1098,24 @@ mobilellm.train = {}
 ---@return mobilellm.code? code
 function mobilellm.train.data(path) end
 
----@param options table shape or base, vocabulary, seed, threads, learning_rate, schedule, steps, batch_tokens ... (lua-mobilellm/src/trainer.c)
+---@param options table shape or base, lora, teacher, vocabulary, seed, threads, learning_rate, schedule, steps, batch_tokens, recompute, rounding ... (lua-mobilellm/src/trainer.c)
 ---@return mobilellm.Trainer? trainer
 ---@return string? message
 ---@return mobilellm.code? code
 function mobilellm.train.new(options) end
 
+---@param options table as of train.new, and longest: tokens of the longest row
+---@return integer? bytes # that such a trainer takes in the end; nothing is allocated
+---@return string? message
+---@return mobilellm.code? code
+function mobilellm.train.memory(options) end
+
+---Catches SIGINT and SIGTERM from now on, each once: for a loop that saves before it ends.
+---@return fun(): string? # "SIGINT", "SIGTERM", or nil as long as none came
+function mobilellm.train.signals() end
+
 ---@param path string a checkpoint
----@param options? table what changes
+---@param options? table what changes; base: the model of adapters; teacher: if there was one
 ---@return mobilellm.Trainer? trainer
 ---@return string? message
 ---@return mobilellm.code? code

@@ -100,6 +100,14 @@ static double uniform(uint64_t *state) { /* (0, 1] */
     return ((double)(mllm_splitmix(state) >> 11) + 1.0) * 0x1p-53;
 }
 
+void mllm_fill_normal(float *out, size_t n, double deviation, uint64_t *state) {
+    for (size_t i = 0; i < n; i += 2) { /* Box-Muller: two at a time */
+        double r = deviation * sqrt(-2 * log(uniform(state))), angle = 6.283185307179586 * uniform(state);
+        out[i] = (float)(r * cos(angle));
+        if (i + 1 < n) out[i + 1] = (float)(r * sin(angle));
+    }
+}
+
 void mllm_layout_randomize(const mllm_layout *l, const mllm_blueprint *b, uint64_t seed, float *params) {
     memset(params, 0, l->floats * sizeof *params);
     for (size_t e = 0; e < l->count; e++) {
@@ -124,10 +132,6 @@ void mllm_layout_randomize(const mllm_layout *l, const mllm_blueprint *b, uint64
         if (t->role == MLLM_W_O || t->role == MLLM_W_DOWN) deviation /= sqrt(2.0 * b->step_count);
         uint64_t state = seed ^ ((uint64_t)t->role << 32 | t->index);
         state = mllm_splitmix(&state);
-        for (size_t i = 0; i < n; i += 2) { /* Box-Muller: two at a time */
-            double r = deviation * sqrt(-2 * log(uniform(&state))), angle = 6.283185307179586 * uniform(&state);
-            w[i] = (float)(r * cos(angle));
-            if (i + 1 < n) w[i + 1] = (float)(r * sin(angle));
-        }
+        mllm_fill_normal(w, n, deviation, &state);
     }
 }

@@ -47,4 +47,7 @@ static inline uint64_t mllm_splitmix(uint64_t *state) {
     return z ^ (z >> 31);
 }
 
+/* out[n] from Normal(0, deviation). */
+void mllm_fill_normal(float *out, size_t n, double deviation, uint64_t *state);
+
 #endif

@@ -6,6 +6,7 @@
 #ifndef MLLM_TRAIN_PASS_H
 #define MLLM_TRAIN_PASS_H
 
+#include "adapter.h"
 #include "kernels.h"
 #include "layout.h"
 #include "product.h"
@@ -21,7 +22,7 @@ typedef struct {
 } mllm_pack;
 
 typedef struct {
-    double loss; /* sum of weight * cross-entropy (nats) */
+    double loss; /* sum of weight * loss (nats) */
     double weight; /* sum of weights */
     uint64_t tokens; /* positions computed */
     uint64_t scored; /* positions with a weight above 0 */
@@ -36,18 +37,48 @@ typedef struct mllm_pass mllm_pass;
 #define mllm_pass_logits MLLM_REAL(mllm_pass_logits)
 #define mllm_pass_bytes MLLM_REAL(mllm_pass_bytes)
 
-/* A pass for packs of up to `tokens` tokens and rows of up to `longest`, with products in bfloat16 or float. `b` and `l`
- * must outlive it. */
-mllm_pass *mllm_pass_new(const mllm_blueprint *b, const mllm_layout *l, size_t tokens, size_t longest, bool bf16,
-                         mllm_error *err);
-void mllm_pass_free(mllm_pass *p);
-size_t mllm_pass_bytes(const mllm_pass *p);
+/* Which activations stay from the forward to the backward pass. Results do not depend on it. */
+typedef enum {
+    MLLM_KEEP_ALL,
+    MLLM_KEEP_INPUTS, /* the input of each step; the backward pass computes a step anew (Chen et al. 2016): a third more work */
+    MLLM_KEEP_NOTHING /* forward only */
+} mllm_pass_keep;
 
-/* Runs the pack and adds to *result. With `gradients` (NULL: none) also adds scale * d(sum of weighted losses)/d(parameters). */
-void mllm_pass_run(mllm_pass *p, const mllm_real *params, mllm_real *gradients, const mllm_pack *pack, mllm_real scale,
-                   mllm_pass_result *result);
+typedef struct {
+    const mllm_blueprint *blueprint;
+    const mllm_layout *layout;
+    const mllm_adapters *adapters; /* NULL: all parameters are trained; else only the adapters */
+    size_t tokens, longest; /* packs of up to `tokens` tokens, rows of up to `longest` */
+    mllm_pass_keep keep;
+    bool bf16; /* products in bfloat16 */
+} mllm_pass_shape;
+
+/* What is pointed to must outlive the pass. */
+mllm_pass *mllm_pass_new(const mllm_pass_shape *shape, mllm_error *err);
+void mllm_pass_free(mllm_pass *p);
+/* What a pass of this shape takes. */
+size_t mllm_pass_bytes(const mllm_pass_shape *shape);
+
+typedef struct {
+    const mllm_real *params; /* as `layout` says */
+    const mllm_real *adapters; /* as `adapters` says; NULL without */
+} mllm_weights;
+
+/* A teacher (distillation: Hinton, Vinyals, Dean 2015, arXiv 1503.02531). With z the logits of the model, y the teacher's and T the
+ * temperature, the loss of a position becomes
+ *   (1 - mix) cross-entropy(softmax(z), target) + mix T^2 KL(softmax(y / T) || softmax(z / T)). */
+typedef struct {
+    mllm_pass *pass; /* of the teacher's shape: the same vocabulary, as many tokens; MLLM_KEEP_NOTHING is enough */
+    mllm_weights weights;
+    mllm_real temperature, mix;
+} mllm_teaching;
+
+/* Runs the pack and adds to *result. With `gradients` (NULL: none) also adds scale * d(sum of weighted losses)/d(what is trained), in the
+ * layout of the parameters or, with adapters, of these. `teaching` may be NULL. */
+void mllm_pass_run(mllm_pass *p, const mllm_weights *weights, mllm_real *gradients, const mllm_pack *pack,
+                   mllm_real scale, const mllm_teaching *teaching, mllm_pass_result *result);
 /* Logits [vocabulary] at position `at` of a pack, forward only, always with products in float. */
-void mllm_pass_logits(mllm_pass *p, const mllm_real *params, const mllm_pack *pack, size_t at, mllm_real *logits);
+void mllm_pass_logits(mllm_pass *p, const mllm_weights *weights, const mllm_pack *pack, size_t at, mllm_real *logits);
 
 /* --- between pass.c and attention.c --- */
 

@@ -7,7 +7,9 @@
 #include "record.h"
 #include "trainer.h"
 
-#define TRAINER_MAGIC "MLLMTRN1"
+/* "MLLMTRN1" knew neither adapters nor teachers nor rounding; it is still read. */
+#define TRAINER_MAGIC "MLLMTRN2"
+#define OLD_MAGIC "MLLMTRN1"
 
 /* ---------------------------------------------------------- checkpoints */
 
@@ -78,23 +80,40 @@ static mllm_code get_options(mllm_record *r, mllm_train_options *o, const char *
     if (n[1] > 1024 || n[2] > 1024 || (n[3] & 0xFF) > MLLM_SCHEDULE_WSD || n[3] >> 8 > MLLM_PRECISION_BF16 ||
         n[8] > UINT32_MAX)
         return mllm_fail(err, MLLM_E_FORMAT, "%s: its options make no sense", path);
-    *o = (mllm_train_options){n[0],
-                              (int)n[1],
-                              (uint32_t)n[2],
-                              (mllm_schedule)(n[3] & 0xFF),
-                              f[0],
-                              f[1],
-                              n[4],
-                              n[5],
-                              n[6],
-                              f[2],
-                              f[3],
-                              f[4],
-                              f[5],
-                              f[6],
-                              n[7],
-                              (uint32_t)n[8],
-                              (mllm_precision)(n[3] >> 8)};
+    *o = (mllm_train_options){.seed = n[0],
+                              .threads = (int)n[1],
+                              .shards = (uint32_t)n[2],
+                              .schedule = (mllm_schedule)(n[3] & 0xFF),
+                              .learning_rate = f[0],
+                              .floor = f[1],
+                              .warmup = n[4],
+                              .steps = n[5],
+                              .cooldown = n[6],
+                              .decay = f[2],
+                              .clip = f[3],
+                              .beta1 = f[4],
+                              .beta2 = f[5],
+                              .epsilon = f[6],
+                              .batch_tokens = n[7],
+                              .pack_tokens = (uint32_t)n[8],
+                              .precision = (mllm_precision)(n[3] >> 8)};
+    return MLLM_OK;
+}
+
+/* What version 2 adds. */
+typedef struct {
+    uint64_t recompute, rounding, rank, targets, base, teacher;
+    double alpha, temperature, mix;
+} added;
+
+static mllm_code take_added(const added *x, mllm_train_options *o, const char *path, mllm_error *err) {
+    if (x->recompute > 1 || x->rounding > MLLM_BF16 || x->rank > MLLM_MAX_RANK || x->targets > MLLM_LORA_POSSIBLE)
+        return mllm_fail(err, MLLM_E_FORMAT, "%s: its options make no sense", path);
+    o->recompute = x->recompute != 0;
+    o->rounding = (mllm_type)x->rounding;
+    o->lora = (mllm_lora){(uint32_t)x->rank, x->alpha, (uint32_t)x->targets};
+    o->temperature = x->temperature;
+    o->mix = x->mix;
     mllm_error why = {0};
     if (mllm_train_options_check(o, &why) != MLLM_OK) return mllm_fail(err, MLLM_E_FORMAT, "%s: %s", path, why.message);
     return MLLM_OK;
@@ -109,22 +128,81 @@ mllm_code mllm_trainer_save(mllm_trainer *t, const char *path, mllm_error *err) 
     }
     put_blueprint(r, &t->b);
     put_options(r, &t->o);
-    const uint64_t state[] = {t->step, t->total_tokens, t->data_fingerprint, t->data_epoch, t->data_place, t->l.floats};
+    const mllm_train_options *o = &t->o;
+    const added x = {o->recompute,
+                     o->rounding,
+                     o->lora.rank,
+                     o->lora.targets,
+                     mllm_trainer_adapts(t) ? mllm_weights_fingerprint(t->params, t->l.floats) : 0,
+                     t->teacher_fingerprint,
+                     o->lora.alpha,
+                     o->temperature,
+                     o->mix};
+    mllm_record_put(r, &x, sizeof x);
+    size_t floats = t->trained_floats;
+    const uint64_t state[] = {t->step, t->total_tokens, t->data_fingerprint, t->data_epoch, t->data_place, floats};
     mllm_record_put(r, state, sizeof state);
-    mllm_record_put(r, t->params, t->l.floats * sizeof(float));
-    mllm_record_put(r, t->m, t->l.floats * sizeof(float));
-    mllm_record_put(r, t->v, t->l.floats * sizeof(float));
+    mllm_record_put(r, t->trained, floats * sizeof(float));
+    mllm_record_put(r, t->m, floats * sizeof(float));
+    mllm_record_put(r, t->v, floats * sizeof(float));
     return mllm_record_finish(r, err);
 }
 
-mllm_trainer *mllm_trainer_resume(const char *path, mllm_error *err) {
-    mllm_record *r = mllm_record_open(path, TRAINER_MAGIC, err);
-    if (!r) return NULL;
+/* How many floats are trained; MLLM_E_FORMAT where the file says otherwise. */
+static mllm_code check_floats(const mllm_blueprint *b, const mllm_train_options *o, uint64_t said, const char *path,
+                              mllm_error *err) {
+    mllm_layout l;
+    mllm_adapters a = {0};
+    mllm_code code = mllm_layout_init(&l, b, err);
+    if (code == MLLM_OK && o->lora.rank) code = mllm_adapters_init(&a, b, &o->lora, err);
+    size_t floats = o->lora.rank ? a.floats : l.floats;
+    if (code == MLLM_OK && floats != said)
+        code = mllm_fail(err, MLLM_E_FORMAT, "%s: %llu parameters; its shapes have %zu", path, (unsigned long long)said,
+                         floats);
+    mllm_layout_free(&l);
+    return code;
+}
+
+/* The weights that the adapters of a checkpoint stand beside. */
+static mllm_code load_base(mllm_trainer *t, const mllm_checkpoint *base, uint64_t fingerprint, const char *path,
+                           mllm_error *err) {
+    if (!base)
+        return mllm_fail(err, MLLM_E_ARGUMENT, "%s holds adapters of rank %u only: 'base', their model, is needed",
+                         path, t->o.lora.rank);
+    mllm_layout other;
+    mllm_code code = mllm_layout_init(&other, mllm_checkpoint_blueprint(base), err);
+    size_t floats = other.floats;
+    mllm_layout_free(&other);
+    if (code != MLLM_OK) return code;
+    if (floats == t->l.floats) code = mllm_layout_load(&t->l, base, t->params, err);
+    if (code != MLLM_OK || floats != t->l.floats || mllm_weights_fingerprint(t->params, t->l.floats) != fingerprint)
+        return mllm_fail(err, MLLM_E_ARGUMENT, "base: not the model whose adapters %s holds", path);
+    return MLLM_OK;
+}
+
+mllm_trainer *mllm_trainer_resume(const char *path, const mllm_checkpoint *base, mllm_error *err) {
+    mllm_error why = {0};
+    bool old = false;
+    mllm_record *r = mllm_record_open(path, TRAINER_MAGIC, &why);
+    if (!r && why.code == MLLM_E_FORMAT) {
+        mllm_error ignored;
+        r = mllm_record_open(path, OLD_MAGIC, &ignored);
+        old = r != NULL;
+    }
+    if (!r) {
+        if (err) *err = why;
+        return NULL;
+    }
     mllm_blueprint b;
     mllm_train_options o;
     mllm_trainer *t = NULL;
+    mllm_train_options fresh = mllm_train_defaults();
+    added x = {
+        .targets = fresh.lora.targets, .alpha = fresh.lora.alpha, .temperature = fresh.temperature, .mix = fresh.mix};
     mllm_code code = get_blueprint(r, &b, path, err);
     if (code == MLLM_OK) code = get_options(r, &o, path, err);
+    if (!old) mllm_record_get(r, &x, sizeof x);
+    if (code == MLLM_OK) code = take_added(&x, &o, path, err);
     uint64_t s[6] = {0};
     mllm_record_get(r, s, sizeof s);
     if (code == MLLM_OK) {
@@ -134,25 +212,20 @@ mllm_trainer *mllm_trainer_resume(const char *path, mllm_error *err) {
             code = mllm_fail(err, MLLM_E_FORMAT, "%s: %llu parameters do not fill its %llu bytes", path,
                              (unsigned long long)s[5], (unsigned long long)left);
     }
-    if (code == MLLM_OK) {
-        mllm_layout l;
-        code = mllm_layout_init(&l, &b, err);
-        if (code == MLLM_OK && l.floats != s[5])
-            code = mllm_fail(err, MLLM_E_FORMAT, "%s: %llu parameters; its shapes have %zu", path,
-                             (unsigned long long)s[5], l.floats);
-        mllm_layout_free(&l);
-    }
+    if (code == MLLM_OK) code = check_floats(&b, &o, s[5], path, err);
     if (code == MLLM_OK) t = mllm_trainer_alloc(&b, &o, err);
     mllm_blueprint_free(&b);
     if (t) {
         t->step = s[0], t->total_tokens = s[1];
         t->data_fingerprint = s[2], t->data_epoch = s[3], t->data_place = s[4];
-        mllm_record_get(r, t->params, t->l.floats * sizeof(float));
-        mllm_record_get(r, t->m, t->l.floats * sizeof(float));
-        mllm_record_get(r, t->v, t->l.floats * sizeof(float));
+        t->teacher_fingerprint = x.teacher;
+        mllm_record_get(r, t->trained, t->trained_floats * sizeof(float));
+        mllm_record_get(r, t->m, t->trained_floats * sizeof(float));
+        mllm_record_get(r, t->v, t->trained_floats * sizeof(float));
     }
-    mllm_error why = {0};
-    if (mllm_record_close(r, &why) != MLLM_OK && t) {
+    code = mllm_record_close(r, &why);
+    if (t && code == MLLM_OK && mllm_trainer_adapts(t)) code = load_base(t, base, x.base, path, &why);
+    if (t && code != MLLM_OK) {
         if (err) *err = why;
         mllm_trainer_free(t);
         t = NULL;
@@ -181,6 +254,7 @@ mllm_trainer *mllm_trainer_from(const mllm_checkpoint *c, const mllm_train_optio
         mllm_trainer_free(t);
         t = NULL;
     }
+    if (t && mllm_trainer_adapts(t)) mllm_adapters_randomize(&t->adapters, &t->b, o->seed, t->trained);
     return t;
 }
 
@@ -189,6 +263,7 @@ static bool export_row(void *ctx, mllm_role role, uint32_t index, size_t row, fl
     mllm_role_shape s = mllm_blueprint_shape(&t->b, role);
     if (row >= s.rows || index >= s.count) return false;
     memcpy(out, t->params + mllm_layout_at(&t->l, role, index) + row * s.cols, s.cols * sizeof *out);
+    if (mllm_trainer_adapts(t)) mllm_adapters_merge_row(&t->adapters, &t->b, t->trained, role, index, row, out);
     return true;
 }
 

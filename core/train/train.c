@@ -10,7 +10,7 @@
 #include "../base/error.h"
 #include "trainer.h"
 
-enum { CHUNK_FLOATS = 16384, MAX_SHARDS = 256 };
+enum { CHUNK_FLOATS = 16384, MAX_SHARDS = 256, ROW_PART = 1024 };
 
 static double now(void) {
     struct timespec t;
@@ -34,7 +34,10 @@ mllm_train_options mllm_train_defaults(void) {
                                 .beta2 = 0.95,
                                 .epsilon = 1e-8,
                                 .batch_tokens = 8192,
-                                .pack_tokens = 512};
+                                .pack_tokens = 512,
+                                .lora = {.alpha = 16, .targets = MLLM_LORA_POSSIBLE},
+                                .temperature = 2,
+                                .mix = 0.5};
 }
 
 mllm_code mllm_train_options_check(const mllm_train_options *o, mllm_error *err) {
@@ -56,6 +59,8 @@ mllm_code mllm_train_options_check(const mllm_train_options *o, mllm_error *err)
         {"cooldown", (double)o->cooldown, 0, 1e15},
         {"batch_tokens", (double)o->batch_tokens, 1, 1e12},
         {"pack_tokens", o->pack_tokens, 1, 1 << 24},
+        {"temperature", o->temperature, 0.01, 1000},
+        {"mix", o->mix, 0, 1},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
         if (!(ranges[i].value >= ranges[i].low && ranges[i].value <= ranges[i].high))
@@ -63,13 +68,23 @@ mllm_code mllm_train_options_check(const mllm_train_options *o, mllm_error *err)
                              ranges[i].value, ranges[i].low, ranges[i].high);
     if (o->precision == MLLM_PRECISION_BF16 && !mllm_product_has_bf16())
         return mllm_fail(err, MLLM_E_ARGUMENT, "precision = bf16: this processor cannot multiply bfloat16");
+    const mllm_type types[] = {MLLM_F32, MLLM_F16, MLLM_BF16, MLLM_Q8_0, MLLM_Q4_0};
+    size_t i = 0;
+    while (i < sizeof types / sizeof *types && types[i] != o->rounding) i++;
+    if (i == sizeof types / sizeof *types)
+        return mllm_fail(err, MLLM_E_ARGUMENT, "rounding: weights can be rounded to F16, BF16, Q8_0 and Q4_0");
+    if (o->lora.rank && o->rounding != MLLM_F32)
+        return mllm_fail(err, MLLM_E_ARGUMENT,
+                         "lora and rounding: adapters are not rounded before they are merged; use one of the two");
     return MLLM_OK;
 }
 
 /* What a checkpoint keeps: a run that goes on elsewhere says so instead of changing its numbers. */
-static mllm_precision settled(mllm_precision p) {
-    if (p != MLLM_PRECISION_AUTO) return p;
-    return mllm_product_has_bf16() ? MLLM_PRECISION_BF16 : MLLM_PRECISION_F32;
+static void settle(mllm_train_options *o, size_t trained_floats) {
+    if (o->threads == 0) o->threads = mllm_cpu_cores();
+    if (o->shards == 0) o->shards = trained_floats <= (16u << 20) ? 8 : trained_floats <= (64u << 20) ? 4 : 2;
+    if (o->precision == MLLM_PRECISION_AUTO)
+        o->precision = mllm_product_has_bf16() ? MLLM_PRECISION_BF16 : MLLM_PRECISION_F32;
 }
 
 double mllm_schedule_rate(const mllm_train_options *o, uint64_t step) {
@@ -89,6 +104,7 @@ double mllm_schedule_rate(const mllm_train_options *o, uint64_t step) {
 static void free_passes(mllm_trainer *t) {
     for (int i = 0; i < t->pass_count; i++) {
         if (t->passes) mllm_pass_free(t->passes[i]);
+        if (t->teacher.passes) mllm_pass_free(t->teacher.passes[i]);
         if (t->packs) {
             mllm_free(t->packs[i].ids);
             mllm_free(t->packs[i].targets);
@@ -98,20 +114,31 @@ static void free_passes(mllm_trainer *t) {
         }
     }
     mllm_free(t->passes);
+    mllm_free(t->teacher.passes);
     mllm_free(t->packs);
-    t->passes = NULL;
+    t->passes = t->teacher.passes = NULL;
     t->packs = NULL;
     t->pass_count = 0;
+}
+
+static void free_teacher(mllm_teacher *t) {
+    mllm_free_aligned(t->params);
+    mllm_layout_free(&t->l);
+    mllm_blueprint_free(&t->b);
+    memset(t, 0, sizeof *t);
 }
 
 void mllm_trainer_free(mllm_trainer *t) {
     if (!t) return;
     free_passes(t);
+    free_teacher(&t->teacher);
     mllm_team_free(t->team);
     if (t->gradients)
         for (uint32_t s = 0; s < t->o.shards; s++) mllm_free_aligned(t->gradients[s]);
     mllm_free(t->gradients);
+    if (t->trained != t->params) mllm_free_aligned(t->trained);
     mllm_free_aligned(t->params);
+    mllm_free_aligned(t->rounded);
     mllm_free_aligned(t->m);
     mllm_free_aligned(t->v);
     mllm_free(t->chunks);
@@ -122,16 +149,21 @@ void mllm_trainer_free(mllm_trainer *t) {
     mllm_free(t);
 }
 
-/* Cuts every tensor into chunks. With `chunks` NULL only counts. */
-static size_t make_chunks(const mllm_layout *l, mllm_param_chunk *chunks) {
+static size_t cut(size_t offset, size_t n, bool decays, mllm_param_chunk *chunks) {
     size_t count = 0;
-    for (size_t e = 0; e < l->count; e++) {
-        const mllm_layout_entry *w = &l->entries[e];
-        size_t n = w->rows * w->cols;
-        for (size_t at = 0; at < n; at += CHUNK_FLOATS, count++)
-            if (chunks)
-                chunks[count] = (mllm_param_chunk){w->offset + at, n - at < CHUNK_FLOATS ? n - at : CHUNK_FLOATS,
-                                                   mllm_role_decays(w->role)};
+    for (size_t at = 0; at < n; at += CHUNK_FLOATS, count++)
+        if (chunks)
+            chunks[count] = (mllm_param_chunk){offset + at, n - at < CHUNK_FLOATS ? n - at : CHUNK_FLOATS, decays};
+    return count;
+}
+
+/* Cuts every tensor, or the adapters, into chunks. With `chunks` NULL only counts. */
+static size_t make_chunks(const mllm_trainer *t, mllm_param_chunk *chunks) {
+    if (mllm_trainer_adapts(t)) return cut(0, t->trained_floats, true, chunks);
+    size_t count = 0;
+    for (size_t e = 0; e < t->l.count; e++) {
+        const mllm_layout_entry *w = &t->l.entries[e];
+        count += cut(w->offset, w->rows * w->cols, mllm_role_decays(w->role), chunks ? chunks + count : NULL);
     }
     return count;
 }
@@ -150,30 +182,32 @@ mllm_trainer *mllm_trainer_alloc(const mllm_blueprint *b, const mllm_train_optio
         return NULL;
     }
     t->o = *o;
-    if (t->o.threads == 0) t->o.threads = mllm_cpu_cores();
-    t->o.precision = settled(o->precision);
     if (mllm_blueprint_copy(&t->b, b, err) != MLLM_OK || mllm_layout_init(&t->l, &t->b, err) != MLLM_OK) goto failed;
-    size_t floats = t->l.floats;
-    if (t->o.shards == 0) t->o.shards = floats <= (16u << 20) ? 8 : floats <= (64u << 20) ? 4 : 2;
+    if (mllm_trainer_adapts(t) && mllm_adapters_init(&t->adapters, b, &o->lora, err) != MLLM_OK) goto failed;
+    t->trained_floats = mllm_trainer_adapts(t) ? t->adapters.floats : t->l.floats;
+    size_t floats = t->trained_floats;
+    settle(&t->o, floats);
     t->team = mllm_team_new(t->o.threads, err);
     if (!t->team) goto failed;
-    t->chunk_count = make_chunks(&t->l, NULL);
+    t->chunk_count = make_chunks(t, NULL);
     t->chunks = mllm_alloc_array(t->chunk_count, sizeof *t->chunks);
     t->squares = mllm_alloc_array(t->chunk_count, sizeof *t->squares);
     t->gradients = mllm_calloc(t->o.shards, sizeof *t->gradients);
-    t->params = zeroed(floats);
+    t->params = zeroed(t->l.floats);
+    t->trained = mllm_trainer_adapts(t) ? zeroed(floats) : t->params;
     t->m = zeroed(floats);
     t->v = zeroed(floats);
-    bool complete = t->chunks && t->squares && t->gradients && t->params && t->m && t->v;
+    bool complete = t->chunks && t->squares && t->gradients && t->params && t->trained && t->m && t->v;
     for (uint32_t s = 0; complete && s < t->o.shards; s++) {
         t->gradients[s] = zeroed(floats);
         complete = t->gradients[s] != NULL;
     }
     if (!complete) {
-        mllm_fail_memory(err, floats * sizeof(float) * (3 + (size_t)t->o.shards), "weights, moments and gradients");
+        mllm_fail_memory(err, (floats * (2 + (size_t)t->o.shards) + t->l.floats) * sizeof(float),
+                         "weights, moments and gradients");
         goto failed;
     }
-    make_chunks(&t->l, t->chunks);
+    make_chunks(t, t->chunks);
     return t;
 failed:
     mllm_trainer_free(t);
@@ -181,6 +215,10 @@ failed:
 }
 
 mllm_trainer *mllm_trainer_new(const mllm_blueprint *b, const mllm_train_options *o, mllm_error *err) {
+    if (o->lora.rank) {
+        mllm_fail(err, MLLM_E_ARGUMENT, "lora: adapters stand beside the weights of a model: 'base' is needed");
+        return NULL;
+    }
     mllm_trainer *t = mllm_trainer_alloc(b, o, err);
     if (t) mllm_layout_randomize(&t->l, &t->b, o->seed, t->params);
     return t;
@@ -200,9 +238,10 @@ mllm_code mllm_trainer_set_options(mllm_trainer *t, const mllm_train_options *o,
     mllm_train_options n = *o;
     n.seed = t->o.seed;
     n.shards = t->o.shards;
-    if (n.threads == 0) n.threads = mllm_cpu_cores();
-    n.precision = settled(n.precision);
-    if (n.precision != t->o.precision) free_passes(t);
+    n.lora = t->o.lora;
+    if (n.lora.rank && n.rounding != MLLM_F32) return mllm_fail(err, MLLM_E_ARGUMENT, "rounding: not with adapters");
+    settle(&n, t->trained_floats);
+    if (n.precision != t->o.precision || n.recompute != t->o.recompute) free_passes(t);
     if (n.threads != t->o.threads) {
         mllm_team *team = mllm_team_new(n.threads, err);
         if (!team) return MLLM_E_MEMORY;
@@ -226,10 +265,117 @@ uint64_t mllm_trainer_parameters(const mllm_trainer *t) {
     return mllm_blueprint_parameters(&t->b);
 }
 
-uint64_t mllm_trainer_bytes(const mllm_trainer *t) {
-    uint64_t bytes = (3 + (uint64_t)t->o.shards) * t->l.floats * sizeof(float);
-    for (int i = 0; i < t->pass_count; i++) bytes += mllm_pass_bytes(t->passes[i]);
+uint64_t mllm_trainer_trained(const mllm_trainer *t) {
+    return mllm_trainer_adapts(t) ? mllm_adapters_parameters(&t->adapters, &t->b) : mllm_trainer_parameters(t);
+}
+
+static mllm_pass_shape pass_shape(const mllm_trainer *t, size_t tokens, size_t longest) {
+    return (mllm_pass_shape){.blueprint = &t->b,
+                             .layout = &t->l,
+                             .adapters = mllm_trainer_adapts(t) ? &t->adapters : NULL,
+                             .tokens = tokens,
+                             .longest = longest,
+                             .keep = t->o.recompute ? MLLM_KEEP_INPUTS : MLLM_KEEP_ALL,
+                             .bf16 = t->o.precision == MLLM_PRECISION_BF16};
+}
+
+static mllm_pass_shape teacher_shape(const mllm_trainer *t, size_t tokens, size_t longest) {
+    return (mllm_pass_shape){.blueprint = &t->teacher.b,
+                             .layout = &t->teacher.l,
+                             .tokens = tokens,
+                             .longest = longest,
+                             .keep = MLLM_KEEP_NOTHING,
+                             .bf16 = t->o.precision == MLLM_PRECISION_BF16};
+}
+
+/* Tokens of a pass for rows of up to `longest`. */
+static size_t pass_tokens(const mllm_train_options *o, size_t longest) {
+    return o->pack_tokens > longest ? o->pack_tokens : longest;
+}
+
+/* ... and how long a row may be: there is room for one that is a little longer. */
+static size_t pass_longest(size_t tokens, size_t longest) {
+    return longest > tokens / 2 ? longest : tokens / 2;
+}
+
+static uint64_t bytes_of(const mllm_trainer *t, int passes, size_t tokens, size_t longest) {
+    mllm_pass_shape own = pass_shape(t, tokens, longest), other = teacher_shape(t, tokens, longest);
+    uint64_t floats = (2 + (uint64_t)t->o.shards) * t->trained_floats + t->l.floats;
+    if (mllm_trainer_adapts(t)) floats += t->trained_floats;
+    if (t->o.rounding != MLLM_F32) floats += t->l.floats;
+    uint64_t bytes = floats * sizeof(float);
+    bytes += t->teacher.l.floats * sizeof(float);
+    if (passes) bytes += (uint64_t)passes * mllm_pass_bytes(&own);
+    if (passes && t->teacher.l.floats) bytes += (uint64_t)passes * mllm_pass_bytes(&other);
     return bytes;
+}
+
+uint64_t mllm_trainer_bytes(const mllm_trainer *t) {
+    return bytes_of(t, t->pass_count, t->pass_tokens, t->pass_longest);
+}
+
+mllm_code mllm_train_memory(const mllm_blueprint *b, const mllm_train_options *o, size_t longest,
+                            const mllm_blueprint *teacher, uint64_t *bytes, mllm_error *err) {
+    mllm_code code = mllm_train_options_check(o, err);
+    if (code != MLLM_OK) return code;
+    mllm_trainer t = {.o = *o}; /* sizes only: nothing in it is allocated but the blueprint and the layouts */
+    code = mllm_blueprint_copy(&t.b, b, err);
+    if (code == MLLM_OK) code = mllm_layout_init(&t.l, &t.b, err);
+    if (code == MLLM_OK && o->lora.rank) code = mllm_adapters_init(&t.adapters, b, &o->lora, err);
+    if (code == MLLM_OK && teacher) {
+        code = mllm_blueprint_copy(&t.teacher.b, teacher, err);
+        if (code == MLLM_OK) code = mllm_layout_init(&t.teacher.l, teacher, err);
+    }
+    if (code == MLLM_OK) {
+        t.trained_floats = o->lora.rank ? t.adapters.floats : t.l.floats;
+        settle(&t.o, t.trained_floats);
+        size_t tokens = pass_tokens(o, longest);
+        *bytes = bytes_of(&t, t.o.threads, tokens, pass_longest(tokens, longest));
+    }
+    mllm_layout_free(&t.l);
+    mllm_blueprint_free(&t.b);
+    free_teacher(&t.teacher);
+    return code;
+}
+
+uint64_t mllm_weights_fingerprint(const float *params, size_t floats) {
+    uint64_t h = floats;
+    for (size_t i = 0; i < floats; i++) {
+        uint32_t bits;
+        memcpy(&bits, &params[i], sizeof bits);
+        h = (h ^ bits) * 0x9E3779B97F4A7C15u;
+        h ^= h >> 31;
+    }
+    return h | 1; /* 0 says "none" */
+}
+
+mllm_code mllm_trainer_teach(mllm_trainer *t, const mllm_checkpoint *c, mllm_error *err) {
+    const mllm_blueprint *b = mllm_checkpoint_blueprint(c);
+    if (b->vocabulary != t->b.vocabulary)
+        return mllm_fail(err, MLLM_E_ARGUMENT, "teacher: its vocabulary has %u tokens, the trained model's %u",
+                         b->vocabulary, t->b.vocabulary);
+    if (b->context < t->b.context)
+        return mllm_fail(err, MLLM_E_ARGUMENT, "teacher: its context is %u, the trained model's %u", b->context,
+                         t->b.context);
+    mllm_teacher n;
+    memset(&n, 0, sizeof n);
+    mllm_code code = mllm_blueprint_copy(&n.b, b, err);
+    if (code == MLLM_OK) code = mllm_layout_init(&n.l, b, err);
+    if (code == MLLM_OK && !(n.params = zeroed(n.l.floats)))
+        code = mllm_fail_memory(err, n.l.floats * sizeof(float), "the weights of a teacher");
+    if (code == MLLM_OK) code = mllm_layout_load(&n.l, c, n.params, err);
+    if (code == MLLM_OK) n.fingerprint = mllm_weights_fingerprint(n.params, n.l.floats);
+    if (code == MLLM_OK && t->teacher_fingerprint && t->teacher_fingerprint != n.fingerprint)
+        code = mllm_fail(err, MLLM_E_ARGUMENT, "teacher: this is not the one that the run began with");
+    if (code != MLLM_OK) {
+        free_teacher(&n);
+        return code;
+    }
+    free_passes(t);
+    free_teacher(&t->teacher);
+    t->teacher = n;
+    t->teacher_fingerprint = n.fingerprint;
+    return MLLM_OK;
 }
 
 float *mllm_trainer_weights(mllm_trainer *t, const mllm_layout **layout) {
@@ -250,22 +396,25 @@ static bool make_pack(mllm_pack *p, size_t tokens) {
 
 /* A pass and a pack for each thread, for rows of up to `longest` tokens. */
 static mllm_code prepare_passes(mllm_trainer *t, size_t longest, mllm_error *err) {
-    size_t tokens = t->o.pack_tokens > longest ? t->o.pack_tokens : longest;
+    size_t tokens = pass_tokens(&t->o, longest);
     if (t->pass_count && t->pass_longest >= longest && t->pass_tokens >= tokens) return MLLM_OK;
     free_passes(t);
     int size = mllm_team_size(t->team);
     t->passes = mllm_calloc((size_t)size, sizeof(mllm_pass *));
+    t->teacher.passes = mllm_calloc((size_t)size, sizeof(mllm_pass *));
     t->packs = mllm_calloc((size_t)size, sizeof *t->packs);
-    if (!t->passes || !t->packs) {
+    if (!t->passes || !t->teacher.passes || !t->packs) {
         free_passes(t);
         return mllm_fail_memory(err, (size_t)size * sizeof *t->packs, "packs of rows");
     }
     t->pass_count = size;
     t->pass_tokens = tokens;
-    t->pass_longest = longest > tokens / 2 ? longest : tokens / 2; /* room for a row that is a little longer */
+    t->pass_longest = pass_longest(tokens, longest);
+    mllm_pass_shape own = pass_shape(t, tokens, t->pass_longest), other = teacher_shape(t, tokens, t->pass_longest);
     for (int i = 0; i < size; i++) {
-        t->passes[i] = mllm_pass_new(&t->b, &t->l, tokens, t->pass_longest, t->o.precision == MLLM_PRECISION_BF16, err);
+        t->passes[i] = mllm_pass_new(&own, err);
         bool complete = t->passes[i] != NULL;
+        if (complete && t->teacher.params) complete = (t->teacher.passes[i] = mllm_pass_new(&other, err)) != NULL;
         if (complete && !make_pack(&t->packs[i], tokens)) {
             complete = false;
             mllm_fail_memory(err, tokens * 16, "a pack of rows");
@@ -360,11 +509,53 @@ static mllm_code deal(dealing *d, mllm_trainer *t, const mllm_train_row *rows, s
     return MLLM_OK;
 }
 
+/* What passes see. */
+static mllm_weights weights_of(const mllm_trainer *t) {
+    return (mllm_weights){t->o.rounding != MLLM_F32 ? t->rounded : t->params,
+                          mllm_trainer_adapts(t) ? t->trained : NULL};
+}
+
+/* Rounds every matrix as a file of the type has it: one whose rows are no multiple of the type's block becomes F16 there. */
+static void round_weights(void *ctx, int rank, int size) {
+    const mllm_trainer *t = ctx;
+    for (size_t e = 0; e < t->l.count; e++) {
+        const mllm_layout_entry *w = &t->l.entries[e];
+        size_t from, to;
+        mllm_team_part(w->rows, 1, rank, size, &from, &to);
+        mllm_type type = mllm_row_bytes(t->o.rounding, w->cols) ? t->o.rounding : MLLM_F16;
+        size_t step = mllm_type_facts(type)->block;
+        for (size_t r = from; r < to; r++) {
+            const float *in = t->params + w->offset + r * w->cols;
+            float *out = t->rounded + w->offset + r * w->cols;
+            unsigned char stored[ROW_PART * 2];
+            for (size_t c = 0; c < w->cols;) {
+                size_t n = w->cols - c < ROW_PART ? w->cols - c : ROW_PART;
+                if (mllm_role_decays(w->role) && n % step == 0 && mllm_quantize_row(type, in + c, stored, n))
+                    mllm_dequantize_row(type, stored, out + c, n);
+                else
+                    memcpy(out + c, in + c, n * sizeof *out);
+                c += n;
+            }
+        }
+    }
+}
+
+static mllm_code prepare_rounding(mllm_trainer *t, mllm_error *err) {
+    if (t->o.rounding == MLLM_F32) return MLLM_OK;
+    if (!t->rounded && !(t->rounded = zeroed(t->l.floats)))
+        return mllm_fail_memory(err, t->l.floats * sizeof(float), "rounded weights");
+    mllm_team_run(t->team, round_weights, t);
+    return MLLM_OK;
+}
+
 static void run_pack(dealing *d, int rank, uint32_t shard) {
     mllm_trainer *t = d->t;
     if (t->packs[rank].rows == 0) return;
-    mllm_pass_run(t->passes[rank], t->params, d->learn ? t->gradients[shard] : NULL, &t->packs[rank], d->scale,
-                  &d->results[shard]);
+    mllm_weights own = weights_of(t);
+    mllm_teaching teaching = {
+        t->teacher.passes[rank], {t->teacher.params, NULL}, (float)t->o.temperature, (float)t->o.mix};
+    mllm_pass_run(t->passes[rank], &own, d->learn ? t->gradients[shard] : NULL, &t->packs[rank], d->scale,
+                  d->learn && t->teacher.params ? &teaching : NULL, &d->results[shard]);
     pack_clear(&t->packs[rank]);
 }
 
@@ -374,7 +565,7 @@ static void run_shards(void *ctx, int rank, int size) {
     (void)size;
     for (uint32_t s; (s = atomic_fetch_add(&d->next, 1)) < t->o.shards;) {
         if (d->first[s] == d->first[s + 1]) continue;
-        if (d->learn) memset(t->gradients[s], 0, t->l.floats * sizeof(float));
+        if (d->learn) memset(t->gradients[s], 0, t->trained_floats * sizeof(float));
         pack_clear(&t->packs[rank]);
         for (size_t i = d->first[s]; i < d->first[s + 1]; i++) {
             const mllm_train_row *row = &d->rows[d->order[i]];
@@ -399,6 +590,7 @@ static mllm_code run_rows(mllm_trainer *t, dealing *d, const mllm_train_row *row
         if (rows[i].length - 1 > longest) longest = rows[i].length - 1;
     }
     mllm_code code = prepare_passes(t, longest, err);
+    if (code == MLLM_OK) code = prepare_rounding(t, err);
     if (code == MLLM_OK) code = deal(d, t, rows, count, err);
     if (code != MLLM_OK) return code;
     mllm_team_run(t->team, run_shards, d);
@@ -447,7 +639,7 @@ static void update(void *ctx, int rank, int size) {
     mllm_team_part(t->chunk_count, 1, rank, size, &from, &to);
     for (size_t c = from; c < to; c++) {
         size_t at = t->chunks[c].offset;
-        k->adamw(t->params + at, t->m + at, t->v + at, t->gradients[0] + at, t->chunks[c].count, (float)u->scale,
+        k->adamw(t->trained + at, t->m + at, t->v + at, t->gradients[0] + at, t->chunks[c].count, (float)u->scale,
                  (float)o->beta1, (float)o->beta2, rate1, root2, (float)o->epsilon,
                  t->chunks[c].decays ? (float)(u->rate * o->decay) : 0);
     }
@@ -456,6 +648,8 @@ static void update(void *ctx, int rank, int size) {
 mllm_code mllm_trainer_step(mllm_trainer *t, const mllm_train_row *rows, size_t count, mllm_train_stats *stats,
                             mllm_error *err) {
     double start = now(), weight = 0;
+    if (t->teacher_fingerprint && !t->teacher.params)
+        return mllm_fail(err, MLLM_E_ARGUMENT, "this run learns from a teacher: 'teacher' is needed to go on");
     for (size_t r = 0; r < count; r++)
         for (uint32_t i = 1; i < rows[r].length; i++) weight += (double)mllm_train_row_weight(&rows[r], i);
     if (!(weight > 0 && isfinite(weight)))
@@ -595,6 +789,7 @@ mllm_code mllm_trainer_logits(mllm_trainer *t, const mllm_token *ids, size_t cou
             return mllm_fail(err, MLLM_E_TOKEN, "token %zu: id %d is outside the vocabulary of %u", i + 1, (int)ids[i],
                              t->b.vocabulary);
     mllm_code code = prepare_passes(t, count, err);
+    if (code == MLLM_OK) code = prepare_rounding(t, err);
     if (code != MLLM_OK) return code;
     mllm_pack *p = &t->packs[0];
     pack_clear(p);
@@ -604,6 +799,7 @@ mllm_code mllm_trainer_logits(mllm_trainer *t, const mllm_token *ids, size_t cou
     }
     p->rows = 1;
     p->starts[1] = p->tokens = (uint32_t)count;
-    mllm_pass_logits(t->passes[0], t->params, p, count - 1, logits);
+    mllm_weights weights = weights_of(t);
+    mllm_pass_logits(t->passes[0], &weights, p, count - 1, logits);
     return MLLM_OK;
 }

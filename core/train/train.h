@@ -7,6 +7,7 @@
 #define MLLM_TRAIN_TRAIN_H
 
 #include "../format/checkpoint.h"
+#include "adapter.h"
 #include "data.h"
 #include "layout.h"
 
@@ -30,9 +31,15 @@ typedef struct {
     uint64_t batch_tokens; /* of a batch drawn from data: rows are added until it has as many tokens */
     uint32_t pack_tokens; /* a longer row makes its pack longer */
     mllm_precision precision;
+    bool recompute; /* activations: less memory, a third more work, the same numbers */
+    /* Quantization-aware training: passes run with the matrices rounded to this type as export rounds them, and the gradients go to the
+     * float weights as if nothing had been rounded (straight-through: Bengio et al. 2013, arXiv 1308.3432). F32: off. */
+    mllm_type rounding;
+    mllm_lora lora; /* rank above 0: only adapters are trained, beside the weights of an opened model */
+    double temperature, mix; /* with a teacher: see mllm_teaching in pass.h */
 } mllm_train_options;
 /* seed 1, cosine, rate 1e-3, floor 0.1, warmup 100, steps 1000, cooldown 200, decay 0.1, clip 1, betas 0.9 0.95, epsilon 1e-8,
- * batch 8192, pack 512. */
+ * batch 8192, pack 512, alpha 16, all seven targets, temperature 2, mix 0.5. */
 mllm_train_options mllm_train_defaults(void);
 /* MLLM_E_ARGUMENT names the first option that makes no sense. */
 mllm_code mllm_train_options_check(const mllm_train_options *o, mllm_error *err);
@@ -42,7 +49,7 @@ double mllm_schedule_rate(const mllm_train_options *o, uint64_t step);
 
 typedef struct {
     uint64_t step; /* steps done, this one included */
-    double loss; /* mean cross-entropy (nats) over the weights */
+    double loss; /* mean cross-entropy (nats) over the weights; with a teacher mixed with the divergence from it */
     uint64_t tokens; /* positions computed in this step */
     uint64_t scored; /* ... that had a weight above 0 */
     double gradient_norm; /* before clipping */
@@ -57,17 +64,26 @@ typedef struct mllm_trainer mllm_trainer;
 
 /* New weights from the seed. `b` is copied; its numbers must have passed mllm_blueprint_check. */
 mllm_trainer *mllm_trainer_new(const mllm_blueprint *b, const mllm_train_options *o, mllm_error *err);
-/* The weights of an opened model. */
+/* The weights of an opened model, of any type and blueprint that loads. */
 mllm_trainer *mllm_trainer_from(const mllm_checkpoint *c, const mllm_train_options *o, mllm_error *err);
 void mllm_trainer_free(mllm_trainer *t);
 
+/* Bytes that training such a model takes in the end, with rows of up to `longest` tokens; nothing is allocated. `teacher`: NULL or its
+ * blueprint. Zero options (threads, shards, precision) count as what they become. */
+mllm_code mllm_train_memory(const mllm_blueprint *b, const mllm_train_options *o, size_t longest,
+                            const mllm_blueprint *teacher, uint64_t *bytes, mllm_error *err);
+/* From now on steps learn from the logits of this model, too (distillation); its weights are copied. MLLM_E_ARGUMENT: another size of
+ * vocabulary, or a context that is too short for the trainer's. A run that goes on from a checkpoint needs the same teacher. */
+mllm_code mllm_trainer_teach(mllm_trainer *t, const mllm_checkpoint *teacher, mllm_error *err);
+
 const mllm_blueprint *mllm_trainer_blueprint(const mllm_trainer *t);
 const mllm_train_options *mllm_trainer_options(const mllm_trainer *t);
-/* Takes over what may change between steps: all but seed and shards. Threads take effect at once. */
+/* Takes over what may change between steps: all but seed, shards and lora. Threads take effect at once. */
 mllm_code mllm_trainer_set_options(mllm_trainer *t, const mllm_train_options *o, mllm_error *err);
 uint64_t mllm_trainer_step_count(const mllm_trainer *t);
 uint64_t mllm_trainer_total_tokens(const mllm_trainer *t); /* positions computed in all steps so far */
-uint64_t mllm_trainer_parameters(const mllm_trainer *t);
+uint64_t mllm_trainer_parameters(const mllm_trainer *t); /* of the model */
+uint64_t mllm_trainer_trained(const mllm_trainer *t); /* of these, or of adapters beside them, are trained */
 uint64_t mllm_trainer_bytes(const mllm_trainer *t); /* allocated now */
 /* The flat array (see layout.h), for those who look inside. */
 float *mllm_trainer_weights(mllm_trainer *t, const mllm_layout **layout);
@@ -89,10 +105,12 @@ mllm_code mllm_trainer_evaluate(mllm_trainer *t, const mllm_train_data *data, ml
 /* Logits [vocabulary] after ids[count], always with products in float. */
 mllm_code mllm_trainer_logits(mllm_trainer *t, const mllm_token *ids, size_t count, float *logits, mllm_error *err);
 
-/* Everything a run needs to go on to the same numbers: blueprint, options, weights, moments, place in the data. Atomic. */
+/* Everything a run needs to go on to the same numbers: blueprint, options, weights, moments, place in the data. Atomic. With adapters these
+ * stand in it instead of the weights, and how the weights are recognised. */
 mllm_code mllm_trainer_save(mllm_trainer *t, const char *path, mllm_error *err);
-mllm_trainer *mllm_trainer_resume(const char *path, mllm_error *err);
-/* A GGUF file. Name, vocabulary, template and card (the text of a JSON object) may be NULL. */
+/* `base`: the model that adapters were trained on; NULL otherwise. MLLM_E_ARGUMENT: it is missing, or not the one. */
+mllm_trainer *mllm_trainer_resume(const char *path, const mllm_checkpoint *base, mllm_error *err);
+/* A GGUF file; adapters are merged into its weights. Name, vocabulary, template and card (the text of a JSON object) may be NULL. */
 mllm_code mllm_trainer_export(mllm_trainer *t, const char *path, mllm_type type, const char *name,
                               const mllm_vocab *vocab, const char *chat_template, const char *card_json,
                               mllm_error *err);

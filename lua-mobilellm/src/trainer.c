@@ -3,12 +3,19 @@
  *   local trainer = mobilellm.train.new{
  *     shape = {vocabulary=, width=, heads=, kv_heads=, head_size=64, ffn=, blocks=, passes=1|2, shared_ffn=false, tied=true,
  *              context=512, rope_base=10000, norm_epsilon=1e-5, qk_norm=false, qkv_bias=false, output_bias=false},
- *     base = path or model,              -- instead of shape: go on from its weights
+ *     base = path or model,              -- instead of shape: go on from its weights, of any type and blueprint that loads
+ *     lora = rank | {rank=8, alpha=16, targets={"q", "k", "v", "o", "gate", "up", "down"}},
+ *                                        -- with base: trains adapters of these matrices only; export merges them
  *     start = "random"|"copying",        -- new weights: "copying" begins with heads that can copy (core/train/prime.h)
  *     vocabulary = vocab, name = text,   -- for export; shape.vocabulary may be left out when a vocabulary is given
  *     seed=1, threads=0, shards=0, learning_rate=1e-3, schedule="cosine"|"wsd", floor=0.1, warmup=100, steps=1000, cooldown=200,
  *     decay=0.1, clip=1, beta1=0.9, beta2=0.95, epsilon=1e-8, batch_tokens=8192, pack_tokens=512,
- *     precision="auto"|"f32"|"bf16"}     -- of matrix products; auto: bf16 where the processor has AVX512_BF16, f32 elsewhere
+ *     precision="auto"|"f32"|"bf16",     -- of matrix products; auto: bf16 where the processor has AVX512_BF16, f32 elsewhere
+ *     recompute=false,                   -- compute activations a second time instead of keeping them: the same numbers
+ *     rounding="f32"|"q4_0"|"q8_0"|...,  -- quantization-aware: learns with its matrices rounded as a file of the type has them
+ *     teacher = path or model,           -- distillation: learns from its logits, too; the same vocabulary
+ *     temperature=2, mix=0.5}            -- loss = (1 - mix) cross-entropy + mix T^2 KL(teacher || model) at temperature T
+ *   mobilellm.train.memory{..., longest=tokens} -> bytes that such a trainer takes in the end; nothing is allocated
  *   trainer:step(rows) -> loss, stats      rows: list of {ids=, prompt= | weights=, weight=, prompt_weight=}
  *   trainer:next(data) -> loss, stats      one batch of about batch_tokens, shuffled anew each epoch
  *       stats: step loss tokens scored grad_norm learning_rate seconds epoch total_tokens skipped
@@ -17,13 +24,16 @@
  *   trainer:logits(ids) -> list of numbers, index id + 1: the logits after ids
  *   trainer:info() -> {parameters, bytes, step, total_tokens, vocabulary, width, ..., and every option}
  *   trainer:set{...}                       changes options (not seed, shards)
- *   trainer:save(path)                     checkpoint; mobilellm.train.resume(path, {vocabulary=, and options that change})
+ *   trainer:save(path)                     checkpoint; mobilellm.train.resume(path, {vocabulary=, and options that change; base= of
+ *                                          adapters, teacher= if there was one})
  *   trainer:export(path, {type="f32"|"f16"|"bf16"|"q8_0"|"q4_0", card={}, chat_template=, vocabulary=, name=})
  *   trainer:close()
  * Misuse raises; a full disk, a damaged file, a row longer than the context return nil, message, code. */
 #include "train.h"
 
+#include <ctype.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -55,8 +65,13 @@ static mllm_trainer *check_trainer(lua_State *L, int index) {
 
 #define OPTION_NAMES                                                                                                   \
     "vocabulary", "name", "threads", "learning_rate", "schedule", "floor", "warmup", "steps", "cooldown", "decay",     \
-        "clip", "beta1", "beta2", "epsilon", "batch_tokens", "pack_tokens", "precision"
-static const char *const new_names[] = {"shape", "base", "start", "seed", "shards", OPTION_NAMES, NULL};
+        "clip", "beta1", "beta2", "epsilon", "batch_tokens", "pack_tokens", "precision", "recompute", "rounding",      \
+        "temperature", "mix"
+static const char *const new_names[] = {"shape", "base",    "start",      "seed", "shards",
+                                        "lora",  "teacher", OPTION_NAMES, NULL};
+static const char *const memory_names[] = {"shape", "base",    "start",   "seed",       "shards",
+                                           "lora",  "teacher", "longest", OPTION_NAMES, NULL};
+static const char *const resume_names[] = {"base", "teacher", OPTION_NAMES, NULL};
 static const char *const change_names[] = {OPTION_NAMES, NULL};
 static const char *const shape_names[] = {"vocabulary",  "width",     "heads",        "kv_heads",   "head_size",
                                           "ffn",         "blocks",    "passes",       "shared_ffn", "tied",
@@ -88,6 +103,12 @@ static void read_options(lua_State *L, int index, mllm_train_options *o) {
         if (p == 3) luaL_error(L, "option 'precision': 'auto', 'f32' or 'bf16' expected, got '%s'", precision);
         o->precision = (mllm_precision)p;
     }
+    o->recompute = mllm_lua_option_boolean(L, index, "recompute", o->recompute);
+    o->temperature = mllm_lua_option_number(L, index, "temperature", o->temperature, 0.01, 1000);
+    o->mix = mllm_lua_option_number(L, index, "mix", o->mix, 0, 1);
+    const char *rounding = mllm_lua_option_string(L, index, "rounding", NULL);
+    if (rounding && !mllm_type_by_name(rounding, &o->rounding))
+        luaL_error(L, "option 'rounding': '%s' is unknown", rounding);
     const char *schedule = mllm_lua_option_string(L, index, "schedule", NULL);
     if (!schedule) return;
     if (strcmp(schedule, "cosine") == 0)
@@ -96,6 +117,50 @@ static void read_options(lua_State *L, int index, mllm_train_options *o) {
         o->schedule = MLLM_SCHEDULE_WSD;
     else
         luaL_error(L, "option 'schedule': 'cosine' or 'wsd' expected, got '%s'", schedule);
+}
+
+static const struct {
+    const char *name;
+    mllm_role role;
+} lora_targets[] = {{"q", MLLM_W_Q},       {"k", MLLM_W_K},   {"v", MLLM_W_V},      {"o", MLLM_W_O},
+                    {"gate", MLLM_W_GATE}, {"up", MLLM_W_UP}, {"down", MLLM_W_DOWN}};
+enum { LORA_TARGETS = sizeof lora_targets / sizeof *lora_targets };
+
+static uint32_t read_target(lua_State *L, int index) {
+    const char *name = lua_tostring(L, index);
+    for (int i = 0; name && i < LORA_TARGETS; i++)
+        if (strcmp(lora_targets[i].name, name) == 0) return 1u << lora_targets[i].role;
+    luaL_error(L, "option 'targets': q, k, v, o, gate, up or down expected, got '%s'",
+               name ? name : luaL_typename(L, index));
+    return 0;
+}
+
+/* Option `lora`: a rank, or a table. */
+static void read_lora(lua_State *L, int options, mllm_lora *o) {
+    static const char *const names[] = {"rank", "alpha", "targets", NULL};
+    if (!mllm_lua_option(L, options, "lora")) {
+        lua_pop(L, 1);
+        return;
+    }
+    int lora = lua_gettop(L);
+    if (!lua_istable(L, lora)) {
+        o->rank = (uint32_t)mllm_lua_option_integer(L, options, "lora", 0, 1, MLLM_MAX_RANK);
+        lua_pop(L, 1);
+        return;
+    }
+    mllm_lua_options(L, lora, "lora", names);
+    o->rank = (uint32_t)mllm_lua_option_integer(L, lora, "rank", 8, 1, MLLM_MAX_RANK);
+    o->alpha = mllm_lua_option_number(L, lora, "alpha", o->alpha, 0, 1e6);
+    if (mllm_lua_option(L, lora, "targets")) {
+        if (!lua_istable(L, -1)) luaL_error(L, "option 'targets': table expected, got %s", luaL_typename(L, -1));
+        o->targets = 0;
+        for (size_t i = 1, n = lua_rawlen(L, -1); i <= n; i++) {
+            lua_rawgeti(L, -1, (int)i);
+            o->targets |= read_target(L, -1);
+            lua_pop(L, 1);
+        }
+    }
+    lua_pop(L, 2);
 }
 
 /* The value of option `vocabulary` is kept with the trainer at `object`. */
@@ -152,14 +217,45 @@ static void read_shape(lua_State *L, int shape, int options, mllm_blueprint *b) 
     b->output_bias = mllm_lua_option_boolean(L, shape, "output_bias", false);
 }
 
-/* Path of the model at the top: a string, or a model object (through its own info). */
-static const char *base_path(lua_State *L) {
-    if (lua_type(L, -1) == LUA_TSTRING) return lua_tostring(L, -1);
-    lua_getfield(L, -1, "info");
-    lua_pushvalue(L, -2);
-    lua_call(L, 1, 1);
-    lua_getfield(L, -1, "path");
-    return luaL_checkstring(L, -1);
+/* Pushes the path of the model of option `name`, which is a path or a model object (through its own info); nil and NULL where there is
+ * none. Nothing is open yet that a wrong type could leak. */
+static const char *option_path(lua_State *L, int options, const char *name) {
+    if (mllm_lua_option(L, options, name) && lua_type(L, -1) != LUA_TSTRING) {
+        lua_getfield(L, -1, "info");
+        lua_insert(L, -2);
+        lua_call(L, 1, 1);
+        lua_getfield(L, -1, "path");
+        lua_remove(L, -2);
+        if (lua_type(L, -1) != LUA_TSTRING) luaL_error(L, "option '%s': a path or a model is expected", name);
+    }
+    return lua_tostring(L, -1);
+}
+
+static mllm_code teach(mllm_trainer *t, const char *path, mllm_error *err) {
+    if (!path) return MLLM_OK;
+    mllm_checkpoint *c = mllm_checkpoint_open(path, false, err);
+    if (!c) return err->code;
+    mllm_code code = mllm_trainer_teach(t, c, err);
+    mllm_checkpoint_close(c);
+    return code;
+}
+
+/* A trainer that could not be finished. */
+static int give_up(lua_State *L, trainer_object *t, const mllm_error *err) {
+    close_trainer(t);
+    return mllm_lua_fail(L, err);
+}
+
+/* Blueprint of `shape` at the index, with its steps; the caller frees it. */
+static mllm_code make_blueprint(lua_State *L, int shape, int options, mllm_blueprint *b, mllm_error *err) {
+    if (!lua_istable(L, shape)) luaL_error(L, "option 'shape': table expected, got %s", luaL_typename(L, shape));
+    read_shape(L, shape, options, b);
+    uint32_t passes = (uint32_t)mllm_lua_option_integer(L, shape, "passes", 1, 1, 2);
+    bool shared = mllm_lua_option_boolean(L, shape, "shared_ffn", false);
+    mllm_code code = mllm_blueprint_make_steps(b, passes, shared, err);
+    if (code == MLLM_OK) code = mllm_blueprint_check(b, "shape", err);
+    if (code == MLLM_E_FORMAT) code = err->code = MLLM_E_ARGUMENT; /* not a file's fault, the caller's */
+    return code;
 }
 
 static int train_new(lua_State *L) {
@@ -168,65 +264,94 @@ static int train_new(lua_State *L) {
     mllm_lua_options(L, 1, "train.new", new_names);
     mllm_train_options o = mllm_train_defaults();
     read_options(L, 1, &o);
+    read_lora(L, 1, &o.lora);
     trainer_object *t = mllm_lua_new(L, &class_trainer); /* 2 */
     keep_vocab(L, 2, 1);
     keep_name(L, 2, 1);
     bool shaped = mllm_lua_option(L, 1, "shape"); /* 3 */
-    bool based = mllm_lua_option(L, 1, "base"); /* 4 */
-    if (shaped == based) return luaL_error(L, "train.new: either 'shape' or 'base' is needed");
+    const char *base = option_path(L, 1, "base"); /* 4 */
+    const char *teacher = option_path(L, 1, "teacher"); /* 5 */
+    if (shaped == (base != NULL)) return luaL_error(L, "train.new: either 'shape' or 'base' is needed");
     const char *start = mllm_lua_option_string(L, 1, "start", "random");
     bool copying = strcmp(start, "copying") == 0;
     if (!copying && strcmp(start, "random") != 0)
         return luaL_error(L, "option 'start': 'random' or 'copying' expected, got '%s'", start);
-    if (copying && based) return luaL_error(L, "train.new: 'start' is for new weights, 'base' brings its own");
+    if (copying && base) return luaL_error(L, "train.new: 'start' is for new weights, 'base' brings its own");
     mllm_error err;
-    if (based) {
-        t->base = mllm_checkpoint_open(base_path(L), false, &err);
+    if (base) {
+        t->base = mllm_checkpoint_open(base, false, &err);
         if (!t->base) return mllm_lua_fail(L, &err);
         t->trainer = mllm_trainer_from(t->base, &o, &err);
     } else {
         mllm_blueprint b;
-        if (!lua_istable(L, 3)) return luaL_error(L, "option 'shape': table expected, got %s", luaL_typename(L, 3));
-        read_shape(L, 3, 1, &b);
-        uint32_t passes = (uint32_t)mllm_lua_option_integer(L, 3, "passes", 1, 1, 2);
-        bool shared = mllm_lua_option_boolean(L, 3, "shared_ffn", false);
-        mllm_code code = mllm_blueprint_make_steps(&b, passes, shared, &err);
-        if (code == MLLM_OK) code = mllm_blueprint_check(&b, "shape", &err);
-        if (code == MLLM_E_FORMAT) err.code = MLLM_E_ARGUMENT; /* not a file's fault, the caller's */
-        if (code == MLLM_OK) t->trainer = mllm_trainer_new(&b, &o, &err);
+        if (make_blueprint(L, 3, 1, &b, &err) == MLLM_OK) t->trainer = mllm_trainer_new(&b, &o, &err);
         mllm_blueprint_free(&b);
-        if (t->trainer && copying && mllm_trainer_prime_copying(t->trainer, o.seed, &err) != MLLM_OK) {
-            mllm_trainer_free(t->trainer);
-            t->trainer = NULL;
-        }
     }
-    if (!t->trainer) {
-        mllm_checkpoint_close(t->base);
-        t->base = NULL;
-        return mllm_lua_fail(L, &err);
-    }
+    if (!t->trainer || (copying && mllm_trainer_prime_copying(t->trainer, o.seed, &err) != MLLM_OK) ||
+        teach(t->trainer, teacher, &err) != MLLM_OK)
+        return give_up(L, t, &err);
     t->object.open = true;
     lua_pushvalue(L, 2);
     return 1;
 }
 
+static int train_memory(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    mllm_lua_options(L, 1, "train.memory", memory_names);
+    mllm_train_options o = mllm_train_defaults();
+    read_options(L, 1, &o);
+    read_lora(L, 1, &o.lora);
+    size_t longest = (size_t)mllm_lua_option_integer(L, 1, "longest", 1, 1, MLLM_MAX_CONTEXT);
+    bool shaped = mllm_lua_option(L, 1, "shape"); /* 2 */
+    const char *base_path = option_path(L, 1, "base"); /* 3 */
+    const char *teacher_path = option_path(L, 1, "teacher"); /* 4 */
+    if (shaped == (base_path != NULL)) return luaL_error(L, "train.memory: either 'shape' or 'base' is needed");
+    mllm_error err;
+    mllm_blueprint b;
+    memset(&b, 0, sizeof b);
+    mllm_checkpoint *base = NULL, *teacher = NULL;
+    if (base_path) {
+        base = mllm_checkpoint_open(base_path, false, &err);
+        if (!base) return mllm_lua_fail(L, &err);
+    } else if (make_blueprint(L, 2, 1, &b, &err) != MLLM_OK) {
+        mllm_blueprint_free(&b);
+        return mllm_lua_fail(L, &err);
+    }
+    mllm_code code = MLLM_OK;
+    if (teacher_path && !(teacher = mllm_checkpoint_open(teacher_path, false, &err))) code = err.code;
+    uint64_t bytes = 0;
+    if (code == MLLM_OK)
+        code = mllm_train_memory(base ? mllm_checkpoint_blueprint(base) : &b, &o, longest,
+                                 teacher ? mllm_checkpoint_blueprint(teacher) : NULL, &bytes, &err);
+    mllm_checkpoint_close(teacher);
+    mllm_checkpoint_close(base);
+    mllm_blueprint_free(&b);
+    if (code != MLLM_OK) return mllm_lua_fail(L, &err);
+    mllm_lua_pushinteger(L, (int64_t)bytes);
+    return 1;
+}
+
 static int train_resume(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
-    mllm_lua_options(L, 2, "train.resume", change_names);
+    mllm_lua_options(L, 2, "train.resume", resume_names);
     lua_settop(L, 2);
-    trainer_object *t = mllm_lua_new(L, &class_trainer); /* 3 */
-    keep_vocab(L, 3, 2);
-    keep_name(L, 3, 2);
+    const char *base = option_path(L, 2, "base"), *teacher = option_path(L, 2, "teacher"); /* 3, 4 */
+    trainer_object *t = mllm_lua_new(L, &class_trainer); /* 5 */
+    keep_vocab(L, 5, 2);
+    keep_name(L, 5, 2);
     mllm_train_options o = mllm_train_defaults();
     read_options(L, 2, &o); /* wrong ones raise before anything is opened */
     mllm_error err;
-    t->trainer = mllm_trainer_resume(path, &err);
-    if (!t->trainer) return mllm_lua_fail(L, &err);
-    t->object.open = true;
+    if (base && !(t->base = mllm_checkpoint_open(base, false, &err))) return mllm_lua_fail(L, &err);
+    t->trainer = mllm_trainer_resume(path, t->base, &err);
+    if (!t->trainer) return give_up(L, t, &err);
     o = *mllm_trainer_options(t->trainer);
     read_options(L, 2, &o);
-    if (mllm_trainer_set_options(t->trainer, &o, &err) != MLLM_OK) return mllm_lua_fail(L, &err);
-    lua_pushvalue(L, 3);
+    if (mllm_trainer_set_options(t->trainer, &o, &err) != MLLM_OK || teach(t->trainer, teacher, &err) != MLLM_OK)
+        return give_up(L, t, &err);
+    t->object.open = true;
+    lua_pushvalue(L, 5);
     return 1;
 }
 
@@ -337,12 +462,27 @@ static int trainer_logits(lua_State *L) {
     return 1;
 }
 
+static void push_lora(lua_State *L, const mllm_lora *o) {
+    lua_createtable(L, 0, 3);
+    set_integer(L, "rank", o->rank);
+    set_number(L, "alpha", o->alpha);
+    lua_newtable(L);
+    for (int i = 0, n = 0; i < LORA_TARGETS; i++)
+        if (o->targets >> lora_targets[i].role & 1) {
+            lua_pushstring(L, lora_targets[i].name);
+            lua_rawseti(L, -2, ++n);
+        }
+    lua_setfield(L, -2, "targets");
+    lua_setfield(L, -2, "lora");
+}
+
 static int trainer_info(lua_State *L) {
     const mllm_trainer *t = check_trainer(L, 1);
     const mllm_blueprint *b = mllm_trainer_blueprint(t);
     const mllm_train_options *o = mllm_trainer_options(t);
     lua_createtable(L, 0, 32);
     set_integer(L, "parameters", mllm_trainer_parameters(t));
+    set_integer(L, "trained", mllm_trainer_trained(t));
     set_integer(L, "bytes", mllm_trainer_bytes(t));
     set_integer(L, "step", mllm_trainer_step_count(t));
     set_integer(L, "total_tokens", mllm_trainer_total_tokens(t));
@@ -377,6 +517,15 @@ static int trainer_info(lua_State *L) {
     lua_setfield(L, -2, "schedule");
     lua_pushstring(L, o->precision == MLLM_PRECISION_BF16 ? "bf16" : "f32");
     lua_setfield(L, -2, "precision");
+    set_boolean(L, "recompute", o->recompute);
+    char rounding[16] = {0};
+    for (size_t i = 0; mllm_type_facts(o->rounding)->name[i]; i++) /* as the options spell it */
+        rounding[i] = (char)tolower((unsigned char)mllm_type_facts(o->rounding)->name[i]);
+    lua_pushstring(L, rounding);
+    lua_setfield(L, -2, "rounding");
+    set_number(L, "temperature", o->temperature);
+    set_number(L, "mix", o->mix);
+    if (o->lora.rank) push_lora(L, &o->lora);
     return 1;
 }
 
@@ -424,12 +573,45 @@ static int trainer_export(lua_State *L) {
     return 1;
 }
 
+/* ------------------------------------------------------------- signals */
+
+static volatile sig_atomic_t told;
+
+static void note_signal(int number) {
+    told = number;
+}
+
+static int which_signal(lua_State *L) {
+    if (!told) return 0;
+    lua_pushstring(L, told == SIGINT ? "SIGINT" : "SIGTERM");
+    return 1;
+}
+
+/* train.signals() -> a function that says "SIGINT" or "SIGTERM" once the process was told to end, nil before. The second time a signal
+ * does what it always does. */
+static int train_signals(lua_State *L) {
+    struct sigaction a;
+    memset(&a, 0, sizeof a);
+    a.sa_handler = note_signal;
+    a.sa_flags = (int)(SA_RESETHAND | SA_RESTART);
+    sigemptyset(&a.sa_mask);
+    told = 0;
+    sigaction(SIGINT, &a, NULL);
+    sigaction(SIGTERM, &a, NULL);
+    lua_pushcfunction(L, which_signal);
+    return 1;
+}
+
 void mllm_lua_open_trainer(lua_State *L) {
     static const luaL_Reg methods[] = {
         {"step", trainer_step},     {"next", trainer_next},     {"evaluate", trainer_evaluate},
         {"logits", trainer_logits}, {"info", trainer_info},     {"set", trainer_set},
         {"save", trainer_save},     {"export", trainer_export}, {NULL, NULL}};
-    static const luaL_Reg functions[] = {{"new", train_new}, {"resume", train_resume}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"new", train_new},
+                                         {"resume", train_resume},
+                                         {"memory", train_memory},
+                                         {"signals", train_signals},
+                                         {NULL, NULL}};
     mllm_lua_class_open(L, &class_trainer, methods, NULL);
     mllm_lua_train_table(L);
     luaL_setfuncs(L, functions, 0);

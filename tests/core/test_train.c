@@ -289,7 +289,7 @@ static void test_resume(void) {
     for (int i = 0; i < 8; i++) {
         CHECK(mllm_trainer_save(u, scratch(), &err) == MLLM_OK, "%s", err.message);
         mllm_trainer_free(u);
-        u = mllm_trainer_resume(scratch(), &err);
+        u = mllm_trainer_resume(scratch(), NULL, &err);
         CHECK(u, "%s", err.message);
         if (!u) return;
         CHECK(mllm_trainer_next(u, data, &broken, &err) == MLLM_OK);
@@ -362,19 +362,19 @@ static void test_damaged_files(void) {
     long size = file_size(scratch());
     for (long at = 0; at < size; at += at < 600 ? 37 : 9973) {
         flip(scratch(), at);
-        CHECK(!mllm_trainer_resume(scratch(), &err) && err.code == MLLM_E_FORMAT, "byte %ld", at);
+        CHECK(!mllm_trainer_resume(scratch(), NULL, &err) && err.code == MLLM_E_FORMAT, "byte %ld", at);
         flip(scratch(), at);
     }
-    mllm_trainer *u = mllm_trainer_resume(scratch(), &err);
+    mllm_trainer *u = mllm_trainer_resume(scratch(), NULL, &err);
     CHECK(u, "%s", err.message);
     mllm_trainer_free(u);
     for (long cut = size - 1; cut >= 0; cut = cut > 4 ? cut / 3 : cut - 1) {
         CHECK(truncate(scratch(), cut) == 0);
-        CHECK(!mllm_trainer_resume(scratch(), &err) && err.code == MLLM_E_FORMAT && strstr(err.message, scratch()));
+        CHECK(!mllm_trainer_resume(scratch(), NULL, &err) && err.code == MLLM_E_FORMAT && strstr(err.message, scratch()));
     }
     unlink(scratch());
-    CHECK(!mllm_trainer_resume(scratch(), &err) && err.code == MLLM_E_IO);
-    CHECK(!mllm_trainer_resume("/tmp", &err) && err.code == MLLM_E_IO);
+    CHECK(!mllm_trainer_resume(scratch(), NULL, &err) && err.code == MLLM_E_IO);
+    CHECK(!mllm_trainer_resume("/tmp", NULL, &err) && err.code == MLLM_E_IO);
     CHECK(mllm_trainer_save(t, "/nowhere/at/all", &err) == MLLM_E_IO && strstr(err.message, "/nowhere/at/all"));
     if (access("/dev/full", W_OK) == 0) /* written beside: the directory refuses or the device does */
         CHECK(mllm_trainer_save(t, "/dev/full/x", &err) == MLLM_E_IO);
@@ -425,6 +425,7 @@ static mllm_code whole_run(mllm_error *err) {
                          .tied_embedding = true};
     mllm_train_options o = small_options();
     o.threads = 2;
+    o.rounding = MLLM_Q8_0;
     mllm_train_stats stats;
     mllm_token ids[3] = {1, 2, 3};
     mllm_train_row row = {ids, NULL, 3, 0, 1, 0};
@@ -438,7 +439,7 @@ static mllm_code whole_run(mllm_error *err) {
     if (code == MLLM_OK) code = mllm_trainer_next(t, d, &stats, err);
     if (code == MLLM_OK) code = mllm_trainer_evaluate(t, d, &score, err);
     if (code == MLLM_OK) code = mllm_trainer_save(t, scratch(), err);
-    if (code == MLLM_OK && !(u = mllm_trainer_resume(scratch(), err))) code = err->code;
+    if (code == MLLM_OK && !(u = mllm_trainer_resume(scratch(), NULL, err))) code = err->code;
     mllm_trainer_free(t);
     mllm_trainer_free(u);
     mllm_train_data_free(d);

@@ -19,19 +19,24 @@ typedef struct {
     uint32_t *position, *starts;
     uint32_t rows, tokens;
 } float_pack;
-mllm_pass *mllm_pass_new(const mllm_blueprint *b, const mllm_layout *l, size_t tokens, size_t longest, bool bf16,
-                         mllm_error *err);
+typedef struct {
+    const float *params, *adapters;
+} float_weights;
+mllm_pass *mllm_pass_new(const mllm_pass_shape *shape, mllm_error *err);
 void mllm_pass_free(mllm_pass *p);
-void mllm_pass_run(mllm_pass *p, const float *params, float *gradients, const float_pack *pack, float scale,
-                   mllm_pass_result *result);
+void mllm_pass_run(mllm_pass *p, const float_weights *weights, float *gradients, const float_pack *pack, float scale,
+                   const void *teaching, mllm_pass_result *result);
 
 enum { MAX_TOKENS = 200 };
 
 typedef struct {
     mllm_blueprint b;
     mllm_layout l;
-    float *params32;
-    double *params, *gradients;
+    float *params32, *adapters32;
+    double *params, *adapters, *gradients;
+    mllm_adapters lora; /* floats 0: none */
+    mllm_teaching *teaching;
+    mllm_pass_keep keep;
     mllm_pack pack;
     int32_t ids[MAX_TOKENS], targets[MAX_TOKENS];
     double weight[MAX_TOKENS];
@@ -90,7 +95,49 @@ static void bench_open(bench *t, mllm_blueprint b, uint32_t passes, bool shared_
     t->pack = (mllm_pack){t->ids, t->targets, t->weight, t->position, t->starts, rows, at};
 }
 
+static mllm_pass_shape shape_of(const bench *t, bool bf16) {
+    return (mllm_pass_shape){&t->b,   &t->l, t->lora.floats ? &t->lora : NULL, t->pack.tokens, t->pack.tokens,
+                             t->keep, bf16};
+}
+
+static mllm_weights weights_of(const bench *t) {
+    return (mllm_weights){t->params, t->adapters};
+}
+
+static mllm_pass *open_pass(const bench *t) {
+    mllm_error err;
+    mllm_pass_shape shape = shape_of(t, false);
+    mllm_pass *p = mllm_pass_new_f64(&shape, &err);
+    CHECK(p, "%s", err.message);
+    return p;
+}
+
+/* Adapters of this rank with values in A and in B. */
+static void adapt(bench *t, uint32_t rank, uint32_t targets) {
+    mllm_error err;
+    mllm_lora o = {rank, 5, targets};
+    CHECK(mllm_adapters_init(&t->lora, &t->b, &o, &err) == MLLM_OK, "%s", err.message);
+    t->adapters32 = calloc(t->lora.floats, sizeof(float));
+    t->adapters = calloc(t->lora.floats, sizeof(double));
+    free(t->gradients);
+    t->gradients = calloc(t->lora.floats, sizeof(double));
+    mllm_adapters_randomize(&t->lora, &t->b, 3, t->adapters32);
+    uint64_t state = 17;
+    for (int r = 0; r < MLLM_W_ROLES; r++) {
+        if (!mllm_adapted(&t->lora, (mllm_role)r)) continue;
+        mllm_role_shape s = mllm_blueprint_shape(&t->b, (mllm_role)r);
+        for (uint32_t i = 0; i < s.count; i++) {
+            float *b = t->adapters32 + t->lora.b[r] + i * t->lora.stride[r];
+            for (size_t j = 0; j < s.rows * rank; j++) CHECK(b[j] == 0, "B must start at zero");
+            mllm_fill_normal(b, s.rows * rank, 0.1, &state);
+        }
+    }
+    for (size_t i = 0; i < t->lora.floats; i++) t->adapters[i] = (double)t->adapters32[i];
+}
+
 static void bench_close(bench *t) {
+    free(t->adapters32);
+    free(t->adapters);
     free(t->params32);
     free(t->params);
     free(t->gradients);
@@ -100,14 +147,42 @@ static void bench_close(bench *t) {
 
 static double loss_of(mllm_pass *p, bench *t) {
     mllm_pass_result r = {0};
-    mllm_pass_run_f64(p, t->params, NULL, &t->pack, 1, &r);
+    mllm_weights w = weights_of(t);
+    mllm_pass_run_f64(p, &w, NULL, &t->pack, 1, t->teaching, &r);
     return r.loss;
+}
+
+/* What is trained, as a list of tensors: those of the layout, or A and B of each adapter. */
+typedef struct {
+    int role;
+    unsigned index;
+    size_t offset, count;
+} trained_tensor;
+
+static size_t list_trained(const bench *t, trained_tensor *out) {
+    size_t n = 0;
+    if (!t->lora.floats) {
+        for (; n < t->l.count; n++) {
+            const mllm_layout_entry *w = &t->l.entries[n];
+            out[n] = (trained_tensor){(int)w->role, w->index, w->offset, w->rows * w->cols};
+        }
+        return n;
+    }
+    for (int r = 0; r < MLLM_W_ROLES; r++) {
+        mllm_role_shape s = mllm_blueprint_shape(&t->b, (mllm_role)r);
+        for (uint32_t i = 0; mllm_adapted(&t->lora, (mllm_role)r) && i < s.count; i++) {
+            size_t shift = i * t->lora.stride[r];
+            out[n++] = (trained_tensor){r, i, t->lora.a[r] + shift, s.cols * t->lora.o.rank};
+            out[n++] = (trained_tensor){r, i, t->lora.b[r] + shift, s.rows * t->lora.o.rank};
+        }
+    }
+    return n;
 }
 
 /* The library's float pass, with products in float or bfloat16, against the double one: every tensor's gradient. */
 static void compare_float(const char *what, const bench *t, double loss, bool bf16, double tolerance) {
     mllm_error err = {0};
-    float *gradients = calloc(t->l.floats, sizeof(float)), weight[MAX_TOKENS];
+    float *gradients = calloc(t->l.floats + t->lora.floats, sizeof(float)), weight[MAX_TOKENS];
     int32_t ids[MAX_TOKENS], targets[MAX_TOKENS];
     uint32_t position[MAX_TOKENS], starts[8];
     memcpy(ids, t->ids, sizeof ids);
@@ -116,16 +191,20 @@ static void compare_float(const char *what, const bench *t, double loss, bool bf
     memcpy(starts, t->starts, sizeof starts);
     for (uint32_t i = 0; i < t->pack.tokens; i++) weight[i] = (float)t->weight[i];
     float_pack pack = {ids, targets, weight, position, starts, t->pack.rows, t->pack.tokens};
-    mllm_pass *p = mllm_pass_new(&t->b, &t->l, pack.tokens, pack.tokens, bf16, &err);
+    mllm_pass_shape shape = shape_of(t, bf16);
+    mllm_pass *p = mllm_pass_new(&shape, &err);
     CHECK(p, "%s", err.message);
     mllm_pass_result r = {0};
-    mllm_pass_run(p, t->params32, gradients, &pack, 1, &r);
+    float_weights weights = {t->params32, t->adapters32};
+    mllm_pass_run(p, &weights, gradients, &pack, 1, NULL, &r);
     CHECK(fabs(r.loss - loss) < tolerance * loss, "%s: loss %.9g in float, %.9g in double", what, r.loss, loss);
     double worst = 0;
-    for (size_t e = 0; e < t->l.count; e++) {
-        const mllm_layout_entry *w = &t->l.entries[e];
+    trained_tensor list[256];
+    size_t tensors = list_trained(t, list);
+    for (size_t e = 0; e < tensors; e++) {
+        const trained_tensor *w = &list[e];
         double difference = 0, norm = 0;
-        for (size_t i = w->offset; i < w->offset + w->rows * w->cols; i++) {
+        for (size_t i = w->offset; i < w->offset + w->count; i++) {
             double d = (double)gradients[i] - t->gradients[i];
             difference += d * d;
             norm += t->gradients[i] * t->gradients[i];
@@ -142,33 +221,34 @@ static void compare_float(const char *what, const bench *t, double loss, bool bf
 
 /* Central differences at up to `per_tensor` places of every tensor; then the float pass against the double one. */
 static void check_gradients(const char *what, bench *t, size_t per_tensor) {
-    mllm_error err = {0};
-    mllm_pass *p = mllm_pass_new_f64(&t->b, &t->l, t->pack.tokens, t->pack.tokens, false, &err);
-    CHECK(p, "%s", err.message);
+    mllm_pass *p = open_pass(t);
     if (!p) return;
     mllm_pass_result r = {0};
-    mllm_pass_run_f64(p, t->params, t->gradients, &t->pack, 1, &r);
-    double largest = 0;
+    mllm_weights weights = weights_of(t);
+    mllm_pass_run_f64(p, &weights, t->gradients, &t->pack, 1, t->teaching, &r);
+    double largest = 0, *values = t->lora.floats ? t->adapters : t->params;
     uint64_t state = 5;
-    for (size_t e = 0; e < t->l.count; e++) {
-        const mllm_layout_entry *w = &t->l.entries[e];
-        size_t n = w->rows * w->cols;
+    trained_tensor list[256];
+    size_t tensors = list_trained(t, list);
+    for (size_t e = 0; e < tensors; e++) {
+        const trained_tensor *w = &list[e];
+        size_t n = w->count;
         double norm = 0;
         for (size_t i = 0; i < n; i++) norm += t->gradients[w->offset + i] * t->gradients[w->offset + i];
         norm = sqrt(norm / (double)n);
         CHECK(norm > 1e-6, "%s: tensor %d of %u has no gradient", what, (int)w->role, (unsigned)w->index);
         for (size_t i = 0; i < n && i < per_tensor; i++) {
             size_t at = w->offset + (n <= per_tensor ? i : mllm_splitmix(&state) % n);
-            double kept = t->params[at], step = 1e-4;
-            t->params[at] = kept + step;
+            double kept = values[at], step = 1e-4;
+            values[at] = kept + step;
             double up = loss_of(p, t);
-            t->params[at] = kept - step;
+            values[at] = kept - step;
             double down = loss_of(p, t);
-            t->params[at] = kept + 2 * step;
+            values[at] = kept + 2 * step;
             double up2 = loss_of(p, t);
-            t->params[at] = kept - 2 * step;
+            values[at] = kept - 2 * step;
             double down2 = loss_of(p, t);
-            t->params[at] = kept;
+            values[at] = kept;
             double slope = (8 * (up - down) - (up2 - down2)) / (12 * step); /* fourth order */
             double error = fabs(slope - t->gradients[at]) / (fabs(slope) + norm);
             CHECK(error < 1e-6, "%s: role %d index %u place %zu: %.12g, differences say %.12g", what, (int)w->role,
@@ -177,8 +257,8 @@ static void check_gradients(const char *what, bench *t, size_t per_tensor) {
         }
     }
     mllm_pass_free_f64(p);
-    compare_float(what, t, r.loss, false, 2e-5);
-    if (mllm_product_has_bf16()) compare_float(what, t, r.loss, true, 4e-2);
+    if (!t->teaching) compare_float(what, t, r.loss, false, 2e-5);
+    if (!t->teaching && mllm_product_has_bf16()) compare_float(what, t, r.loss, true, t->lora.floats ? 8e-2 : 4e-2);
     printf("%s: worst place %.2g against differences\n", what, largest);
 }
 static const uint32_t two_rows[] = {9, 5};
@@ -282,22 +362,22 @@ static void test_packing(void) {
     const uint32_t lengths[] = {9, 5};
     bench t;
     bench_open(&t, small_shape(), 2, false, lengths, 2);
-    mllm_error err;
-    mllm_pass *p = mllm_pass_new_f64(&t.b, &t.l, t.pack.tokens, t.pack.tokens, false, &err);
+    mllm_pass *p = open_pass(&t);
+    mllm_weights w = weights_of(&t);
     double before[14][37], after[37];
-    for (size_t i = 0; i < 14; i++) mllm_pass_logits_f64(p, t.params, &t.pack, i, before[i]);
+    for (size_t i = 0; i < 14; i++) mllm_pass_logits_f64(p, &w, &t.pack, i, before[i]);
     t.ids[4] = (t.ids[4] + 1) % 37;
     for (size_t i = 0; i < 14; i++) {
-        mllm_pass_logits_f64(p, t.params, &t.pack, i, after);
+        mllm_pass_logits_f64(p, &w, &t.pack, i, after);
         bool same = memcmp(after, before[i], sizeof after) == 0;
         CHECK(same == (i < 4 || i >= 9), "position %zu %s", i, same ? "stayed" : "changed");
     }
     /* The second row alone gives what it gives in the pack. */
     double packed[37];
-    mllm_pass_logits_f64(p, t.params, &t.pack, 13, packed);
+    mllm_pass_logits_f64(p, &w, &t.pack, 13, packed);
     uint32_t starts[] = {0, 5};
     mllm_pack alone = {t.ids + 9, t.targets + 9, t.weight + 9, t.position + 9, starts, 1, 5};
-    mllm_pass_logits_f64(p, t.params, &alone, 4, after);
+    mllm_pass_logits_f64(p, &w, &alone, 4, after);
     for (size_t i = 0; i < 37; i++) CHECK(fabs(after[i] - packed[i]) < 1e-12);
     mllm_pass_free_f64(p);
     bench_close(&t);
@@ -307,8 +387,7 @@ static void test_packing(void) {
 static void test_mask(void) {
     bench t;
     bench_open(&t, small_shape(), 1, false, two_rows, 2);
-    mllm_error err;
-    mllm_pass *p = mllm_pass_new_f64(&t.b, &t.l, t.pack.tokens, t.pack.tokens, false, &err);
+    mllm_pass *p = open_pass(&t);
     double loss = loss_of(p, &t);
     for (uint32_t i = 0; i < t.pack.tokens; i++)
         if (t.weight[i] == 0) t.targets[i] = (t.targets[i] + 1) % 37;
@@ -323,6 +402,140 @@ static void test_mask(void) {
     CHECK(loss_of(p, &t) == 0);
     mllm_pass_free_f64(p);
     bench_close(&t);
+}
+
+/* Adapters: their gradients, and that merged into the weights they give the same loss. */
+static void check_adapters(const char *what, bench *t, uint32_t rank, uint32_t targets) {
+    adapt(t, rank, targets);
+    check_gradients(what, t, 12);
+    mllm_pass *p = open_pass(t);
+    double loss = loss_of(p, t);
+    mllm_pass_free_f64(p);
+    for (size_t e = 0; e < t->l.count; e++) {
+        const mllm_layout_entry *w = &t->l.entries[e];
+        for (size_t row = 0; row < w->rows; row++) {
+            float *at = t->params32 + w->offset + row * w->cols;
+            mllm_adapters_merge_row(&t->lora, &t->b, t->adapters32, w->role, w->index, row, at);
+        }
+    }
+    for (size_t i = 0; i < t->l.floats; i++) t->params[i] = (double)t->params32[i];
+    size_t floats = t->lora.floats;
+    t->lora.floats = 0;
+    p = open_pass(t);
+    double merged = loss_of(p, t);
+    CHECK(fabs(merged - loss) < 1e-6 * loss, "%s: loss %.9g, merged %.9g", what, loss, merged);
+    t->lora.floats = floats;
+    mllm_pass_free_f64(p);
+    bench_close(t);
+}
+
+static void test_adapters(void) {
+    bench t;
+    bench_open(&t, small_shape(), 1, false, two_rows, 2);
+    check_adapters("adapters everywhere", &t, 3, MLLM_LORA_POSSIBLE);
+    mllm_blueprint b = small_shape();
+    b.qkv_bias = b.output_bias = true;
+    b.tied_embedding = false;
+    bench_open(&t, b, 1, false, two_rows, 2);
+    check_adapters("adapters of q and v, biases", &t, 2, 1 << MLLM_W_Q | 1 << MLLM_W_V);
+    b = small_shape();
+    b.qk_norm = true;
+    bench_open(&t, b, 2, false, two_rows, 2);
+    check_adapters("adapters of blocks executed twice, q/k norms", &t, 3, MLLM_LORA_POSSIBLE);
+    b = small_shape();
+    b.blocks = 3;
+    bench_open(&t, b, 1, true, two_rows, 2);
+    check_adapters("adapters of one FFN", &t, 4, 1 << MLLM_W_K | 1 << MLLM_W_UP | 1 << MLLM_W_DOWN);
+
+    bench_open(&t, small_shape(), 1, false, two_rows, 2);
+    mllm_error err;
+    mllm_adapters a;
+    mllm_lora o = {21, 16, MLLM_LORA_POSSIBLE};
+    CHECK(mllm_adapters_init(&a, &t.b, &o, &err) == MLLM_E_ARGUMENT && strstr(err.message, "rank 21"));
+    o = (mllm_lora){2, 16, 1 << MLLM_W_EMBEDDING};
+    CHECK(mllm_adapters_init(&a, &t.b, &o, &err) == MLLM_E_ARGUMENT && strstr(err.message, "targets"));
+    o = (mllm_lora){2, 0, MLLM_LORA_POSSIBLE};
+    CHECK(mllm_adapters_init(&a, &t.b, &o, &err) == MLLM_E_ARGUMENT && strstr(err.message, "alpha"));
+    bench_close(&t);
+}
+
+/* Activations computed anew give the same gradients, to the last bit, and take less memory. */
+static void test_recomputation(void) {
+    const uint32_t lengths[] = {70, 3, 66};
+    for (int adapted = 0; adapted < 2; adapted++) {
+        bench t;
+        mllm_blueprint b = small_shape();
+        b.qk_norm = true;
+        bench_open(&t, b, 2, false, lengths, 3);
+        if (adapted) adapt(&t, 3, MLLM_LORA_POSSIBLE);
+        size_t floats = adapted ? t.lora.floats : t.l.floats, bytes[2];
+        double *gradients[2], loss[2];
+        for (int i = 0; i < 2; i++) {
+            t.keep = i ? MLLM_KEEP_INPUTS : MLLM_KEEP_ALL;
+            mllm_pass_shape shape = shape_of(&t, false);
+            bytes[i] = mllm_pass_bytes_f64(&shape);
+            gradients[i] = calloc(floats, sizeof(double));
+            mllm_pass *p = open_pass(&t);
+            mllm_pass_result r = {0};
+            mllm_weights w = weights_of(&t);
+            mllm_pass_run_f64(p, &w, gradients[i], &t.pack, 1, NULL, &r);
+            loss[i] = r.loss;
+            mllm_pass_free_f64(p);
+        }
+        CHECK(loss[0] == loss[1] && memcmp(gradients[0], gradients[1], floats * sizeof(double)) == 0);
+        CHECK(bytes[1] < bytes[0], "%zu and %zu bytes", bytes[1], bytes[0]);
+        /* forward only, in two alternating places */
+        t.keep = MLLM_KEEP_NOTHING;
+        mllm_pass *p = open_pass(&t);
+        CHECK(loss_of(p, &t) == loss[0]);
+        mllm_pass_free_f64(p);
+        free(gradients[0]);
+        free(gradients[1]);
+        bench_close(&t);
+    }
+}
+
+/* Distillation: the loss computed by hand from the logits of both, and its gradients. The teacher has another shape. */
+static void test_distillation(void) {
+    bench t, teacher;
+    mllm_blueprint b = small_shape();
+    b.width = 24;
+    b.blocks = 3;
+    b.tied_embedding = false;
+    bench_open(&teacher, b, 1, true, two_rows, 2);
+    bench_open(&t, small_shape(), 1, false, two_rows, 2);
+    teacher.keep = MLLM_KEEP_NOTHING;
+    mllm_teaching teaching = {open_pass(&teacher), weights_of(&teacher), 1.7, 0.6};
+    t.teaching = &teaching;
+    mllm_pass *p = open_pass(&t);
+    mllm_weights w = weights_of(&t), w2 = weights_of(&teacher);
+    double wanted = 0;
+    for (size_t i = 0; i < t.pack.tokens; i++) {
+        double z[37], y[37], sum = 0, warm_z = 0, warm_y = 0, divergence = 0;
+        mllm_pass_logits_f64(p, &w, &t.pack, i, z);
+        mllm_pass_logits_f64(teaching.pass, &w2, &t.pack, i, y);
+        for (int j = 0; j < 37; j++) sum += exp(z[j]), warm_z += exp(z[j] / 1.7), warm_y += exp(y[j] / 1.7);
+        for (int j = 0; j < 37; j++) {
+            double q = exp(y[j] / 1.7) / warm_y, s = exp(z[j] / 1.7) / warm_z;
+            divergence += q * log(q / s);
+        }
+        wanted += t.weight[i] * (0.4 * (log(sum) - z[t.targets[i]]) + 0.6 * 1.7 * 1.7 * divergence);
+    }
+    double loss = loss_of(p, &t);
+    CHECK(fabs(loss - wanted) < 1e-10 * wanted, "%.12g, by hand %.12g", loss, wanted);
+    mllm_pass_free_f64(p);
+    check_gradients("distillation", &t, 12);
+    /* A teacher that says what the model says, and nothing else counts: nothing is to be learned. */
+    teaching.mix = 1;
+    mllm_pass_free_f64(teaching.pass);
+    teaching.pass = open_pass(&t);
+    teaching.weights = w;
+    p = open_pass(&t);
+    CHECK(fabs(loss_of(p, &t)) < 1e-12);
+    mllm_pass_free_f64(p);
+    mllm_pass_free_f64(teaching.pass);
+    bench_close(&t);
+    bench_close(&teacher);
 }
 
 /* The float kernels of every width against plain arithmetic. */
@@ -347,6 +560,9 @@ static const test_case tests[] = {
     {"tiles", test_tiles},
     {"packing", test_packing},
     {"mask", test_mask},
+    {"adapters", test_adapters},
+    {"recomputation", test_recomputation},
+    {"distillation", test_distillation},
     {"exp", test_exp},
     {"bf16_product", test_bf16_product},
 };
