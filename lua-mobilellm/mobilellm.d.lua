@@ -811,6 +811,7 @@ function Template:segments(context, options) end
 ---@field description? string
 ---@field parameters? table JSON Schema
 ---@field call? fun(arguments: table, ...): any
+---@field keywords? string words that people say for it, where tools are retrieved
 ---@field instructions? integer most instructions of the Lua machine that the function may take
 ---@field memory? integer most bytes that it may add to what the Lua state holds
 ---@field timeout? number seconds that it may take, from its beginning
@@ -847,6 +848,16 @@ function Tools:get(name) end
 
 ---@return string[]
 function Tools:names() end
+
+---Which tools a text may be about, by their words, best first. Of several texts the last counts most.
+---@param texts string|string[] what the user said
+---@return {tool: mobilellm.Tool, score: number}[]
+function Tools:rank(texts) end
+
+---A registry of these tools.
+---@param names string[]
+---@return mobilellm.Tools
+function Tools:only(names) end
 
 ---Typed arguments with defaults filled in.
 ---@param call {name: string, arguments: table|string}
@@ -990,6 +1001,11 @@ function Chat:add(message) end
 ---@return mobilellm.Chat
 function Chat:result(call, value) end
 
+---From now on these are the tools.
+---@param tools mobilellm.Tools|mobilellm.Tool[]
+---@return mobilellm.Chat
+function Chat:use(tools) end
+
 ---Takes the last message back.
 ---@return mobilellm.Chat
 function Chat:undo() end
@@ -1045,6 +1061,7 @@ mobilellm.agent = {}
 ---@field tokens? integer most tokens generated
 ---@field seconds? number
 ---@field retries? integer times that a bad call is made again: 2
+---@field retrieve? integer show the model only so many tools, those that what was said may be about
 ---@field threshold? number of chat:confidence(), below which it asks
 ---@field timeout? number of tools without their own
 ---@field instructions? integer of tools without their own
@@ -1066,12 +1083,13 @@ function mobilellm.agent.new(options) end
 function mobilellm.agent.replay(record) end
 
 ---@class mobilellm.AgentEvent
----@field kind "text"|"reasoning"|"call_begin"|"argument"|"approve"|"ask"|"call"|"wait"|"result"|"retry"|"limit"|"error"|"done"
+---@field kind "retrieve"|"text"|"reasoning"|"call_begin"|"argument"|"approve"|"ask"|"call"|"wait"|"result"|"retry"|"limit"|"error"|"done"
 ---@field answer? any what the script says to it
 ---@field call? {name: string, arguments: table, id: string}
 ---@field value? any
 ---@field problem? string
 ---@field text? string
+---@field tools? {name: string, score: number}[] of retrieve, best first
 ---@field reason? "answer"|"limit"|"error" of done
 
 ---@class mobilellm.Agent

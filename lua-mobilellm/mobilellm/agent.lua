@@ -8,6 +8,7 @@
 --   end
 --
 -- Events (kind) and what `event.answer` may hold when the loop goes on:
+--   retrieve {tools}         the tools that the model is shown, as {name, score}, best first (option `retrieve`)
 --   text, reasoning, call_begin, argument   those of the chat
 --   approve {call}           the tool has `confirm`: true, "always" (also from now on), false (default), "never", or a reason as text
 --   ask {call, confidence}   less sure than the threshold: true acts, a text is what the user says instead, false (default) refuses
@@ -29,15 +30,18 @@ Agent.__index = Agent
 Agent.__name = "mobilellm.agent"
 
 local OPTIONS = {
-  chat = "table", tools = "table", steps = "number", tokens = "number", seconds = "number", retries = "number", threshold = "number",
+  chat = "table", tools = "table", retrieve = "number",
+  steps = "number", tokens = "number", seconds = "number", retries = "number", threshold = "number",
   clock = "function", trace = "function", timeout = "number", instructions = "number", memory = "number", send = "table",
 }
 
--- agent.new{chat, tools, steps, tokens, seconds, retries, threshold, timeout, instructions, memory, clock, trace, send} -> agent
---   chat       a chat that was made with these tools; anything with send, result, undo, stats and confidence does
+-- agent.new{chat, tools, retrieve, steps, tokens, seconds, retries, threshold, timeout, instructions, memory, clock, trace, send}
+-- -> agent
+--   chat       a chat that was made with these tools; anything with send, result, undo, use, stats and confidence does
 --   tools      the registry. A tool may have `confirm` (true, or a function of its arguments that says so), `timeout` (seconds),
 --              `instructions` (of the Lua machine) and `memory` (bytes): mobilellm.limits says what they hold back. A tool's function
 --              may yield and goes on when the script does
+--   retrieve   show the model only so many tools: those that best fit what was said, by registry:rank. Others cannot be called
 --   steps, tokens, seconds   budgets: answers of the model (8), tokens generated, time
 --   retries    times that a bad call is made again (2)
 --   threshold  of chat:confidence(), below which it asks before it acts
@@ -52,10 +56,14 @@ function agent.new(options)
     end
   end
   if not options.chat then error("agent.new: option 'chat': a chat expected", 2) end
+  if options.retrieve and (options.retrieve < 1 or options.retrieve % 1 ~= 0) then
+    error("agent.new: option 'retrieve': a positive integer expected", 2)
+  end
   local registry = options.tools or {}
   if not registry.check then registry = tools_module(registry) end
   return setmetatable({
     chat = options.chat, tools = registry, options = options, clock = options.clock or core.clock, memory = {}, tape = {},
+    shown = registry, said = {},
     base = options.chat:stats().tokens,
   }, Agent)
 end
@@ -93,6 +101,23 @@ function Agent:emit(event)
   local answer = coroutine.yield(event)
   if answer ~= nil then self.tape[#self.tape + 1] = {kind = "answer", value = answer} end
   return answer
+end
+
+-- Shows the model the tools that what was said may be about.
+local function retrieve(self, text)
+  self.said[#self.said + 1] = text
+  local most = self.options.retrieve
+  if not most or #self.tools.list <= most then return end
+  local ranked = self.tools:rank(self.said)
+  local names, list = {}, json.array{}
+  for i = 1, most do
+    local one = ranked[i]
+    names[i] = one.tool.name
+    list[i] = json.object({name = one.tool.name, score = math.floor(one.score * 1000 + 0.5) / 1000}, {"name", "score"})
+  end
+  self.shown = self.tools:only(names)
+  self.chat:use(self.shown)
+  self:emit{kind = "retrieve", tools = list}
 end
 
 local forwarded = {text = true, reasoning = true, call_begin = true, argument = true}
@@ -168,6 +193,7 @@ local function loop(self, text)
   local started, steps, attempt, say = self.clock(), 0, 0, text
   local first_tokens = limits.tokens and self.chat:stats().tokens
   local last = ""
+  retrieve(self, text)
   local function over()
     if steps >= limits.steps then return "steps" end
     if limits.seconds and self.clock() - started > limits.seconds then return "seconds" end
@@ -189,7 +215,7 @@ local function loop(self, text)
     last = done.text or ""
     local checked, failed = {}, {}
     for i, call in ipairs(calls) do
-      local arguments, message = self.tools:check(call)
+      local arguments, message = self.shown:check(call)
       checked[i] = arguments or false
       if not arguments then
         failed[i] = message
@@ -228,6 +254,7 @@ local function loop(self, text)
       if instead then
         self.chat:undo()
         say = instead
+        retrieve(self, instead)
       else
         for i, call in ipairs(calls) do
           if failed[i] then
@@ -292,6 +319,7 @@ function Replay:send(say)
 end
 function Replay:result(call, value) self.results[#self.results + 1] = {call = call, value = value} end
 function Replay:undo() return self end
+function Replay:use() return self end
 function Replay:stats() return {tokens = self.turn and self.turn.tokens or 0} end
 function Replay:confidence() return self.turn and self.turn.confidence end
 

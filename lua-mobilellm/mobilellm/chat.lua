@@ -510,6 +510,13 @@ function Chat:result(call, value)
   return self
 end
 
+-- chat:use(tools) -> chat: from now on these are the tools (a registry or a list of declarations).
+function Chat:use(tools)
+  settle(self, "use")
+  self.tools = tools_module.list(tools)
+  return self
+end
+
 -- chat:undo() -> chat: takes the last message back (an answer of the model, a result, what the user said).
 function Chat:undo()
   settle(self, "undo")

@@ -138,8 +138,10 @@ local function declaration(entry, index)
       return nil, ("%s: %s must be a positive %s, got %s"):format(where, key, kind, show(value))
     end
   end
-  if d.description ~= nil and d.description ~= null and type(d.description) ~= "string" then
-    return nil, where .. ": description must be a string, got " .. type(d.description)
+  for _, key in ipairs{"description", "keywords"} do
+    if d[key] ~= nil and d[key] ~= null and type(d[key]) ~= "string" then
+      return nil, ("%s: %s must be a string, got %s"):format(where, key, type(d[key]))
+    end
   end
   local tool = {}
   for k, v in pairs(d) do tool[k] = v end
@@ -294,6 +296,26 @@ function Registry:names()
   local names = {}
   for i, tool in ipairs(self.list) do names[i] = tool.name end
   return names
+end
+
+-- registry:rank(texts) -> list of {tool, score}, best first: which tools a text may be about, by their words. Of a list of texts (what the
+-- user said, in order) the last counts most. A declaration may have `keywords`, a text of words that people say for it.
+function Registry:rank(texts)
+  self.index = self.index or require "mobilellm.retrieve".index(self.list)
+  return self.index:rank(texts)
+end
+
+-- registry:only(names) -> a registry of these tools, in their order of declaration; raises for a name that it has not
+function Registry:only(names)
+  local wanted, list = {}, {}
+  for _, name in ipairs(names) do
+    if not self.by_name[name] then error(("only: no tool '%s'"):format(tostring(name)), 2) end
+    wanted[name] = true
+  end
+  for _, tool in ipairs(self.list) do
+    if wanted[tool.name] then list[#list + 1] = tool end
+  end
+  return (new(list))
 end
 
 -- registry:check(call) -> typed arguments with defaults filled in; nil, message, code. `call` is {name =, arguments =}; the

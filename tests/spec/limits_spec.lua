@@ -69,7 +69,7 @@ describe("limits", function()
     stopped("memory", little, function() return pcall(string.rep, "x", 1e8) end)
     stopped("memory", little, function()
       local t = {}
-      while true do t[#t + 1] = {} end
+      while true do t[#t + 1] = {t[#t]} end
     end)
     local before = collectgarbage "count"
     assert.is_true((resume({memory = 4000000}, function() -- garbage is collected

@@ -89,7 +89,8 @@ describe("tools", function()
   it("runs functions under the limits that the tool declares", function()
     local r = tools{
       {name = "endless", instructions = 20000, call = function() while true do end end},
-      {name = "waits", instructions = 20000, parameters = {properties = {x = {type = "string"}}}, call = function(args, more) return coroutine.yield(args.x .. more) end},
+      {name = "waits", instructions = 20000, parameters = {properties = {x = {type = "string"}}},
+        call = function(args, more) return coroutine.yield(args.x .. more) end},
     }
     local value, message, code = r:call{name = "endless"}
     assert.same({n = nil, code = "tool_error"}, {n = value, code = code})
