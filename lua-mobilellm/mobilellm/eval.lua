@@ -412,7 +412,8 @@ end
 local function quote(path) return "'" .. path:gsub("'", "'\\''") .. "'" end
 
 -- The rows of a .jsonl or gzipped .jsonl file (through the program gzip). options (or just the number `most`): most (the first so
--- many), sample (so many lines picked at random), seed. nil, message, code when it cannot be read.
+-- many), sample (so many lines picked at random), seed. Also "calls", or "choice" for a file of multiple-choice questions
+-- (mobilellm/eval/choice.lua), which is told by its first row. nil, message, code when it cannot be read.
 function eval.read(path, options)
   if type(options) == "number" then options = {most = options} end
   options = options or {}
@@ -435,35 +436,55 @@ function eval.read(path, options)
   file:close()
   local random = measure.random(options.seed or 1)
   while options.sample and #lines > options.sample do table.remove(lines, 1 + math.floor(random() * #lines) % #lines) end
-  local rows = {}
+  local rows, kind = {}, nil
   for _, line in ipairs(lines) do
-    local wrong, code = eval.decode(rows, line[2], path)
-    if wrong then return nil, ("%s: line %d: %s"):format(path, line[1], wrong), code end
+    local wrong, code
+    kind, wrong, code = eval.decode(rows, line[2], path, kind)
+    if not kind then return nil, ("%s: line %d: %s"):format(path, line[1], wrong), code end
   end
-  return rows
+  return rows, kind or "calls"
 end
 
--- Appends the row, or the rows of a conversation, that a line has. Returns a message and a code when it has none.
-function eval.decode(rows, line, path)
+-- Appends the row, or the rows of a conversation, that a line has. Returns the kind of row, which must be `kind` where that is
+-- given; nil, message, code when the line has none.
+function eval.decode(rows, line, path, kind)
   local row, wrong, code = require "mobilellm".json.decode(line)
-  if not row then return wrong, code end
-  if type(row) ~= "table" then return "an object expected", "format" end
-  if type(row.conversation) == "table" then return require "mobilellm.eval.windows"(rows, row, path) end
+  if not row then return nil, wrong, code end
+  if type(row) ~= "table" then return nil, "an object expected", "format" end
+  if kind ~= "calls" and row.tools == nil and row.conversation == nil then
+    local choice = require "mobilellm.eval.choice"
+    local case, message = choice.case(row)
+    if case then
+      rows[#rows + 1] = row
+      return "choice"
+    elseif kind == "choice" or not message:find "^the fields" then
+      return nil, message, "format"
+    end
+  elseif kind == "choice" then
+    return nil, "no multiple-choice question as the ones before", "format"
+  end
+  if type(row.conversation) == "table" then
+    wrong, code = require "mobilellm.eval.windows"(rows, row, path)
+    if wrong then return nil, wrong, code end
+    return "calls"
+  end
   for _, key in ipairs{"tools", "messages", "calls"} do
-    if type(row[key]) ~= "table" then return ("no list '%s'"):format(key), "format" end
+    if type(row[key]) ~= "table" then return nil, ("no list '%s'"):format(key), "format" end
   end
   for _, call in ipairs(row.calls) do
     if type(call) ~= "table" or type(call.name) ~= "string" or type(call.arguments) ~= "table" then
-      return "a call without name or arguments", "format"
+      return nil, "a call without name or arguments", "format"
     end
   end
   rows[#rows + 1] = row
+  return "calls"
 end
 
 -- Rows of a file, scored. options as for eval.rows, and those of eval.read.
 function eval.file(model, path, options)
-  local rows, message, code = eval.read(path, options)
-  if not rows then return nil, message, code end
+  local rows, kind, code = eval.read(path, options)
+  if not rows then return nil, kind, code end
+  if kind == "choice" then return require "mobilellm.eval.choice".rows(model, rows, options) end
   return eval.rows(model, rows, options)
 end
 

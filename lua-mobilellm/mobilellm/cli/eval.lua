@@ -2,12 +2,14 @@ local cli = require "mobilellm.cli"
 local options = require "mobilellm.cli.options"
 
 local command = {
-  summary = "score a tool-calling model on rows of sentences and calls",
+  summary = "score a model on rows of sentences and calls, or of questions with choices",
   usage = "--model MODEL ROWS.jsonl ...",
   about = "Each row is one JSON object a line: {\"tools\": [...], \"messages\": [...], \"calls\": [{\"name\", \"arguments\"}]};"
     .. " the files may be\n"
     .. "gzipped, and may have conversations in the MobileLLM paper's form. Prompts are written in the form of the project's own models\n"
-    .. "(mobilellm/signature.lua). mobilellm/eval.lua says what is counted. Brackets: 95 % intervals.",
+    .. "(mobilellm/signature.lua). mobilellm/eval.lua says what is counted. Brackets: 95 % intervals.\n"
+    .. "A file may also have multiple-choice questions, of ARC, BoolQ, PIQA, SIQA, HellaSwag, OpenBookQA or WinoGrande as they are\n"
+    .. "published, or {\"prompt\", \"choices\": [...], \"answer\": N from 0}, for any model (mobilellm/eval/choice.lua).",
   options = cli.model_options{
     {"--model", "MODEL", "the model file"},
     {"--constraint", "WHICH", "on: the answer can only be calls of the row's tools; off; both: two scores, and where they differ",
@@ -39,11 +41,30 @@ local function wrong(row, calls, made)
   io.stderr:write(("%s: %s\n  wanted %s\n  got    %s\n"):format(tostring(row.id or "row"), said, wanted == "" and "no call" or wanted, got))
 end
 
+-- Multiple choice: a line for each file, or JSON.
+local function choose(model, path, files, values)
+  local choice, json = require "mobilellm.eval.choice", require "mobilellm".json
+  local list = {}
+  for i, file in ipairs(files) do
+    local score = cli.check(choice.rows(model, file.rows))
+    score.path = file.path
+    list[i] = score
+    if not values.json then
+      local function figure(name)
+        local interval = score.intervals[name]
+        return ("%s %.1f %% [%.0f-%.0f]"):format(name, 100 * score[name], 100 * interval[1], 100 * interval[2])
+      end
+      print(("%s (%s): %s, %s, of %d rows%s"):format(file.path, score.kind, figure "raw", figure "normalised", score.rows,
+        score.too_long > 0 and (", %d too long"):format(score.too_long) or ""))
+    end
+  end
+  if values.json then print(json.encode{model = path, files = json.array(list)}) end
+end
+
 -- Scores one file under one or both constraints: {path, scores = {on =, off =}, differ = {better, worse}}; adds to the counters of all.
-local function score_file(model, path, values, all)
+local function score_file(model, file, values, all)
   local eval = require "mobilellm.eval"
-  local rows = cli.check(eval.read(path, {sample = values.limit, seed = values.seed}))
-  local result = {path = path, scores = {}, better = 0, worse = 0}
+  local rows, result = file.rows, {path = file.path, scores = {}, better = 0, worse = 0}
   local right_without = {}
   for _, which in ipairs(values.constraint == "both" and {"off", "on"} or {values.constraint}) do
     result.scores[which] = cli.check(eval.rows(model, rows, {
@@ -70,14 +91,21 @@ function command.run(values, others)
   if values.constraint == "off" and (values.strings == "spoken" or values.threshold) then
     options.usage "eval: --strings and --threshold need the constraint"
   end
-  local model = cli.load(path, values)
   local eval, report = require "mobilellm.eval", require "mobilellm.eval.report"
   local signature = require "mobilellm.signature"
+  local model, files, kind = cli.load(path, values), {}, nil
+  for i = first, #others do
+    local rows, of = cli.check(eval.read(others[i], {sample = values.limit, seed = values.seed}))
+    if #rows == 0 then cli.fail("%s: no rows", others[i]) end
+    if kind and of ~= kind then cli.fail("%s: other rows than the files before: score them in a run of their own", others[i]) end
+    kind, files[#files + 1] = of, {path = others[i], rows = rows}
+  end
+  if kind == "choice" then return choose(model, path, files, values) end
   if not signature.fits(model) then
     cli.fail("%s: its vocabulary lacks the control tokens of the prompt form (%s ...)", path, signature.special[3])
   end
-  local all, files, begin = {on = eval.counter(), off = eval.counter()}, {}, os.clock()
-  for i = first, #others do files[#files + 1] = score_file(model, others[i], values, all) end
+  local all, begin = {on = eval.counter(), off = eval.counter()}, os.clock()
+  for i, file in ipairs(files) do files[i] = score_file(model, file, values, all) end
   local total = {path = "all", scores = {}, better = 0, worse = 0}
   for which in pairs(files[1].scores) do total.scores[which] = all[which].score() end
   for _, file in ipairs(files) do
