@@ -228,7 +228,7 @@ static uint32_t parse_group(parser *p) {
     return e;
 }
 
-/* @1, @until "x", @without "x", @token 5, @capture "name" ( ... ) */
+/* @1, @until "x", @without "x" (both also with a group), @token 5, @capture "name" ( ... ) */
 static uint32_t parse_extension(parser *p) {
     mllm_exprs *x = &p->g->x;
     size_t at = p->i++;
@@ -252,6 +252,12 @@ static uint32_t parse_extension(parser *p) {
                                     : -1;
     if (kind < 0) return fail(p, at, MLLM_E_FORMAT, "unknown word after '@'");
     skip(p, false);
+    if (kind != EXPR_CAPTURE && p->i < p->n && p->s[p->i] == '(') {
+        uint32_t last = NONE;
+        e = mllm_expr_new(x, (mllm_expr_kind)kind, (uint32_t)at);
+        if (!x->failed) mllm_expr_append(x, e, &last, parse_group(p));
+        return e;
+    }
     if (p->i >= p->n || p->s[p->i] != '"') return fail(p, p->i, MLLM_E_FORMAT, "a text expected");
     e = parse_text(p, (mllm_expr_kind)kind);
     if (p->code != MLLM_OK || x->failed) return 0;

@@ -35,7 +35,7 @@ MLLM_API mllm_grammar *mllm_grammar_json_schema(const char *text, size_t length,
 /* llama.cpp's GBNF; the rule "root" is the start. Errors name line and column. */
 MLLM_API mllm_grammar *mllm_grammar_gbnf(const char *text, size_t length, mllm_error *err);
 /* The same with what combinators need: @1 .. @count stand for imports[0 ..]; @until "x" is text that ends with the first x;
- * @without "x" is text that has no x; @token 5 is the token of that id; @capture "name" ( ... ). The imports are retained. */
+ * @without "x" is text that has no x (both also with a regular expression in parentheses); @token 5 is the token of that id; @capture "name" ( ... ). The imports are retained. */
 MLLM_API mllm_grammar *mllm_grammar_compose(const char *text, size_t length, mllm_grammar *const *imports, size_t count,
                                             mllm_error *err);
 /* A regular expression (ECMA syntax without look-around and back-references) that the whole text must match. */

@@ -274,6 +274,8 @@ mllm_code mllm_nfa_build(mllm_nfa *n, const mllm_exprs *x, uint32_t root, mllm_n
         n->shortest = e->kind == EXPR_UNTIL;
         n->inverted = e->kind == EXPR_WITHOUT;
         start = n->inverted ? emit_any_loop(n, accept) : accept;
+        if (n->inverted) n->any_after = start; /* from here on nothing is accepted: the lexer ends */
+        if (e->first != NONE) start = emit(&b, e->first, start);
         for (uint32_t i = e->hi; i-- > 0;) {
             uint8_t c = (uint8_t)x->bytes[e->lo + i];
             start = state(n, NFA_RANGE, c, c, start, NONE);

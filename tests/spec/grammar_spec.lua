@@ -337,4 +337,17 @@ describe("json.validate", function()
     assert.equal("grammar", code)
     assert.equal("instance #/a/1 does not satisfy schema #/properties/a/items/minimum", message)
   end)
+
+  it("ends a text without a word where the word is complete", function()
+    for _, case in ipairs{
+      {'@without "<a>"', "x <a y", "x <a>"}, {'@without ("<a>" | "<b" [0-9]+ ">")', "<b> <a <b12", "<b12>"},
+      {'(@without ("<a>" | "<b>")) "<a>" "x"', "so <a>x", "so <b>"}, {'@until ("a" | "b" "c")', "xbc", "xbcy"},
+    } do
+      local matcher = assert(grammar.compose("root ::= " .. case[1], {})):matcher()
+      assert.is_true(matcher:accept_text(case[2]) and matcher:is_complete(), case[1])
+      matcher:reset()
+      assert.is_false((matcher:accept_text(case[3])), case[1])
+      matcher:close()
+    end
+  end)
 end)
