@@ -1083,7 +1083,7 @@ function mobilellm.agent.new(options) end
 function mobilellm.agent.replay(record) end
 
 ---@class mobilellm.AgentEvent
----@field kind "retrieve"|"text"|"reasoning"|"call_begin"|"argument"|"approve"|"ask"|"call"|"wait"|"result"|"retry"|"limit"|"error"|"done"
+---@field kind "retrieve"|"text"|"reasoning"|"call_begin"|"argument"|"approve"|"ask"|"call"|"wait"|"result"|"retry"|"unread"|"limit"|"error"|"done"
 ---@field answer? any what the script says to it
 ---@field call? {name: string, arguments: table, id: string}
 ---@field value? any

@@ -16,6 +16,7 @@
 --   wait {call, value}       the tool yielded `value`: the answer is what its yield returns; "cancel" in event.answer ends it
 --   result {call, value, problem}   what goes back to the model: any value but nil takes its place
 --   retry {problem, attempt, calls}   a bad call: the answer is taken back and made again; false leaves it, the problem goes back instead
+--   unread {problem}         a call that cannot be read, when there are no more retries: the model hears the problem
 --   limit {what, limit}      a budget is used up; done follows
 --   error {message, code}    of the chat; done follows
 --   done {text, reason, steps}   reason: "answer", "limit", "error"
@@ -233,6 +234,7 @@ local function loop(self, text)
     elseif #calls == 0 and #problems == 0 then
       return self:emit{kind = "done", text = last, reason = "answer", steps = steps}
     elseif #calls == 0 then -- nothing that could be called: the model hears why
+      self:emit{kind = "unread", problem = table.concat(problems, "\n")}
       say, attempt = "The call could not be read: " .. table.concat(problems, "\n"), 0
     else
       attempt = 0

@@ -154,7 +154,7 @@ describe("an agent", function()
     assert.matches("no tool 'got'", chat.results[1].value.error)
     chat = scripted{{kind = "error", message = "broken call", raw = "{", position = 1}, "ok"}
     kinds = run(agent.new{chat = chat, tools = registry(done), retries = 0}, "x")
-    assert.equal("text done", kinds)
+    assert.equal("unread text done", kinds)
     assert.matches("could not be read: broken call", chat.heard[2].say)
   end)
 

@@ -67,10 +67,11 @@ describe("limits", function()
     local little = {memory = 1000000}
     stopped("^more than 1000000 bytes of memory$", little, function() return ("x"):rep(1e8) end)
     stopped("memory", little, function() return pcall(string.rep, "x", 1e8) end)
+    local kept = {}
     stopped("memory", little, function()
-      local t = {}
-      while true do t[#t + 1] = {t[#t]} end
+      while true do kept = {kept} end
     end)
+    assert.is_table(kept)
     local before = collectgarbage "count"
     assert.is_true((resume({memory = 4000000}, function() -- garbage is collected
       for i = 1, 1000 do local _ = ("x"):rep(100000) .. i end

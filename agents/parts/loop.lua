@@ -1,0 +1,206 @@
+-- What the agents of this folder have in common: one sentence at a time goes through mobilellm.agent, and a terminal in front of it.
+--
+--   local agent = loop.new({tools = {...}, system = function(agent) return "Files: ..." end}, options)   -- nil, message, code
+--   local result = agent:say(sentence, approve)
+--     approve(call) -> whether a call that needs a yes may run; without it none may
+--     result: {sentence, text, seconds, problem, calls = list of {name, arguments, text, value | problem}}
+-- Tools find what was said in agent.sentence, and hold what the model wrote against it: loop.said.
+local loop = {}
+
+local directory = ((debug.getinfo(1, "S").source:match "^@(.*)$") or "agents/parts/loop.lua"):match "^(.*)/[^/]*$" or "."
+loop.model_path = directory .. "/../model/home.gguf"
+
+local Agent = {}
+Agent.__index = Agent
+
+-- own: {tools, system, tell}; options: model (path, or a loaded model), chat (function(agent) -> a chat, in the place of the model's)
+function loop.new(own, options)
+  local mobilellm = require "mobilellm"
+  local self = setmetatable(own, Agent)
+  self.chat = options.chat
+  if not self.chat then
+    local model, message, code = options.model or loop.model_path
+    if type(model) == "string" then
+      model, message, code = mobilellm.load(model)
+      if not model then return nil, message, code end
+    end
+    self.model = model
+  end
+  for _, tool in ipairs(own.tools) do loop.guard(self, tool) end
+  local problems
+  self.tools, problems = mobilellm.tools(own.tools)
+  if problems then error(table.concat(problems, "\n"), 0) end
+  return self
+end
+
+-- Whether every word of a text was said: a small model makes values up.
+function loop.said(sentence, text)
+  local words = {}
+  for word in sentence:lower():gmatch "[%w\128-\255]+" do words[word] = true end
+  for word in text:lower():gmatch "[%w\128-\255]+" do
+    if not words[word] then return false, word end
+  end
+  return text:find "[%w\128-\255]" ~= nil
+end
+
+-- Raises for a value with words that nobody said; the message goes to the model and to the person.
+function loop.insist(sentence, what, text)
+  local ok, word = loop.said(sentence, text)
+  if not ok then error(("nothing was said about %s '%s'"):format(what, word or text), 0) end
+end
+
+-- A declaration's `unless` lists words that speak against the tool ("^do": as the first word): with one of them it does not run.
+function loop.guard(agent, tool)
+  if not tool.unless then return end
+  local call = tool.call
+  function tool.call(arguments)
+    local first = true
+    for word in agent.sentence:lower():gmatch "[%w\128-\255]+" do
+      for _, against in ipairs(tool.unless) do
+        if word == against or first and "^" .. word == against then
+          error(("it was said '%s': that is not what %s does"):format(word, tool.name), 0)
+        end
+      end
+      first = false
+    end
+    return call(arguments)
+  end
+end
+
+-- Each sentence begins anew: the shipped model knows no conversations.
+function Agent:converse()
+  if self.chat then return self.chat(self) end
+  return self.model:chat{system = self.system and self:system(), tools = self.tools, max_tokens = 120}
+end
+
+function Agent:say(sentence, approve)
+  local mobilellm = require "mobilellm"
+  local signature, clock = require "mobilellm.signature", require "mobilellm.core".clock
+  local begin, result, by_call = clock(), {sentence = sentence, calls = {}}, {}
+  if not sentence:find "%S" then
+    result.problem = "nothing was said"
+    return result
+  end
+  self.sentence = sentence
+  local chat, message = self:converse()
+  if not chat then
+    result.problem = message
+    return result
+  end
+  local function made(call)
+    local one = by_call[call]
+    if not one then
+      one = {name = call.name, arguments = call.arguments, text = signature.call(call, self.tools.list)}
+      by_call[call], result.calls[#result.calls + 1] = one, one
+    end
+    return one
+  end
+  local run = mobilellm.agent.new{chat = chat, tools = self.tools, steps = 1, retries = 0, timeout = 60}
+  for event in run:run(sentence) do
+    if event.kind == "approve" then
+      made(event.call)
+      event.answer = approve and approve(event.call) or "not confirmed"
+    elseif event.kind == "result" then
+      local one = made(event.call)
+      one.value, one.problem = event.value, event.problem
+    elseif event.kind == "unread" then
+      result.problem = "not understood: " .. event.problem
+    elseif event.kind == "error" then
+      result.problem = event.code == "context" and "that sentence is too long" or event.message
+    elseif event.kind == "done" then
+      result.text = event.text
+    end
+  end
+  if chat.close then chat:close() end
+  if #result.calls == 0 and not result.problem then
+    local text = result.text or ""
+    local shown = #text > 60 and text:sub(1, 60):gsub("[\128-\255]*$", "") .. "..." or text
+    result.problem = text:find "%S" and "not understood: the answer is not a call: " .. shown or "not understood: no tool here fits that"
+  end
+  result.seconds = clock() - begin
+  return result
+end
+
+-- --------------------------------------------------------------- to read
+
+-- The lines that tell a person what happened.
+function loop.lines(result)
+  local lines = {"> " .. result.sentence}
+  local function add(head, text)
+    for line in (text .. "\n"):gmatch "(.-)\n" do
+      lines[#lines + 1] = ("  %-10s %s"):format(head, line)
+      head = ""
+    end
+  end
+  for _, call in ipairs(result.calls) do
+    add("call", (call.text:gsub("%( ", "("):gsub('" ', '"')))
+    if call.problem then add("not done", call.problem) else add("done", tostring(call.value)) end
+  end
+  if result.problem then lines[#lines + 1] = "  " .. result.problem end
+  if result.seconds then lines[#lines + 1] = ("  %.0f ms"):format(result.seconds * 1000) end
+  return lines
+end
+
+function loop.is_terminal()
+  local ok, _, code = os.execute "test -t 0"
+  return ok == true and (code == nil or code == 0) or ok == 0
+end
+
+-- Says the sentences, then what is typed. Calls that need a yes ask for it on a terminal; without one they need `yes`.
+function loop.talk(agent, sentences, yes)
+  local terminal = loop.is_terminal()
+  local function approve(call)
+    if yes then return true end
+    if not terminal then return "not confirmed: there is no terminal to ask at (--yes confirms everything)" end
+    io.write("  ", (require "mobilellm.signature".call(call, agent.tools.list)), "\n  do it? [y/N] ")
+    io.flush()
+    local answer = io.read()
+    return answer ~= nil and answer:lower():match "^%s*y" ~= nil
+  end
+  local function hear(sentence) print(table.concat(loop.lines(agent:say(sentence, approve)), "\n")) end
+  for _, sentence in ipairs(sentences) do hear(sentence) end
+  if #sentences == 0 and terminal then
+    io.write "Say something (an empty line ends)\n> "
+    for line in io.lines() do
+      if not line:find "%S" then break end
+      hear(line)
+      io.write "> "
+    end
+  end
+  return 0
+end
+
+-- The command line of an agent: words apart from options ("--yes" and those that `known` names, with a value each).
+function loop.arguments(list, known)
+  local words, options, i = {}, {}, 1
+  while list[i] do
+    local name = list[i]:match "^%-%-(.+)$"
+    if name == "yes" then
+      options.yes = true
+    elseif name and known[name] and list[i + 1] then
+      i = i + 1
+      options[name] = list[i]
+    elseif name then
+      return nil, "unknown option --" .. name
+    else
+      words[#words + 1] = list[i]
+    end
+    i = i + 1
+  end
+  return words, options
+end
+
+-- Runs as a program: own = {name, usage, known options, main = function(words, options) -> agent | nil, message}
+function loop.main(own, list)
+  local function fail(message)
+    io.stderr:write(own.name, ": ", message, "\n")
+    return 1
+  end
+  local words, options = loop.arguments(list, own.options or {})
+  if not words then return fail(options .. "\nusage: " .. own.usage) end
+  local agent, message = own.open(words, options)
+  if not agent then return fail((message or "") .. (message and "\n" or "") .. "usage: " .. own.usage) end
+  return loop.talk(agent, words, options.yes)
+end
+
+return loop
