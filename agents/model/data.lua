@@ -4,6 +4,7 @@
 --
 -- A row is {tools = , messages = , calls = {{name = , arguments = }}, kind = , source = }.
 local json = require "mobilellm".json
+local api_rows = require "api_rows"
 local home_rows = require "home_rows"
 
 local data = {}
@@ -531,5 +532,6 @@ function data.key(row)
 end
 
 data.home_row = home_rows.row
+data.api_row = api_rows.row
 
 return data

@@ -50,8 +50,8 @@ local cooldown = 0.25 -- share of the steps in which the rate falls
 local part_tokens = 4e6 -- rows are made in parts of so many tokens, each used once
 -- Share of the tokens of a part, by source.
 local mixture = {
-  sgd = 0.20, sgdx = 0.17, star = 0.09, nlueval = 0.12, snips = 0.09, home = 0.06, home_rows = 0.05, seal = 0.09, tm4 = 0.02,
-  clinc_neg = 0.05, copy = 0.06,
+  sgd = 0.18, sgdx = 0.15, star = 0.09, nlueval = 0.12, snips = 0.08, home = 0.06, home_rows = 0.05, seal = 0.07, api_rows = 0.09,
+  tm4 = 0.02, clinc_neg = 0.05, copy = 0.04,
 }
 -- The first part: short rows, more copying, and the prompt is learned, too.
 local early = {tokens = 3e6, copy = 0.2, prompt_weight = 0.1, longest = 224}
@@ -126,6 +126,8 @@ local function make(random, source)
   local row
   if source == "home_rows" then
     row = data.change(random, data.home_row(random), {tools = distractors.home})
+  elseif source == "api_rows" then
+    row = data.change(random, data.api_row(random), {tools = distractors.clinc_neg})
   elseif source == "seal" and random.chance(0.7) then
     row = data.change(random, data.join(random, wishes), {pool = pools.seal, exchange = 0.8, tools = distractors.seal})
   else

@@ -91,6 +91,29 @@ describe("training rows", function()
     assert.same(light_row(), row) -- the row itself is untouched
   end)
 
+  it("are made for many small services: what is called was said, word for word", function()
+    local random, kinds, names = data.random(13), {}, {}
+    for _ = 1, 400 do
+      local row = data.api_row(random)
+      consistent(row)
+      kinds[row.kind] = (kinds[row.kind] or 0) + 1
+      local text = data.last_user(row.messages):lower()
+      for _, call in ipairs(row.calls) do
+        names[call.name] = true
+        for key, value in pairs(call.arguments) do
+          for _, item in ipairs(type(value) == "table" and value or {value}) do
+            if type(item) == "number" then item = ("%.14g"):format(item) end
+            if type(item) == "string" then assert.is_truthy(text:find(item:lower(), 1, true), key .. " = " .. item) end
+          end
+        end
+      end
+      consistent(data.change(random, row, {}))
+    end
+    local different = 0
+    for _ in pairs(names) do different = different + 1 end
+    assert.is_true(different > 100 and kinds.parallel > 60 and kinds.call > 200)
+  end)
+
   it("put other values into all turns of a conversation", function()
     local random = data.random(9)
     local row = {
