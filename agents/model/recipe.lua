@@ -9,7 +9,7 @@
 -- Where the environment pins OPENBLAS_CORETYPE to an older processor, call it with `env -u OPENBLAS_CORETYPE lua5.4 ...`: on a
 -- processor with AVX-512 training is then 1.7 times as fast.
 -- --steps N trains N steps instead of --minutes; --smoke is a short run to see that all parts work; --only evaluate and --only
--- export do just that.
+-- export do just that; --limit N evaluates on so many rows of each file.
 local here = (arg and arg[0] or "agents/model/recipe.lua"):match "^(.*)/[^/]*$" or "."
 package.path = here .. "/?.lua;" .. package.path
 
@@ -379,7 +379,13 @@ local function evaluate(path)
   end
   local all = eval.counter()
   for _, name in ipairs(public) do
-    local list = must(eval.read(("%s/public-eval/%s.jsonl.gz"):format(options.data, name), options.smoke and 100 or nil))
+    local list = must(eval.read(("%s/public-eval/%s.jsonl.gz"):format(options.data, name)))
+    local most = tonumber(options.limit) or options.smoke and 50 or #list
+    if most < #list then -- evenly from the whole file
+      local some = {}
+      for i = 1, most do some[i] = list[math.floor((i - 1) * #list / most) + 1] end
+      list = some
+    end
     line(name, must(eval.rows(model, list, {on_row = function(_, row, calls) all.add(row, calls) end})))
   end
   line("all of these", all.score())
