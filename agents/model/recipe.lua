@@ -2,7 +2,7 @@
 --
 --   lua5.4 agents/model/recipe.lua --work DIR [--data ../shared/calls] [--minutes 55] [--out agents/model] [--seed 1]
 --
--- 1. rows: reads the training files, makes changed copies of them and rows of our own (data.lua)
+-- 1. rows: reads the training files, makes changed copies of them and rows of our own (sources.lua, data.lua)
 -- 2. vocabulary: byte-level BPE over their texts
 -- 3. training, with a checkpoint in DIR every two minutes; called again after an interruption it goes on from there
 -- 4. export as Q8_0, evaluation on the public rows, loss curve (CSV and SVG) and score table beside the card
@@ -16,8 +16,7 @@ package.path = here .. "/?.lua;" .. package.path
 local mobilellm = require "mobilellm"
 local signature = require "mobilellm.signature"
 local eval = require "mobilellm.eval"
-local data = require "data"
-local unpack = unpack or table.unpack
+local sources = require "sources"
 
 local options = {data = here .. "/../../../shared/calls", out = here, minutes = "55", seed = "1", threads = "0"}
 do
@@ -40,21 +39,11 @@ local seed = tonumber(options.seed)
 -- Deep and thin: twelve blocks of width 256. The rotary base is high, so that most dimensions of a head hardly turn within a prompt
 -- and tokens can be compared at any distance.
 local shape = {
-  width = 256, heads = 8, kv_heads = 4, head_size = 32, ffn = 384, blocks = 12, context = 1024, rope_base = 1e6, tied = true,
+  width = 256, heads = 8, kv_heads = 4, head_size = 32, ffn = 384, blocks = 12, context = sources.context, rope_base = 1e6, tied = true,
 }
-local vocabulary_size = 4096
-local longest = 512 -- tokens of a row; longer ones lose their oldest turns, or are left out
 local batch_tokens = 8192
 local rate = 1.0e-3
 local cooldown = 0.25 -- share of the steps in which the rate falls
-local part_tokens = 4e6 -- rows are made in parts of so many tokens, each used once
--- Share of the tokens of a part, by source.
-local mixture = {
-  sgd = 0.18, sgdx = 0.15, star = 0.09, nlueval = 0.12, snips = 0.08, home = 0.06, home_rows = 0.05, seal = 0.07, api_rows = 0.09,
-  tm4 = 0.02, clinc_neg = 0.05, copy = 0.04,
-}
--- The first part: short rows, more copying, and the prompt is learned, too.
-local early = {tokens = 3e6, copy = 0.2, prompt_weight = 0.1, longest = 224}
 
 local function say(...)
   io.stdout:write(os.date "%H:%M:%S ", string.format(...), "\n")
@@ -66,192 +55,14 @@ local function must(value, message, code)
   return value
 end
 
------------------------------------------------------------------------------------------------------------------------- rows
-
-local files = {
-  home = "home", nlueval = "nlueval", snips = "snips", clinc_neg = "clinc_neg", sgd = "sgd", sgdx = "sgdx", star = "star",
-  seal = "seal_dev", tm4 = "tm4",
-}
-local sources = {"home", "nlueval", "snips", "clinc_neg", "sgd", "sgdx", "star", "seal", "tm4"}
-local public = {
-  "home", "snips", "nlueval", "sgd_dev", "star", "seal_test_in", "apibank", "bfcl_v1", "bfcl_live", "toolalpaca", "tm4", "clinc_neg",
-}
-
-local function load_rows()
-  -- Nothing that is asked in the evaluation is learned from: same sentence and same calls.
-  local kept_out = {}
-  for _, name in ipairs(public) do
-    local rows = data.read(("%s/public-eval/%s.jsonl.gz"):format(options.data, name))
-    for _, row in ipairs(rows or {}) do kept_out[data.key(row)] = true end
-  end
-  local rows, dropped = {}, 0
-  for _, name in ipairs(sources) do
-    rows[name] = {}
-    for _, row in ipairs(must(data.read(("%s/train/%s.jsonl.gz"):format(options.data, files[name])))) do
-      if kept_out[data.key(row)] then dropped = dropped + 1 else table.insert(rows[name], data.clean(row)) end
-    end
-    say("%s: %d rows", name, #rows[name])
-  end
-  say("%d rows left out because the evaluation asks the same", dropped)
-  return rows, kept_out
-end
-
--- The tools of the rows of all sources but one, each name once: distractors.
-local function tools_but(rows, but)
-  local seen, tools = {}, {}
-  for _, source in ipairs(sources) do
-    for _, row in ipairs(source ~= but and rows[source] or {}) do
-      for _, tool in ipairs(row.tools) do
-        if not seen[tool.name] then
-          seen[tool.name] = true
-          tools[#tools + 1] = tool
-        end
-      end
-    end
-  end
-  return tools
-end
-
-local rows, kept_out = load_rows()
-local pools, distractors = {}, {}
-for _, source in ipairs(sources) do
-  if source ~= "home" and source ~= "clinc_neg" then pools[source] = data.pool(rows[source]) end
-  distractors[source] = tools_but(rows, source ~= "clinc_neg" and source or nil)
-end
-local words = data.words(rows.snips)
-local wishes = data.wishes(rows.seal) -- single sentences of rows that ask for several things
-
-local function make(random, source)
-  if source == "copy" then return data.copy_row(random, words) end
-  local row
-  if source == "home_rows" then
-    row = data.change(random, data.home_row(random), {tools = distractors.home})
-  elseif source == "api_rows" then
-    row = data.change(random, data.api_row(random), {tools = distractors.clinc_neg})
-  elseif source == "seal" and random.chance(0.7) then
-    row = data.change(random, data.join(random, wishes), {pool = pools.seal, exchange = 0.8, tools = distractors.seal})
-  else
-    row = data.change(random, random.pick(rows[source]), {
-      pool = pools[source], tools = distractors[source], exchange = source ~= "nlueval" and source ~= "snips" and 0.5 or 0.3,
-    })
-  end
-  if kept_out[data.key(row)] then return make(random, source) end
-  return row
-end
-
------------------------------------------------------------------------------------------------------------------- vocabulary
-
 local function file_exists(path)
   local file = io.open(path, "rb")
   if file then file:close() end
   return file ~= nil
 end
 
-local function make_vocabulary()
-  local random = data.random(seed + 1000)
-  local texts, seen = {}, {}
-  -- Each line counts at most three times, so that tools which stand in every other row do not take all the merges.
-  local function add(text)
-    for line in text:gmatch "[^\n]+" do
-      seen[line] = (seen[line] or 0) + 1
-      if seen[line] <= 3 then texts[#texts + 1] = line end
-    end
-  end
-  for _, source in ipairs(sources) do
-    for i, row in ipairs(rows[source]) do
-      if i > 12000 then break end
-      for _, tool in ipairs(row.tools) do add(signature.tool(tool)) end
-      for _, message in ipairs(row.messages) do add(" " .. message.content:gsub("\n", "\n ")) end
-      add(signature.answer(row.calls))
-    end
-  end
-  for _ = 1, 6000 do
-    local row = make(random, "home_rows")
-    for _, message in ipairs(row.messages) do add(" " .. message.content:gsub("\n", "\n ")) end
-  end
-  local vocabulary = must(mobilellm.train.bpe{
-    texts = texts, size = vocabulary_size, special = signature.special, pre = signature.pre,
-    bos = signature.begin, eos = signature.stop,
-  })
-  say("vocabulary: %d tokens from %d lines", vocabulary:size(), #texts)
-  return vocabulary
-end
-
-local vocabulary = make_vocabulary()
-
-local function encode(row)
-  local ids = signature.encode(vocabulary, row.tools, row.messages)
-  local prompt = #ids
-  local answer = signature.encode_answer(vocabulary, row.calls, row.tools)
-  for i = 1, #answer do ids[#ids + 1] = answer[i] end
-  return ids, prompt
-end
-
----------------------------------------------------------------------------------------------------------------- training data
-
--- The rows of a part; part 0 is the early one. The same part always has the same rows.
-local function make_part(number)
-  local set, random = mobilellm.train.data(), data.random(seed + 2000 + number)
-  local first = number == 0
-  local tokens, counts, names, total = 0, {}, {}, 0
-  for source in pairs(mixture) do
-    names[#names + 1] = source
-    counts[source] = 0
-  end
-  table.sort(names)
-  local function share(source)
-    if not first then return mixture[source] end
-    return source == "copy" and early.copy or mixture[source] * (1 - early.copy) / (1 - mixture.copy)
-  end
-  for _, source in ipairs(names) do total = total + share(source) end
-  local most = (first and early.tokens or part_tokens) * (options.smoke and 0.06 or 1)
-  while tokens < most do
-    -- The source that lacks most of its share.
-    local source, lack = nil, -math.huge
-    for _, name in ipairs(names) do
-      local missing = share(name) / total * (tokens + 1000) - counts[name]
-      if missing > lack then source, lack = name, missing end
-    end
-    for _ = 1, 50 do
-      local row = make(random, source)
-      local ids, prompt = encode(row)
-      if #ids > longest and data.shorten(row) then ids, prompt = encode(row) end
-      if #ids <= (first and early.longest or longest) then
-        set:add(ids, prompt, 1, first and early.prompt_weight or 0)
-        counts[source] = counts[source] + #ids
-        tokens = tokens + #ids
-        break
-      end
-    end
-  end
-  local list = {}
-  for i, source in ipairs(names) do list[i] = ("%s %d"):format(source, counts[source]) end
-  say("part %d: %d rows, %d tokens (%s)", number, set:rows(), set:tokens(), table.concat(list, ", "))
-  return set
-end
-
--- Small sets that are looked at while training goes on.
-local function watch_sets()
-  local sets = {}
-  local random = data.random(seed + 4000)
-  local copies = mobilellm.train.data()
-  for _ = 1, 100 do
-    local ids, prompt = encode(data.copy_row(random, words))
-    copies:add(ids, prompt)
-  end
-  sets[1] = {"copy", copies}
-  for _, name in ipairs{"home", "snips", "nlueval", "sgd_dev", "star", "seal_test_in", "apibank"} do
-    local set = mobilellm.train.data()
-    local list = data.read(("%s/public-eval/%s.jsonl.gz"):format(options.data, name))
-    for i = 1, list and 50 or 0 do
-      local row = list[math.floor((i - 1) * #list / 50) + 1]
-      local ids, prompt = encode(data.clean(row))
-      if #ids <= shape.context then set:add(ids, prompt) end
-    end
-    if set:rows() > 0 then sets[#sets + 1] = {name, set} end
-  end
-  return sets
-end
+local set = sources.open{data = options.data, seed = seed, say = say, share = options.smoke and 0.06 or nil}
+local vocabulary = set.vocabulary
 
 -------------------------------------------------------------------------------------------------------------------- training
 
@@ -283,9 +94,9 @@ end
 
 -- Steps until a part begins; the last number is that of the part after which the run is long over.
 local function part_of(step)
-  local first = math.floor(early.tokens / batch_tokens)
+  local first = math.floor(sources.early_tokens / batch_tokens)
   if step < first then return 0 end
-  return 1 + math.floor((step - first) / math.floor(part_tokens / batch_tokens))
+  return 1 + math.floor((step - first) / math.floor(sources.part_tokens / batch_tokens))
 end
 
 local function train()
@@ -300,10 +111,10 @@ local function train()
   points = points or mobilellm.train.curve.new()
   local info = trainer:info()
   say("%d parameters, %.1f MB of memory", info.parameters, info.bytes / 1e6)
-  local watched = watch_sets()
+  local watched = set:watched()
   look(trainer, watched)
   local begin, saved, mean, speed = os.time(), os.time(), nil, nil
-  local part, set
+  local number, part
   local planned = tonumber(options.steps) or (info.steps < 1000000 and info.steps) or nil
   local budget = options.smoke and 120 or tonumber(options.minutes) * 60
   local function save()
@@ -314,11 +125,11 @@ local function train()
   while true do
     local step = trainer:info().step
     if planned and step >= planned then break end
-    if part_of(step) ~= part then
-      part = part_of(step)
-      set = make_part(part)
+    if part_of(step) ~= number then
+      number = part_of(step)
+      part = set:part(number)
     end
-    local loss, stats, code = trainer:next(set)
+    local loss, stats, code = trainer:next(part)
     must(loss, stats, code)
     mean = mean and mean * 0.97 + loss * 0.03 or loss
     stats.loss = mean
@@ -378,7 +189,7 @@ local function evaluate(path)
     say("%s", lines[#lines])
   end
   local all = eval.counter()
-  for _, name in ipairs(public) do
+  for _, name in ipairs(sources.public) do
     local list = must(eval.read(("%s/public-eval/%s.jsonl.gz"):format(options.data, name)))
     local most = tonumber(options.limit) or options.smoke and 50 or #list
     if most < #list then -- evenly from the whole file
@@ -390,9 +201,7 @@ local function evaluate(path)
   end
   line("all of these", all.score())
   -- Copying alone: names and values that mean nothing.
-  local random, copies = data.random(seed + 5000), {}
-  for i = 1, 300 do copies[i] = data.copy_row(random, words) end
-  line("copying (made)", must(eval.rows(model, copies)))
+  line("copying (made)", must(eval.rows(model, set:copies(seed + 5000, 300))))
   local file = assert(io.open(options.out .. "/scores.md", "w"))
   file:write("<!-- written by recipe.lua -->\n", table.concat(lines, "\n"), "\n")
   file:close()

@@ -1,0 +1,220 @@
+-- What the shipped model learns from, made ready: the rows of the training files without those that an evaluation asks, the vocabulary,
+-- parts of rows in a mixture, and small sets to look at while training goes on.
+--
+--   local set = require "sources".open{data = DIR of calls, seed = 1, say = function(format, ...) end, share = 1}
+--   set.vocabulary
+--   set:encode(row) -> ids, length of the prompt
+--   set:part(number) -> mobilellm.train.data of about sources.part_tokens tokens (number 0, the early one: sources.early_tokens)
+--   set:watched() -> list of {name, data};  set:copies(seed, count) -> rows
+-- The same seed makes the same rows. `share` makes shorter parts.
+local mobilellm = require "mobilellm"
+local signature = require "mobilellm.signature"
+local data = require "data"
+
+local vocabulary_size = 4096
+local context = 1024
+local longest = 512 -- tokens of a row; longer ones lose their oldest turns, or are left out
+local part_tokens = 4e6 -- rows are made in parts of so many tokens, each used once
+-- Share of the tokens of a part, by source.
+local mixture = {
+  sgd = 0.18, sgdx = 0.15, star = 0.09, nlueval = 0.12, snips = 0.08, home = 0.06, home_rows = 0.05, seal = 0.07, api_rows = 0.09,
+  tm4 = 0.02, clinc_neg = 0.05, copy = 0.04,
+}
+-- The first part: short rows, more copying, and the prompt is learned, too.
+local early = {tokens = 3e6, copy = 0.2, prompt_weight = 0.1, longest = 224}
+
+local function must(value, message, code)
+  if value == nil then error(("sources: %s (%s)"):format(tostring(message), tostring(code)), 0) end
+  return value
+end
+
+local files = {
+  home = "home", nlueval = "nlueval", snips = "snips", clinc_neg = "clinc_neg", sgd = "sgd", sgdx = "sgdx", star = "star",
+  seal = "seal_dev", tm4 = "tm4",
+}
+local names = {"home", "nlueval", "snips", "clinc_neg", "sgd", "sgdx", "star", "seal", "tm4"}
+local public = {
+  "home", "snips", "nlueval", "sgd_dev", "star", "seal_test_in", "apibank", "bfcl_v1", "bfcl_live", "toolalpaca", "tm4", "clinc_neg",
+}
+
+local sources = {part_tokens = part_tokens, early_tokens = early.tokens, public = public, longest = longest, context = context}
+
+local function load_rows(o, say)
+  -- Nothing that is asked in the evaluation is learned from: same sentence and same calls.
+  local kept_out = {}
+  for _, name in ipairs(public) do
+    local rows = data.read(("%s/public-eval/%s.jsonl.gz"):format(o.data, name))
+    for _, row in ipairs(rows or {}) do kept_out[data.key(row)] = true end
+  end
+  local rows, dropped = {}, 0
+  for _, name in ipairs(names) do
+    rows[name] = {}
+    for _, row in ipairs(must(data.read(("%s/train/%s.jsonl.gz"):format(o.data, files[name])))) do
+      if kept_out[data.key(row)] then dropped = dropped + 1 else table.insert(rows[name], data.clean(row)) end
+    end
+    say("%s: %d rows", name, #rows[name])
+  end
+  say("%d rows left out because the evaluation asks the same", dropped)
+  return rows, kept_out
+end
+
+-- The tools of the rows of all sources but one, each name once: distractors.
+local function tools_but(rows, but)
+  local seen, tools = {}, {}
+  for _, source in ipairs(names) do
+    for _, row in ipairs(source ~= but and rows[source] or {}) do
+      for _, tool in ipairs(row.tools) do
+        if not seen[tool.name] then
+          seen[tool.name] = true
+          tools[#tools + 1] = tool
+        end
+      end
+    end
+  end
+  return tools
+end
+
+local set = {} -- methods
+set.__index = set
+
+-- A row of a source, changed anew.
+function set:row(random, source)
+  if source == "copy" then return data.copy_row(random, self.words) end
+  local rows, pools, distractors = self.rows, self.pools, self.distractors
+  local row
+  if source == "home_rows" then
+    row = data.change(random, data.home_row(random), {tools = distractors.home})
+  elseif source == "api_rows" then
+    row = data.change(random, data.api_row(random), {tools = distractors.clinc_neg})
+  elseif source == "seal" and random.chance(0.7) then
+    row = data.change(random, data.join(random, self.wishes), {pool = pools.seal, exchange = 0.8, tools = distractors.seal})
+  else
+    row = data.change(random, random.pick(rows[source]), {
+      pool = pools[source], tools = distractors[source], exchange = source ~= "nlueval" and source ~= "snips" and 0.5 or 0.3,
+    })
+  end
+  if self.kept_out[data.key(row)] then return self:row(random, source) end
+  return row
+end
+
+function set:make_vocabulary()
+  local random = data.random(self.seed + 1000)
+  local texts, seen = {}, {}
+  -- Each line counts at most three times, so that tools which stand in every other row do not take all the merges.
+  local function add(text)
+    for line in text:gmatch "[^\n]+" do
+      seen[line] = (seen[line] or 0) + 1
+      if seen[line] <= 3 then texts[#texts + 1] = line end
+    end
+  end
+  for _, source in ipairs(names) do
+    for i, row in ipairs(self.rows[source]) do
+      if i > 12000 then break end
+      for _, tool in ipairs(row.tools) do add(signature.tool(tool)) end
+      for _, message in ipairs(row.messages) do add(" " .. message.content:gsub("\n", "\n ")) end
+      add(signature.answer(row.calls))
+    end
+  end
+  for _ = 1, 6000 do
+    local row = self:row(random, "home_rows")
+    for _, message in ipairs(row.messages) do add(" " .. message.content:gsub("\n", "\n ")) end
+  end
+  local vocabulary = must(mobilellm.train.bpe{
+    texts = texts, size = vocabulary_size, special = signature.special, pre = signature.pre,
+    bos = signature.begin, eos = signature.stop,
+  })
+  self.say("vocabulary: %d tokens from %d lines", vocabulary:size(), #texts)
+  return vocabulary
+end
+
+-- Token ids of prompt and answer, and the length of the prompt.
+function set:encode(row)
+  local vocabulary = self.vocabulary
+  local ids = signature.encode(vocabulary, row.tools, row.messages)
+  local prompt = #ids
+  local answer = signature.encode_answer(vocabulary, row.calls, row.tools)
+  for i = 1, #answer do ids[#ids + 1] = answer[i] end
+  return ids, prompt
+end
+
+-- The rows of a part; part 0 is the early one. The same part always has the same rows.
+function set:part(number)
+  local part, random = mobilellm.train.data(), data.random(self.seed + 2000 + number)
+  local first = number == 0
+  local tokens, counts, kinds, total = 0, {}, {}, 0
+  for source in pairs(mixture) do
+    kinds[#kinds + 1] = source
+    counts[source] = 0
+  end
+  table.sort(kinds)
+  local function share(source)
+    if not first then return mixture[source] end
+    return source == "copy" and early.copy or mixture[source] * (1 - early.copy) / (1 - mixture.copy)
+  end
+  for _, source in ipairs(kinds) do total = total + share(source) end
+  local most = (first and early.tokens or part_tokens) * self.share
+  while tokens < most do
+    -- The source that lacks most of its share.
+    local source, lack = nil, -math.huge
+    for _, name in ipairs(kinds) do
+      local missing = share(name) / total * (tokens + 1000) - counts[name]
+      if missing > lack then source, lack = name, missing end
+    end
+    for _ = 1, 50 do
+      local row = self:row(random, source)
+      local ids, prompt = self:encode(row)
+      if #ids > longest and data.shorten(row) then ids, prompt = self:encode(row) end
+      if #ids <= (first and early.longest or longest) then
+        part:add(ids, prompt, 1, first and early.prompt_weight or 0)
+        counts[source] = counts[source] + #ids
+        tokens = tokens + #ids
+        break
+      end
+    end
+  end
+  local list = {}
+  for i, source in ipairs(kinds) do list[i] = ("%s %d"):format(source, counts[source]) end
+  self.say("part %d: %d rows, %d tokens (%s)", number, part:rows(), part:tokens(), table.concat(list, ", "))
+  return part
+end
+
+-- Rows that only ask to copy, none of which a part has.
+function set:copies(seed, count)
+  local random, copies = data.random(seed), {}
+  for i = 1, count do copies[i] = data.copy_row(random, self.words) end
+  return copies
+end
+
+-- Small sets that are looked at while training goes on: a list of {name, data}.
+function set:watched()
+  local sets = {}
+  local function add(name, rows, at_most)
+    local part = mobilellm.train.data()
+    for i = 1, math.min(#rows, at_most) do -- evenly from all rows
+      local ids, prompt = self:encode(data.clean(rows[math.floor((i - 1) * #rows / math.min(#rows, at_most)) + 1]))
+      if #ids <= context then part:add(ids, prompt) end
+    end
+    if part:rows() > 0 then sets[#sets + 1] = {name, part} end
+  end
+  add("copy", self:copies(self.seed + 4000, 100), 100)
+  for _, name in ipairs{"home", "snips", "nlueval", "sgd_dev", "star", "seal_test_in", "apibank"} do
+    add(name, data.read(("%s/public-eval/%s.jsonl.gz"):format(self.data, name)) or {}, 50)
+  end
+  return sets
+end
+
+function sources.open(o)
+  local say = o.say or function() end
+  local self = setmetatable({data = o.data, seed = o.seed or 1, say = say, share = o.share or 1, pools = {}, distractors = {}}, set)
+  self.rows, self.kept_out = load_rows(o, say)
+  for _, source in ipairs(names) do
+    if source ~= "home" and source ~= "clinc_neg" then self.pools[source] = data.pool(self.rows[source]) end
+    self.distractors[source] = tools_but(self.rows, source ~= "clinc_neg" and source or nil)
+  end
+  self.words = data.words(self.rows.snips)
+  self.wishes = data.wishes(self.rows.seal) -- single sentences of rows that ask for several things
+  self.vocabulary = self:make_vocabulary()
+  return self
+end
+
+return sources
