@@ -408,39 +408,21 @@ function eval.rows(model, rows, options)
   return score
 end
 
--- A shell word.
-local function quote(path) return "'" .. path:gsub("'", "'\\''") .. "'" end
-
 -- The rows of a .jsonl or gzipped .jsonl file (through the program gzip). options (or just the number `most`): most (the first so
 -- many), sample (so many lines picked at random), seed. Also "calls", or "choice" for a file of multiple-choice questions
 -- (mobilellm/eval/choice.lua), which is told by its first row. nil, message, code when it cannot be read.
 function eval.read(path, options)
   if type(options) == "number" then options = {most = options} end
   options = options or {}
-  local file, message = io.open(path, "rb")
-  if not file then return nil, message, "io" end
-  if file:read(2) == "\31\139" then
-    file:close()
-    file = io.popen("gzip -dc " .. quote(path), "r")
-  else
-    file:seek "set"
-  end
-  local lines, number = {}, 0
-  for line in file:lines() do
-    number = number + 1
-    if line:find "%S" then
-      lines[#lines + 1] = {number, line}
-      if options.most and #lines >= options.most then break end
-    end
-  end
-  file:close()
+  local lines, message, code = require "mobilellm.eval.lines"(path, options.most)
+  if not lines then return nil, message, code end
   local random = measure.random(options.seed or 1)
   while options.sample and #lines > options.sample do table.remove(lines, 1 + math.floor(random() * #lines) % #lines) end
   local rows, kind = {}, nil
   for _, line in ipairs(lines) do
-    local wrong, code
-    kind, wrong, code = eval.decode(rows, line[2], path, kind)
-    if not kind then return nil, ("%s: line %d: %s"):format(path, line[1], wrong), code end
+    local wrong, why
+    kind, wrong, why = eval.decode(rows, line[2], path, kind)
+    if not kind then return nil, ("%s: line %d: %s"):format(path, line[1], wrong), why end
   end
   return rows, kind or "calls"
 end

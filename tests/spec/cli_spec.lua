@@ -232,12 +232,64 @@ lock.front 'Front Door Lock'"]]
     assert.same({"", 0}, {out, code}, err)
     assert.matches("step 12 of 12", err, 1, true)
     for _, path in ipairs{rows, out_file, checkpoint} do os.remove(path) end
-    out, err, code = cli("train --base " .. TINY .. " --data x --out y")
+    out, err, code = cli("train --base " .. TINY .. " --data /nowhere/rows --out y")
     assert.same({"", 1}, {out, code})
-    assert.matches("control tokens", err)
+    assert.matches("/nowhere/rows", err, 1, true)
     out, err, code = cli "train --data x --out y"
     assert.same({"", 2}, {out, code})
     assert.matches("--base is missing", err, 1, true)
+  end)
+
+  it("train: any model, adapters, and an interruption that loses nothing", function()
+    local rows, out_file = os.tmpname(), os.tmpname()
+    local function write(...)
+      local f = assert(io.open(rows, "wb"))
+      for _, row in ipairs{...} do f:write(mobilellm.json.encode(row), "\n") end
+      f:close()
+    end
+    local command = ("train --base %s --data '%s' --out '%s' --threads 1 --type f32"):format(TINY, rows, out_file)
+    write({tools = {}, messages = {}, calls = {}})
+    local out, err, code = cli(command)
+    assert.same({"", 1}, {out, code})
+    assert.matches("control tokens", err)
+    write({text = "a b c"}, {prompt = "a", completion = "b"})
+    out, err, code = cli(command)
+    assert.same({"", 1}, {out, code})
+    assert.matches(rows .. ": line 2: a row of completion among rows of text", err, 1, true)
+    write({text = 3})
+    out, err, code = cli(command)
+    assert.same({"", 1}, {out, code})
+    assert.matches("line 1", err, 1, true)
+
+    write({prompt = "one two", completion = " three"}, {prompt = "two one", completion = " four"})
+    out, err, code = cli(command .. " --lora 4 --rate 0.02 --steps 30 --evaluate " .. rows)
+    assert.same({"", 0}, {out, code}, err)
+    assert.matches("%d+ trained", err)
+    assert.matches("takes %d+%.%d+ GB of memory and about %d+ ", err)
+    local before, after = err:match "before: loss ([%d.]+)", err:match "after: loss ([%d.]+)"
+    assert.is_true(tonumber(after) < 0.5 * tonumber(before), err)
+    assert.is_nil(io.open(out_file .. ".checkpoint")) -- it was needed as long as the run was on
+
+    -- Told to end while it works: it saves, and the same command goes on from there.
+    local log, script = os.tmpname(), os.tmpname()
+    local f = assert(io.open(script, "wb"))
+    f:write(("%s lua-mobilellm/bin/mobilellm %s --steps 1000000 2>'%s' & pid=$!\n"):format(LUA, command, log),
+      ("while kill -0 $pid && ! grep -q 'step 10 ' '%s'; do sleep 0.05; done\n"):format(log),
+      "kill -TERM $pid; wait $pid; echo $?\n")
+    f:close()
+    local pipe = io.popen("sh " .. script .. " 2>/dev/null")
+    local status = tonumber(pipe:read "*l")
+    pipe:close()
+    f = assert(io.open(log, "rb"))
+    err = f:read "*a"
+    f:close()
+    assert.equal(143, status, err)
+    local step = tonumber(err:match "SIGTERM at step (%d+)")
+    assert.is_true(step ~= nil and step >= 10, err)
+    out, err, code = cli(("%s --steps %d"):format(command, step + 2))
+    assert.same({"", 0}, {out, code}, err)
+    assert.matches(("step %d of %d"):format(step, step + 2), err, 1, true)
+    for _, path in ipairs{rows, out_file, log, script} do os.remove(path) end
   end)
 
   it("convert: writes a file that loads", function()
