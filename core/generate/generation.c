@@ -384,6 +384,7 @@ static mllm_code take(mllm_generation *g, mllm_token id, mllm_stop *stop, mllm_e
         g->draft_right++;
     } else {
         code = end_trial(g, err);
+        if (code == MLLM_OK && g->unfed_count == UNFED) code = feed_pending(g, err);
         if (code != MLLM_OK) return code;
         size_t count;
         mllm_session_tokens(g->session, &count);

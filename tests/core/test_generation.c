@@ -249,6 +249,34 @@ static void test_constraint(void) {
     mllm_model_release(model);
 }
 
+/* Long runs without a choice, more tokens than wait for one pass. */
+static void test_constraint_run(void) {
+    enum { RUN = 300 };
+    mllm_model *model = load();
+    static mllm_token run[RUN][4];
+    for (int i = 0; i < RUN; i++) run[i][0] = 300 + i % 40, run[i][1] = -1;
+    for (int way = 0; way < 2; way++) {
+        mllm_error err = {MLLM_OK, ""};
+        script s = {.places = (const mllm_token(*)[4])run, .count = RUN, .forces = way};
+        mllm_constraint c = {&s, script_mask, script_accept, script_forced, script_complete, script_release};
+        mllm_session *session = mllm_session_new(model, &(mllm_session_options){.context = PROMPT + RUN}, &err);
+        mllm_generation_options o = options(RUN + 1);
+        o.constraint = &c;
+        o.feed_last = true;
+        mllm_generation *g = mllm_generation_new(session, &o, &err);
+        CHECK(mllm_generation_step(g, -1, &err) == MLLM_OK, "way %d: %s", way, err.message);
+        size_t count;
+        const mllm_token *tokens = mllm_session_tokens(session, &count);
+        CHECK(count == PROMPT + RUN, "way %d: %zu", way, count);
+        size_t same = 0;
+        while (same < RUN && PROMPT + same < count && tokens[PROMPT + same] == run[same][0]) same++;
+        CHECK(same == RUN, "way %d: %zu", way, same);
+        mllm_generation_release(g);
+        mllm_session_release(session);
+    }
+    mllm_model_release(model);
+}
+
 static void test_constraint_limits(void) {
     mllm_model *model = load();
     for (size_t most = 1; most <= PLACES; most++) { /* a length limit also ends a run of forced tokens */
@@ -360,6 +388,7 @@ static const test_case tests[] = {
     {"cancel", test_cancel},
     {"unread", test_unread},
     {"constraint", test_constraint},
+    {"constraint_run", test_constraint_run},
     {"constraint_limits", test_constraint_limits},
     {"refusals", test_refusals},
     {"failing_memory", test_failing_memory},
