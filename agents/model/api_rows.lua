@@ -1,3 +1,4 @@
+-- luacheck: no max line length
 -- Makes rows for many small services from lists and phrases of our own: numbers, lists, booleans, one wish or several, tools of other
 -- services beside the right one. They widen what the rows read from files have: kinds of tools, types of values, ways to ask.
 local api_rows = {}
@@ -156,7 +157,6 @@ function makers.decimal(random) return random.integer(1, 999) / random.pick{10, 
 -- name | description | parameters | phrases. A parameter is name:kind, `?` for one that may be left out. Kinds are those above, int(1-9),
 -- a/b/c for one of these words, kind[] for a list, and bool. In phrases {name} is said, [..] is said or left out, and [name=true: ..] sets
 -- a boolean. Tools in a row of lines without an empty one between them are alike, so that they tempt.
--- luacheck: no max line length (a tool is a line)
 local catalogue = [[
 weather_now | Get the current weather for a city | city:city, unit?:celsius/fahrenheit | what's the weather in {city}[ in {unit}]; how is the weather in {city} right now; tell me the current weather for {city}[, in {unit} please]; is it raining in {city}
 get_weather_forecast | Forecast for the next days | location:city, days:int(1-14), include_rain?:bool | give me the forecast for {location} for the next {days} days[include_rain=true: including rain]; what will the weather be like in {location} over the next {days} days; {days} day forecast for {location}
@@ -324,7 +324,6 @@ image.resize | Changes the size of an image | file:file, width:int(50-4000), hei
 make_password | Makes a password | length:int(6-40), symbols?:bool | generate a password of {length} characters[symbols=true: with symbols]; I need a {length} character password
 ]]
 
--- luacheck: max line length 140
 ---------------------------------------------------------------------------------------------------------------- reading the above
 
 local function parameter(text)

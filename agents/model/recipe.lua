@@ -14,7 +14,6 @@ local here = (arg and arg[0] or "agents/model/recipe.lua"):match "^(.*)/[^/]*$" 
 package.path = here .. "/?.lua;" .. package.path
 
 local mobilellm = require "mobilellm"
-local signature = require "mobilellm.signature"
 local eval = require "mobilellm.eval"
 local sources = require "sources"
 
@@ -72,11 +71,11 @@ local curve_file = options.work .. "/loss.csv"
 -- Mean loss over the watched sets, and each of them said.
 local function look(trainer, watched)
   local shown, sum, right, scored = {}, 0, 0, 0
-  for _, set in ipairs(watched) do
-    local loss, score, code = trainer:evaluate(set[2])
+  for _, one in ipairs(watched) do
+    local loss, score, code = trainer:evaluate(one[2])
     must(loss, score, code)
-    shown[#shown + 1] = ("%s %.3f (%.1f %%)"):format(set[1], loss, 100 * score.accuracy)
-    if set[1] ~= "copy" then
+    shown[#shown + 1] = ("%s %.3f (%.1f %%)"):format(one[1], loss, 100 * score.accuracy)
+    if one[1] ~= "copy" then
       sum, right, scored = sum + loss * score.scored, right + score.accuracy * score.scored, scored + score.scored
     end
   end
