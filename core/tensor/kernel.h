@@ -90,9 +90,17 @@ void mllm_store(mllm_type type, const float *row, uint32_t head_size, bool value
 void mllm_attend(mllm_type type, const mllm_attention *a, const void *keys, const void *values, uint32_t first,
                  uint32_t end, void *scratch);
 
+/* How floats are computed with: a stored row as floats, and the sum of products of two rows, in an order of its own. */
+typedef struct {
+    void (*expand)(mllm_type type, const void *row, float *out, size_t cols);
+    float (*dot)(const float *a, const float *b, size_t n);
+} mllm_floats;
+
 /* Products in floats on expanded weights (kernel_float.c), for matrices that a kernel has no better way for: x holds rows of floats. */
-void mllm_float_product(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m,
-                        float *y, size_t ldy, bool add, void *scratch);
+void mllm_float_product(const mllm_floats *f, const mllm_matrix *w, size_t from, size_t to, const void *x,
+                        size_t x_stride, size_t m, float *y, size_t ldy, bool add, void *scratch);
+void mllm_float_product_rows(const mllm_floats *f, const mllm_matrix *w, const mllm_token *ids, size_t count,
+                             const void *x, float *y, void *scratch);
 size_t mllm_float_scratch(size_t cols);
 
 #endif

@@ -23,6 +23,9 @@ enum { LANES = 16, HELD = 4 };
 #define v_round(v) _mm512_roundscale_ps(v, 0)
 #define v_scale(v, n) _mm512_scalef_ps(v, n)
 #define v_half(p) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(p)))
+#define v_brain(p)                                                                                                     \
+    _mm512_castsi512_ps(                                                                                               \
+        _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)(p))), 16))
 #define v_bytes(p) _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(p))))
 
 #include "packed.h"

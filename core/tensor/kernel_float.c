@@ -38,28 +38,47 @@ static float dot(const float *restrict a, const float *restrict b, size_t n) {
     return part[0];
 }
 
+static const mllm_floats floats = {mllm_dequantize_row, dot};
+
 static size_t reference_scratch(size_t cols) {
     return prepared_bytes(cols);
 }
 
-static void reference_product(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m,
-                              float *y, size_t ldy, bool add, void *scratch) {
-    float *row = scratch;
+/* Row r of a matrix: where it lies if it is floats, else expanded to `to`. */
+static const float *row_of(const mllm_floats *f, const mllm_tensor *t, size_t r, float *to) {
+    const char *row = (const char *)t->data + r * t->row_bytes;
+    if (t->type == MLLM_F32 && (uintptr_t)row % sizeof(float) == 0) return (const float *)(const void *)row;
+    if (mllm_type_is_packed(t->type))
+        mllm_tensor_row(t, r, to);
+    else
+        f->expand(t->type, row, to, t->cols);
+    return to;
+}
+
+static void few_rows(const mllm_floats *f, const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride,
+                     size_t m, float *y, size_t ldy, bool add, void *scratch) {
     for (size_t r = from; r < to; r++) {
-        mllm_tensor_row(&w->stored, r, row);
+        const float *row = row_of(f, &w->stored, r, scratch);
         for (size_t i = 0; i < m; i++) {
-            float v = dot(row, (const float *)(const void *)((const char *)x + i * x_stride), w->stored.cols);
+            float v = f->dot(row, (const float *)(const void *)((const char *)x + i * x_stride), w->stored.cols);
             y[i * ldy + r] = add ? y[i * ldy + r] + v : v;
         }
     }
 }
 
+static void reference_product(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m,
+                              float *y, size_t ldy, bool add, void *scratch) {
+    few_rows(&floats, w, from, to, x, x_stride, m, y, ldy, add, scratch);
+}
+
+void mllm_float_product_rows(const mllm_floats *f, const mllm_matrix *w, const mllm_token *ids, size_t count,
+                             const void *x, float *y, void *scratch) {
+    for (size_t k = 0; k < count; k++) y[k] = f->dot(row_of(f, &w->stored, (size_t)ids[k], scratch), x, w->stored.cols);
+}
+
 static void product_rows(const mllm_matrix *w, const mllm_token *ids, size_t count, const void *x, float *y,
                          void *scratch) {
-    for (size_t k = 0; k < count; k++) {
-        mllm_tensor_row(&w->stored, (size_t)ids[k], scratch);
-        y[k] = dot(scratch, x, w->stored.cols);
-    }
+    mllm_float_product_rows(&floats, w, ids, count, x, y, scratch);
 }
 
 const mllm_kernel mllm_kernel_reference = {
@@ -92,21 +111,30 @@ size_t mllm_float_scratch(size_t cols) {
     return PANEL * prepared_bytes(cols);
 }
 
-/* sgemm chooses its inner kernel by m, so a result may depend on m in its last bits; single rows keep the reference's order. */
-void mllm_float_product(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m,
-                        float *y, size_t ldy, bool add, void *scratch) {
+/* sgemm chooses its inner kernel by m, so a result may depend on m in its last bits; few rows keep the order of `f`. */
+void mllm_float_product(const mllm_floats *f, const mllm_matrix *w, size_t from, size_t to, const void *x,
+                        size_t x_stride, size_t m, float *y, size_t ldy, bool add, void *scratch) {
     enum { BATCH = 17 };
     if (m < BATCH) {
-        reference_product(w, from, to, x, x_stride, m, y, ldy, add, scratch);
+        few_rows(f, w, from, to, x, x_stride, m, y, ldy, add, scratch);
         return;
     }
     size_t cols = w->stored.cols;
     for (size_t r = from; r < to; r += PANEL) {
         size_t n = to - r < PANEL ? to - r : PANEL;
         float *panel = scratch;
-        for (size_t i = 0; i < n; i++) mllm_tensor_row(&w->stored, r + i, panel + i * cols);
+        for (size_t i = 0; i < n; i++) {
+            float *to_row = panel + i * cols;
+            const float *row = row_of(f, &w->stored, r + i, to_row);
+            if (row != to_row) memcpy(to_row, row, cols * sizeof *row);
+        }
         mllm_matmul_f32(false, true, m, n, cols, 1, x, x_stride / sizeof(float), panel, cols, add ? 1 : 0, y + r, ldy);
     }
+}
+
+static void blas_product(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m,
+                         float *y, size_t ldy, bool add, void *scratch) {
+    mllm_float_product(&floats, w, from, to, x, x_stride, m, y, ldy, add, scratch);
 }
 
 const mllm_kernel mllm_kernel_blas = {
@@ -116,7 +144,7 @@ const mllm_kernel mllm_kernel_blas = {
     .pack_bytes = pack_nothing,
     .prepared_bytes = prepared_bytes,
     .prepare = prepare,
-    .product = mllm_float_product,
+    .product = blas_product,
     .scratch_bytes = mllm_float_scratch,
     .product_rows = product_rows,
     .store = mllm_store,

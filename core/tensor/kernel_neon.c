@@ -26,6 +26,7 @@ enum { LANES = 4, HELD = 4 };
 #define v_scale(v, n)                                                                                                  \
     vmulq_f32(v, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127)), 23)))
 #define v_half(p) vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)))
+#define v_brain(p) vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16))
 #define v_bytes(p) four_bytes(p)
 
 TARGET static inline float32x4_t four_bytes(const unsigned char *p) {

@@ -114,13 +114,13 @@ static inline void put_row(float *to, const float *from, size_t n, bool add) {
         memcpy(to, from, n * sizeof(float));
 }
 
-void mllm_packed_product(const mllm_matrix *w, mllm_panel_fn p8, mllm_panel_fn p4, size_t from, size_t to,
-                         const void *x, size_t x_stride, size_t m, float *y, size_t ldy, bool add, void *scratch) {
+void mllm_packed_product(const mllm_panel_ways *ways, const mllm_matrix *w, size_t from, size_t to, const void *x,
+                         size_t x_stride, size_t m, float *y, size_t ldy, bool add, void *scratch) {
     if (!w->packed) {
-        mllm_float_product(w, from, to, x, x_stride, m, y, ldy, add, scratch);
+        mllm_float_product(ways->floats, w, from, to, x, x_stride, m, y, ldy, add, scratch);
         return;
     }
-    mllm_panel_fn fn = mllm_packed_is_p4(&w->stored) ? p4 : p8;
+    mllm_panel_fn fn = mllm_packed_is_p4(&w->stored) ? ways->p4 : ways->p8;
     mllm_operand o = {
         .stride = x_stride, .p = mllm_prepared_layout(w->stored.cols), .groups = w->stored.cols / MLLM_GROUP};
     for (size_t r = from; r < to; r += MLLM_PANEL) {
@@ -140,13 +140,13 @@ void mllm_packed_product(const mllm_matrix *w, mllm_panel_fn p8, mllm_panel_fn p
 }
 
 /* A chosen row comes with its whole panel: sixteen times the work of one row, still far from the whole vocabulary. */
-void mllm_packed_product_rows(const mllm_matrix *w, mllm_panel_fn p8, mllm_panel_fn p4, const mllm_token *ids,
-                              size_t count, const void *x, float *y, void *scratch) {
+void mllm_packed_product_rows(const mllm_panel_ways *ways, const mllm_matrix *w, const mllm_token *ids, size_t count,
+                              const void *x, float *y, void *scratch) {
     if (!w->packed) {
-        mllm_kernel_blas.product_rows(w, ids, count, x, y, scratch);
+        mllm_float_product_rows(ways->floats, w, ids, count, x, y, scratch);
         return;
     }
-    mllm_panel_fn fn = mllm_packed_is_p4(&w->stored) ? p4 : p8;
+    mllm_panel_fn fn = mllm_packed_is_p4(&w->stored) ? ways->p4 : ways->p8;
     mllm_operand o = {.x = x, .p = mllm_prepared_layout(w->stored.cols), .groups = w->stored.cols / MLLM_GROUP};
     size_t held = (size_t)-1;
     float lanes[1][MLLM_PANEL] = {{0}};

@@ -68,10 +68,15 @@ typedef struct {
     mllm_prepared p;
 } mllm_operand;
 typedef void (*mllm_panel_fn)(const unsigned char *panel, const mllm_operand *o, int n, float (*y)[MLLM_PANEL]);
+/* A kernel's ways with the two kinds of panel, and with matrices that are not packed. */
+typedef struct {
+    mllm_panel_fn p8, p4;
+    const mllm_floats *floats;
+} mllm_panel_ways;
 
-void mllm_packed_product(const mllm_matrix *w, mllm_panel_fn p8, mllm_panel_fn p4, size_t from, size_t to,
-                         const void *x, size_t x_stride, size_t m, float *y, size_t ldy, bool add, void *scratch);
-void mllm_packed_product_rows(const mllm_matrix *w, mllm_panel_fn p8, mllm_panel_fn p4, const mllm_token *ids,
-                              size_t count, const void *x, float *y, void *scratch);
+void mllm_packed_product(const mllm_panel_ways *ways, const mllm_matrix *w, size_t from, size_t to, const void *x,
+                         size_t x_stride, size_t m, float *y, size_t ldy, bool add, void *scratch);
+void mllm_packed_product_rows(const mllm_panel_ways *ways, const mllm_matrix *w, const mllm_token *ids, size_t count,
+                              const void *x, float *y, void *scratch);
 
 #endif

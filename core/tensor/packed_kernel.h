@@ -13,14 +13,16 @@ TARGET static void panel4(const unsigned char *panel, const mllm_operand *o, int
     any_panel(panel, true, o, n, y);
 }
 
+static const mllm_panel_ways ways = {panel8, panel4, &floats};
+
 static void product(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m, float *y,
                     size_t ldy, bool add, void *scratch) {
-    mllm_packed_product(w, panel8, panel4, from, to, x, x_stride, m, y, ldy, add, scratch);
+    mllm_packed_product(&ways, w, from, to, x, x_stride, m, y, ldy, add, scratch);
 }
 
 static void product_rows(const mllm_matrix *w, const mllm_token *ids, size_t count, const void *x, float *y,
                          void *scratch) {
-    mllm_packed_product_rows(w, panel8, panel4, ids, count, x, y, scratch);
+    mllm_packed_product_rows(&ways, w, ids, count, x, y, scratch);
 }
 
 const mllm_kernel KERNEL = {

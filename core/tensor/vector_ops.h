@@ -3,10 +3,10 @@
  *   vf                 the vector, LANES floats; HELD of them hold a block of scores per head in attention, beside HELD keys
  *   TARGET             the function attribute that turns its instructions on
  *   v_load v_store v_set1 v_add v_mul v_fma(a, b, c) = a * b + c, v_sub v_div v_max v_min v_sum(v) v_most(v)
- *   v_half(p)          LANES floats from LANES halves;  v_bytes(p) from LANES signed bytes
+ *   v_half(p)          LANES floats from LANES halves;  v_brain(p) from LANES bfloat16;  v_bytes(p) from LANES signed bytes
  *   v_round(v)         to the nearest integer;  v_scale(v, n) = v * 2^n for integral n of -126 .. 127
  *
- * What it gives is static: rms_norm, swiglu, store, attend, for the kernel's table. */
+ * What it gives is static: rms_norm, swiglu, store, attend and floats, for the kernel's table. */
 #include <math.h>
 #include <string.h>
 
@@ -32,6 +32,35 @@ INLINE vf v_exp(vf x) {
     p = v_fma(p, r, v_set1(1.0f));
     return v_scale(p, n);
 }
+
+TARGET static void expand(mllm_type type, const void *row, float *out, size_t cols) {
+    const uint16_t *p = row;
+    size_t i = 0;
+    if ((type == MLLM_F16 || type == MLLM_BF16) && (uintptr_t)row % sizeof *p == 0) {
+        if (type == MLLM_F16)
+            for (; i + LANES <= cols; i += LANES) v_store(out + i, v_half(p + i));
+        else
+            for (; i + LANES <= cols; i += LANES) v_store(out + i, v_brain(p + i));
+        row = p + i;
+    }
+    if (i < cols) mllm_dequantize_row(type, row, out + i, cols - i);
+}
+
+/* Four sums, so that one addition does not wait for the other. */
+TARGET static float dot(const float *a, const float *b, size_t n) {
+    vf sum[4];
+    MLLM_UNROLL for (int j = 0; j < 4; j++) sum[j] = v_set1(0);
+    size_t i = 0;
+    for (; i + 4 * LANES <= n; i += 4 * LANES)
+        MLLM_UNROLL for (int j = 0; j < 4; j++) sum[j] =
+            v_fma(v_load(a + i + j * LANES), v_load(b + i + j * LANES), sum[j]);
+    for (; i + LANES <= n; i += LANES) sum[0] = v_fma(v_load(a + i), v_load(b + i), sum[0]);
+    float all = v_sum(v_add(v_add(sum[0], sum[1]), v_add(sum[2], sum[3])));
+    for (; i < n; i++) all += a[i] * b[i];
+    return all;
+}
+
+static const mllm_floats floats = {expand, dot};
 
 TARGET static void rms_norm(const float *x, const float *weight, float epsilon, size_t n, float *out) {
     vf sums = v_set1(0);
