@@ -148,34 +148,74 @@ static void place(const thread *t, const mllm_block *block, const mllm_step *ste
     }
 }
 
-/* Attention of query heads [from, to) of row i, all of KV head g: softmax(q K^T / sqrt(head_size)) V over the positions it sees. */
-static void attend(const thread *t, const mllm_step *step, size_t i, uint32_t g, uint32_t from, uint32_t to) {
-    enum { GROUP = 16 };
+/* Attention of query heads [from, to), all of KV head g, in rows [i, end): softmax(q K^T / sqrt(head_size)) V over the positions each row
+ * sees. Chunks that all rows see whole are taken together, the others row by row. */
+enum { ROWS = 16, GROUP = 16 };
+static void attend(const thread *t, const mllm_step *step, size_t i, size_t end, uint32_t g, uint32_t from,
+                   uint32_t to) {
     const mllm_blueprint *b = t->b;
     const mllm_kv_cache *c = &t->s->cache;
-    size_t hs = b->head_size, ld = (b->heads + 2 * (size_t)b->kv_heads) * hs, seen = t->job->position + i + 1;
-    size_t first = step->window && seen > step->window ? seen - step->window : 0;
+    size_t hs = b->head_size, ld = (b->heads + 2 * (size_t)b->kv_heads) * hs, inner = b->heads * hs, rows = end - i;
+    size_t first[ROWS], seen[ROWS]; /* row k sees positions [first, seen) */
+    for (size_t k = 0; k < rows; k++) {
+        seen[k] = t->job->position + i + k + 1;
+        first[k] = step->window && seen[k] > step->window ? seen[k] - step->window : 0;
+    }
     for (uint32_t h = from; h < to; h += GROUP) {
-        float max[GROUP], sum[GROUP] = {0};
+        float max[ROWS * GROUP], sum[ROWS * GROUP];
         uint32_t heads = to - h < GROUP ? to - h : GROUP;
-        mllm_attention a = {
-            .q = t->w->qkv + i * ld + h * hs, .out = t->w->attended + (i * b->heads + h) * hs, .max = max, .sum = sum};
-        a.heads = heads;
-        a.head_size = b->head_size;
-        a.scale = 1.0f / sqrtf((float)hs);
-        for (uint32_t k = 0; k < heads; k++) max[k] = -INFINITY;
-        memset(a.out, 0, heads * hs * sizeof(float));
-        for (size_t at = first; at < seen;) {
-            size_t chunk = at - at % MLLM_KV_CHUNK, end = seen - chunk < MLLM_KV_CHUNK ? seen - chunk : MLLM_KV_CHUNK;
-            t->model->kernel->attend(c->type, &a, mllm_kv_head(c, step->kv_slot, false, g, at),
-                                     mllm_kv_head(c, step->kv_slot, true, g, at), (uint32_t)(at - chunk), (uint32_t)end,
-                                     t->scratch);
-            at = chunk + end;
+        mllm_attention all = {.q = t->w->qkv + i * ld + h * hs, .out = t->w->attended + i * inner + h * hs};
+        all.max = max;
+        all.sum = sum;
+        all.q_stride = ld;
+        all.out_stride = inner;
+        all.rows = (uint32_t)rows;
+        all.heads = heads;
+        all.head_size = b->head_size;
+        all.scale = 1.0f / sqrtf((float)hs);
+        for (size_t k = 0; k < rows * heads; k++) max[k] = -INFINITY, sum[k] = 0;
+        for (size_t k = 0; k < rows; k++) memset(all.out + k * inner, 0, heads * hs * sizeof(float));
+        for (size_t chunk = first[0] - first[0] % MLLM_KV_CHUNK; chunk < seen[rows - 1]; chunk += MLLM_KV_CHUNK) {
+            const void *keys = mllm_kv_head(c, step->kv_slot, false, g, chunk),
+                       *values = mllm_kv_head(c, step->kv_slot, true, g, chunk);
+            bool together = first[rows - 1] <= chunk && seen[0] >= chunk + MLLM_KV_CHUNK;
+            for (size_t k = 0; k < (together ? 1 : rows); k++) {
+                size_t low = first[k] > chunk ? first[k] - chunk : 0;
+                size_t high = seen[k] < chunk + MLLM_KV_CHUNK ? seen[k] : chunk + MLLM_KV_CHUNK;
+                if (high <= chunk + low) continue;
+                mllm_attention a = all;
+                if (!together) {
+                    a.rows = 1;
+                    a.q += k * ld;
+                    a.out += k * inner;
+                    a.max += k * heads;
+                    a.sum += k * heads;
+                }
+                t->model->kernel->attend(c->type, &a, keys, values, (uint32_t)low, (uint32_t)(high - chunk),
+                                         t->scratch);
+            }
         }
-        for (uint32_t k = 0; k < heads; k++) {
-            float inverse = 1.0f / sum[k];
-            for (size_t d = 0; d < hs; d++) a.out[k * hs + d] *= inverse;
+        for (size_t k = 0; k < rows * heads; k++) {
+            float inverse = 1.0f / sum[k], *out = all.out + k / heads * inner + k % heads * hs;
+            for (size_t d = 0; d < hs; d++) out[d] *= inverse;
         }
+    }
+}
+
+/* Many rows: some of them with one KV head are a piece of work, small enough that there are several for each thread. Later rows see more, so
+ * the pieces are dealt out to and fro. */
+static void attend_all(const thread *t, const mllm_step *step) {
+    size_t count = t->job->count, kv = t->b->kv_heads, size = (size_t)t->size, rows = ROWS;
+    if (size > 1 && count * kv < rows * 4 * size) rows = count * kv / (4 * size) > 1 ? count * kv / (4 * size) : 1;
+    size_t tiles = (count + rows - 1) / rows;
+    uint32_t group = t->b->heads / t->b->kv_heads;
+    for (size_t turn = 0;; turn++) {
+        size_t piece = turn * size + (turn % 2 ? size - 1 - (size_t)t->rank : (size_t)t->rank);
+        if (turn * size >= tiles * kv) break;
+        if (piece >= tiles * kv) continue;
+        size_t i = piece / kv * rows, end = i + rows < count ? i + rows : count;
+        uint32_t g = (uint32_t)(piece % kv);
+        attend(t, step, i, end, g, g * group, (g + 1) * group);
     }
 }
 
@@ -203,15 +243,12 @@ static void run_step(const thread *t, const mllm_step *step) {
         uint32_t group = b->heads / b->kv_heads;
         for (uint32_t h = (uint32_t)from, end; h < to; h = end) {
             end = (h / group + 1) * group < to ? (h / group + 1) * group : (uint32_t)to;
-            attend(t, step, 0, h / group, h, end);
+            attend(t, step, 0, 1, h / group, h, end);
         }
     } else {
         for (size_t i = t->from; i < t->to; i++) place(t, block, step, i, 0, heads);
         meet(t);
-        /* Later rows see more: dealing them out one by one shares the work evenly. */
-        for (size_t i = (size_t)t->rank; i < count; i += (size_t)t->size)
-            for (uint32_t g = 0, group = b->heads / b->kv_heads; g < b->kv_heads; g++)
-                attend(t, step, i, g, g * group, (g + 1) * group);
+        attend_all(t, step);
     }
     meet(t);
 

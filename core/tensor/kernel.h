@@ -27,12 +27,14 @@ typedef struct {
 
 enum { MLLM_KV_CHUNK = 64 }; /* positions of the KV cache that lie together; the block of the online softmax */
 
-/* Running state of attention over chunks: for each of `heads` query heads of one KV head. */
+/* Running state of attention over chunks, of some rows of a prompt and in each of them the query heads of one KV head. What is read of keys
+ * and values serves all of them; a result does not depend on which rows come together. */
 typedef struct {
-    const float *q; /* [heads, head_size], already rotated */
-    float *out; /* [heads, head_size] sum of weight * value, not yet divided */
-    float *max, *sum; /* [heads] highest score so far (-INFINITY at first), sum of weights */
-    uint32_t heads, head_size;
+    const float *q; /* [rows][heads, head_size], already rotated; rows q_stride floats apart */
+    float *out; /* [rows][heads, head_size] sum of weight * value, not yet divided; rows out_stride floats apart */
+    float *max, *sum; /* [rows, heads] highest score so far (-INFINITY at first), sum of weights */
+    size_t q_stride, out_stride;
+    uint32_t rows, heads, head_size;
     float scale; /* of the scores */
 } mllm_attention;
 
@@ -59,7 +61,8 @@ typedef struct mllm_kernel {
                          void *scratch);
 
     /* The KV cache holds, per head, MLLM_KV_CHUNK positions of keys and of values in `type`. How they lie in there is the kernel's:
-     * store() writes position `at` of a chunk (key or value), attend() takes positions [first, end) of a chunk into the running state.
+     * store() writes position `at` of a chunk (key or value), attend() takes positions [first, end) of a chunk, seen by every row, into the
+     * running state.
      * scratch: mllm_attention_scratch(head_size) bytes. */
     void (*store)(mllm_type type, const float *row, uint32_t head_size, bool value, void *chunk, uint32_t at);
     void (*attend)(mllm_type type, const mllm_attention *a, const void *keys, const void *values, uint32_t first,
@@ -71,6 +74,7 @@ typedef struct mllm_kernel {
     void (*swiglu)(float *gate, const float *up, size_t n);
 } mllm_kernel;
 
+enum { MLLM_TOGETHER = 6 }; /* most query heads that the vector kernels hold in registers beside what they share */
 size_t mllm_attention_scratch(uint32_t head_size);
 
 /* The best kernel of this CPU for NULL or "auto", else the named one; NULL with MLLM_E_UNSUPPORTED when the CPU or the build lacks

@@ -31,7 +31,7 @@ void mllm_rope(float *head, const float *cosine, const float *sine, size_t rope_
 }
 
 size_t mllm_attention_scratch(uint32_t head_size) {
-    return (head_size + 2 * MLLM_KV_CHUNK) * 4 * sizeof(float) + 64;
+    return (head_size + MLLM_TOGETHER * MLLM_KV_CHUNK) * sizeof(float) + 64;
 }
 
 void mllm_store(mllm_type type, const float *row, uint32_t head_size, bool value, void *chunk, uint32_t at) {
@@ -44,9 +44,9 @@ void mllm_attend(mllm_type type, const mllm_attention *a, const void *keys, cons
                  uint32_t end, void *scratch) {
     size_t hs = a->head_size, row_bytes = mllm_row_bytes(type, hs);
     float *row = scratch, *score = row + hs;
-    for (uint32_t h = 0; h < a->heads; h++) {
-        const float *q = a->q + h * hs;
-        float *out = a->out + h * hs, highest = a->max[h];
+    for (uint32_t h = 0; h < a->rows * a->heads; h++) {
+        const float *q = a->q + h / a->heads * a->q_stride + h % a->heads * hs;
+        float *out = a->out + h / a->heads * a->out_stride + h % a->heads * hs, highest = a->max[h];
         for (uint32_t j = first; j < end; j++) {
             mllm_dequantize_row(type, (const char *)keys + j * row_bytes, row, hs);
             float part[8] = {0};

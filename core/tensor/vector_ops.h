@@ -107,38 +107,42 @@ static void store(mllm_type type, const float *row, uint32_t head_size, bool val
     for (uint32_t d = 0; d < head_size; d++) keys[d * MLLM_KV_CHUNK + at] = mllm_f32_to_f16(row[d]);
 }
 
-/* out[d .. d + held * LANES) of some heads += sum over positions of weight * value. */
-INLINE void add_values(const mllm_attention *a, uint32_t h, int heads, int held, size_t d, const uint16_t *values,
-                       uint32_t first, uint32_t end, const float *weights) {
-    size_t hs = a->head_size;
-    vf out[4][HELD];
-    MLLM_UNROLL for (int k = 0; k < heads; k++) MLLM_UNROLL for (int j = 0; j < held; j++) out[k][j] =
-        v_load(a->out + (h + (size_t)k) * hs + d + LANES * (unsigned)j);
+/* Some of the query heads of an attention: where they lie, their weights [n][64] of a chunk, and what their sums so far are multiplied with. */
+typedef struct {
+    const float *q[MLLM_TOGETHER];
+    float *out[MLLM_TOGETHER], *max, *sum, *weights, keep[MLLM_TOGETHER];
+} queries;
+
+/* out[d .. d + held * LANES) = keep * out + sum over positions of weight * value. */
+INLINE void add_values(const queries *u, int n, int held, size_t hs, size_t d, const uint16_t *values, uint32_t first,
+                       uint32_t end) {
+    vf out[MLLM_TOGETHER][HELD];
+    MLLM_UNROLL for (int k = 0; k < n; k++) MLLM_UNROLL for (int j = 0; j < held; j++) out[k][j] =
+        v_mul(v_load(u->out[k] + d + LANES * (unsigned)j), v_set1(u->keep[k]));
     for (uint32_t p = first; p < end; p++) {
         vf value[HELD];
         MLLM_UNROLL for (int j = 0; j < held; j++) value[j] = v_half(values + p * hs + d + LANES * (unsigned)j);
-        MLLM_UNROLL for (int k = 0; k < heads; k++) {
-            vf x = v_set1(weights[k * MLLM_KV_CHUNK + (int)p]);
+        MLLM_UNROLL for (int k = 0; k < n; k++) {
+            vf x = v_set1(u->weights[k * MLLM_KV_CHUNK + (int)p]);
             MLLM_UNROLL for (int j = 0; j < held; j++) out[k][j] = v_fma(x, value[j], out[k][j]);
         }
     }
-    MLLM_UNROLL for (int k = 0; k < heads; k++) MLLM_UNROLL for (int j = 0; j < held; j++)
-        v_store(a->out + (h + (size_t)k) * hs + d + LANES * (unsigned)j, out[k][j]);
+    MLLM_UNROLL for (int k = 0; k < n; k++) MLLM_UNROLL for (int j = 0; j < held; j++)
+        v_store(u->out[k] + d + LANES * (unsigned)j, out[k][j]);
 }
 
-/* The online softmax of some heads: weights [heads][64] are scores and become exp(score - highest), 0 where not seen; the state follows. */
-INLINE void weigh(const mllm_attention *a, uint32_t h, int heads, uint32_t first, uint32_t end, float *weights) {
-    size_t hs = a->head_size;
+/* The online softmax: weights are scores and become exp(score - highest), 0 where not seen; the state follows. */
+INLINE void weigh(queries *u, int n, uint32_t first, uint32_t end) {
     uint32_t low = first - first % LANES, high = (end + LANES - 1) / LANES * LANES;
-    MLLM_UNROLL for (int k = 0; k < heads; k++) {
-        float *w = weights + k * MLLM_KV_CHUNK;
+    MLLM_UNROLL for (int k = 0; k < n; k++) {
+        float *w = u->weights + k * MLLM_KV_CHUNK;
         for (uint32_t p = low; p < first; p++) w[p] = -INFINITY; /* not seen, whatever was computed there */
         for (uint32_t p = end; p < high; p++) w[p] = -INFINITY;
         vf top = v_set1(-INFINITY);
         for (uint32_t p = low; p < high; p += LANES) top = v_max(top, v_load(w + p));
-        float before = a->max[h + (uint32_t)k], highest = v_most(top);
+        float before = u->max[k], highest = v_most(top);
         if (before > highest) highest = before;
-        float keep = before == -INFINITY ? 0 : expf(before - highest);
+        u->keep[k] = before == -INFINITY ? 0 : expf(before - highest);
         vf sums = v_set1(0);
         for (uint32_t p = low; p < high; p += LANES) {
             vf e = v_exp(v_sub(v_load(w + p), v_set1(highest)));
@@ -147,41 +151,37 @@ INLINE void weigh(const mllm_attention *a, uint32_t h, int heads, uint32_t first
         for (uint32_t p = low; p < first; p++) w[p] = 0;
         for (uint32_t p = end; p < high; p++) w[p] = 0;
         for (uint32_t p = low; p < high; p += LANES) sums = v_add(sums, v_load(w + p));
-        a->max[h + (uint32_t)k] = highest;
-        a->sum[h + (uint32_t)k] = a->sum[h + (uint32_t)k] * keep + v_sum(sums);
-        float *out = a->out + (h + (size_t)k) * hs;
-        for (size_t d = 0; d < hs; d += LANES) v_store(out + d, v_mul(v_load(out + d), v_set1(keep)));
+        u->max[k] = highest;
+        u->sum[k] = u->sum[k] * u->keep[k] + v_sum(sums);
     }
 }
 
-/* Up to four query heads share what is read of keys and values. `heads` is a constant where this is inlined. */
-INLINE void attend_heads(const mllm_attention *a, uint32_t h, int heads, const uint16_t *keys, const uint16_t *values,
-                         uint32_t first, uint32_t end, float *weights) {
-    size_t hs = a->head_size;
-    const float *q = a->q + h * hs;
+/* What is read of keys and values serves n query heads; n is a constant where this is inlined. */
+INLINE void attend_columns(queries *u, int n, float scale, size_t hs, const uint16_t *keys, const uint16_t *values,
+                           uint32_t first, uint32_t end) {
     for (uint32_t at = first - first % BLOCK; at < end; at += BLOCK) {
-        vf score[4][HELD];
-        MLLM_UNROLL for (int k = 0; k < heads; k++) MLLM_UNROLL for (int j = 0; j < HELD; j++) score[k][j] = v_set1(0);
+        vf score[MLLM_TOGETHER][HELD];
+        MLLM_UNROLL for (int k = 0; k < n; k++) MLLM_UNROLL for (int j = 0; j < HELD; j++) score[k][j] = v_set1(0);
         for (size_t d = 0; d < hs; d++) {
             vf key[HELD];
             MLLM_UNROLL for (int j = 0; j < HELD; j++) key[j] =
                 v_half(keys + d * MLLM_KV_CHUNK + at + LANES * (unsigned)j);
-            MLLM_UNROLL for (int k = 0; k < heads; k++) {
-                vf x = v_set1(q[(size_t)k * hs + d]);
+            MLLM_UNROLL for (int k = 0; k < n; k++) {
+                vf x = v_set1(u->q[k][d]);
                 MLLM_UNROLL for (int j = 0; j < HELD; j++) score[k][j] = v_fma(x, key[j], score[k][j]);
             }
         }
-        MLLM_UNROLL for (int k = 0; k < heads; k++) MLLM_UNROLL for (int j = 0; j < HELD; j++)
-            v_store(weights + k * MLLM_KV_CHUNK + at + LANES * (unsigned)j, v_mul(score[k][j], v_set1(a->scale)));
+        MLLM_UNROLL for (int k = 0; k < n; k++) MLLM_UNROLL for (int j = 0; j < HELD; j++)
+            v_store(u->weights + k * MLLM_KV_CHUNK + at + LANES * (unsigned)j, v_mul(score[k][j], v_set1(scale)));
     }
-    weigh(a, h, heads, first, end, weights);
+    weigh(u, n, first, end);
     size_t d = 0;
-    for (; d + BLOCK <= hs; d += BLOCK) add_values(a, h, heads, HELD, d, values, first, end, weights);
+    for (; d + BLOCK <= hs; d += BLOCK) add_values(u, n, HELD, hs, d, values, first, end);
     if (HELD > 2 && d + 2 * LANES <= hs) { /* heads of 32 with lanes of 16, for one */
-        add_values(a, h, heads, 2, d, values, first, end, weights);
+        add_values(u, n, 2, hs, d, values, first, end);
         d += 2 * LANES;
     }
-    for (; d < hs; d += LANES) add_values(a, h, heads, 1, d, values, first, end, weights);
+    for (; d < hs; d += LANES) add_values(u, n, 1, hs, d, values, first, end);
 }
 
 /* Row p of plain keys or values in floats: where it lies, or expanded into `row`. */
@@ -195,37 +195,43 @@ INLINE const float *plain_row(mllm_type type, const void *rows, size_t p, size_t
     return row;
 }
 
-/* Keys and values in plain order: each row is expanded once for some heads. scratch: weights, then a row. */
-INLINE void attend_rows(mllm_type type, const mllm_attention *a, uint32_t h, int heads, const void *keys,
-                        const void *values, uint32_t first, uint32_t end, float *weights) {
-    size_t hs = a->head_size;
-    float *room = weights + 4 * MLLM_KV_CHUNK;
+/* Keys and values in plain order: each row is expanded once for n query heads. room: [hs]. */
+INLINE void attend_rows(queries *u, int n, float scale, mllm_type type, size_t hs, const void *keys, const void *values,
+                        uint32_t first, uint32_t end, float *room) {
     for (uint32_t p = first; p < end; p++) {
         const float *row = plain_row(type, keys, p, hs, room);
-        MLLM_UNROLL for (int k = 0; k < heads; k++) {
-            const float *q = a->q + (h + (size_t)k) * hs;
+        MLLM_UNROLL for (int k = 0; k < n; k++) {
             vf sum = v_set1(0);
-            for (size_t d = 0; d < hs; d += LANES) sum = v_fma(v_load(q + d), v_load(row + d), sum);
-            weights[k * MLLM_KV_CHUNK + (int)p] = v_sum(sum) * a->scale;
+            for (size_t d = 0; d < hs; d += LANES) sum = v_fma(v_load(u->q[k] + d), v_load(row + d), sum);
+            u->weights[k * MLLM_KV_CHUNK + (int)p] = v_sum(sum) * scale;
         }
     }
-    weigh(a, h, heads, first, end, weights);
+    weigh(u, n, first, end);
+    MLLM_UNROLL for (int k = 0; k < n; k++) for (size_t d = 0; d < hs; d += LANES)
+        v_store(u->out[k] + d, v_mul(v_load(u->out[k] + d), v_set1(u->keep[k])));
     for (uint32_t p = first; p < end; p++) {
         const float *row = plain_row(type, values, p, hs, room);
-        MLLM_UNROLL for (int k = 0; k < heads; k++) {
-            float *out = a->out + (h + (size_t)k) * hs;
-            vf weight = v_set1(weights[k * MLLM_KV_CHUNK + (int)p]);
-            for (size_t d = 0; d < hs; d += LANES) v_store(out + d, v_fma(weight, v_load(row + d), v_load(out + d)));
+        MLLM_UNROLL for (int k = 0; k < n; k++) {
+            vf weight = v_set1(u->weights[k * MLLM_KV_CHUNK + (int)p]);
+            for (size_t d = 0; d < hs; d += LANES)
+                v_store(u->out[k] + d, v_fma(weight, v_load(row + d), v_load(u->out[k] + d)));
         }
     }
 }
 
-INLINE void attend_some(mllm_type type, const mllm_attention *a, uint32_t h, int heads, const void *keys,
-                        const void *values, uint32_t first, uint32_t end, float *weights) {
+INLINE void attend_some(mllm_type type, const mllm_attention *a, uint32_t at, int n, const void *keys,
+                        const void *values, uint32_t first, uint32_t end, float *scratch) {
+    queries u = {.max = a->max + at, .sum = a->sum + at, .weights = scratch};
+    size_t hs = a->head_size;
+    for (int k = 0; k < n; k++) {
+        uint32_t row = (at + (uint32_t)k) / a->heads, head = (at + (uint32_t)k) % a->heads;
+        u.q[k] = a->q + row * a->q_stride + head * hs;
+        u.out[k] = a->out + row * a->out_stride + head * hs;
+    }
     if (type == MLLM_F16)
-        attend_heads(a, h, heads, keys, values, first, end, weights);
+        attend_columns(&u, n, a->scale, hs, keys, values, first, end);
     else
-        attend_rows(type, a, h, heads, keys, values, first, end, weights);
+        attend_rows(&u, n, a->scale, type, hs, keys, values, first, end, scratch + MLLM_TOGETHER * MLLM_KV_CHUNK);
 }
 
 TARGET static void attend(mllm_type type, const mllm_attention *a, const void *keys, const void *values, uint32_t first,
@@ -234,9 +240,16 @@ TARGET static void attend(mllm_type type, const mllm_attention *a, const void *k
         mllm_attend(type, a, keys, values, first, end, scratch);
         return;
     }
-    uint32_t h = 0;
-    for (; h + 4 <= a->heads; h += 4) attend_some(type, a, h, 4, keys, values, first, end, scratch);
-    if (a->heads - h == 3) attend_some(type, a, h, 3, keys, values, first, end, scratch);
-    if (a->heads - h == 2) attend_some(type, a, h, 2, keys, values, first, end, scratch);
-    if (a->heads - h == 1) attend_some(type, a, h, 1, keys, values, first, end, scratch);
+    uint32_t total = a->rows * a->heads, step;
+    for (uint32_t at = 0; at < total; at += step) {
+        uint32_t left = total - at;
+        step = left == 7 || left == 5 ? 4 : left < MLLM_TOGETHER ? left : MLLM_TOGETHER;
+        switch (step) {
+        case 6: attend_some(type, a, at, 6, keys, values, first, end, scratch); break;
+        case 4: attend_some(type, a, at, 4, keys, values, first, end, scratch); break;
+        case 3: attend_some(type, a, at, 3, keys, values, first, end, scratch); break;
+        case 2: attend_some(type, a, at, 2, keys, values, first, end, scratch); break;
+        default: attend_some(type, a, at, 1, keys, values, first, end, scratch);
+        }
+    }
 }

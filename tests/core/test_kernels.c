@@ -238,8 +238,14 @@ static void attention(void) {
                         }
                     for (uint32_t d = 0; d < heads * hs; d++) q[d] = uniform() * 2;
                     for (uint32_t h = 0; h < heads; h++) max[h] = -INFINITY;
-                    mllm_attention a = {
-                        .q = q, .out = out, .max = max, .sum = sum, .heads = heads, .head_size = hs, .scale = 0.125f};
+                    mllm_attention a = {.q = q,
+                                        .out = out,
+                                        .max = max,
+                                        .sum = sum,
+                                        .rows = 1,
+                                        .heads = heads,
+                                        .head_size = hs,
+                                        .scale = 0.125f};
                     void *scratch = mllm_alloc_aligned(mllm_attention_scratch(hs));
                     for (uint32_t c = 0; c < chunks; c++) {
                         uint32_t end = POSITIONS - c * 64 < 64 ? POSITIONS - c * 64 : 64;
@@ -276,6 +282,55 @@ static void attention(void) {
                 }
 }
 
+/* Rows that come together get the bits that each gets alone, whatever their number leaves over. */
+static void attention_of_rows(void) {
+    static const mllm_type types[] = {MLLM_F32, MLLM_F16, MLLM_Q8_0};
+    const mllm_kernel *list[MOST];
+    int n = kernels_here(list);
+    enum { ROWS = 5, HEADS = 4, SIZE = 64, STRIDE = HEADS * SIZE + 9, CHUNKS = 2 };
+    for (int k = 0; k < n; k++)
+        for (int t = 0; t < 3; t++)
+            for (uint32_t heads = 1; heads <= HEADS; heads++) {
+                size_t chunk_bytes = mllm_row_bytes(types[t], SIZE) * MLLM_KV_CHUNK;
+                char *keys = mllm_alloc_aligned(chunk_bytes * CHUNKS),
+                     *values = mllm_alloc_aligned(chunk_bytes * CHUNKS);
+                float row[SIZE], q[ROWS * STRIDE], out[2][ROWS * STRIDE], max[2][ROWS * HEADS], sum[2][ROWS * HEADS];
+                for (uint32_t p = 0; p < CHUNKS * MLLM_KV_CHUNK; p++)
+                    for (int v = 0; v < 2; v++) {
+                        for (int d = 0; d < SIZE; d++) row[d] = uniform() * 2;
+                        list[k]->store(types[t], row, SIZE, v, (v ? values : keys) + p / 64 * chunk_bytes, p % 64);
+                    }
+                for (int d = 0; d < ROWS * STRIDE; d++) q[d] = uniform() * 2, out[0][d] = out[1][d] = 0;
+                for (uint32_t h = 0; h < ROWS * heads; h++)
+                    max[0][h] = max[1][h] = -INFINITY, sum[0][h] = sum[1][h] = 0;
+                void *scratch = mllm_alloc_aligned(mllm_attention_scratch(SIZE));
+                for (uint32_t c = 0; c < CHUNKS; c++)
+                    for (uint32_t r = 0; r <= ROWS; r++) { /* each alone, then all together */
+                        bool all = r == ROWS;
+                        mllm_attention a = {.q = all ? q : q + r * STRIDE,
+                                            .out = all ? out[1] : out[0] + r * STRIDE,
+                                            .max = all ? max[1] : max[0] + r * heads,
+                                            .sum = all ? sum[1] : sum[0] + r * heads,
+                                            .q_stride = STRIDE,
+                                            .out_stride = STRIDE,
+                                            .rows = all ? ROWS : 1,
+                                            .heads = heads,
+                                            .head_size = SIZE,
+                                            .scale = 0.125f};
+                        list[k]->attend(types[t], &a, keys + c * chunk_bytes, values + c * chunk_bytes, c ? 0 : 3,
+                                        c ? 50 : 64, scratch);
+                    }
+                CHECK(out[0][0] != 0);
+                CHECK(memcmp(out[0], out[1], sizeof out[0]) == 0 &&
+                          memcmp(max[0], max[1], ROWS * heads * sizeof(float)) == 0 &&
+                          memcmp(sum[0], sum[1], ROWS * heads * sizeof(float)) == 0,
+                      " %s %s heads %u: rows together differ", list[k]->name, mllm_type_facts(types[t])->name, heads);
+                mllm_free_aligned(keys);
+                mllm_free_aligned(values);
+                mllm_free_aligned(scratch);
+            }
+}
+
 static void choice(void) {
     mllm_error err = {0};
     CHECK(mllm_kernel_choose(NULL, &err) && mllm_kernel_choose("auto", &err) == mllm_kernel_choose(NULL, &err));
@@ -293,5 +348,6 @@ static const test_case tests[] = {{"products", products},
                                   {"converted_types", converted_types},
                                   {"elementwise", elementwise},
                                   {"attention", attention},
+                                  {"attention_of_rows", attention_of_rows},
                                   {"choice", choice}};
 TEST_MAIN(tests)
