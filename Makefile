@@ -1,6 +1,7 @@
 # make              build everything (library, Lua modules, command line)
 # make demo         the main job: sentences become checked API calls, with the shipped model (SAY="..." for a sentence of yours)
 # make test         all tests; make asan: again under the address and undefined-behaviour sanitizers
+# make fuzz         the fuzzers for SECONDS=600 in all, under the sanitizers (make test runs them with fixed seeds)
 # make lint         luacheck, clang-format, cppcheck
 # make install      PREFIX=/usr/local LUA_VERSION=5.4
 # make -s env       shell lines under which lua5.4 and mobilellm use the built tree
@@ -46,9 +47,14 @@ LIB := $(BUILD)/libmobilellm.a
 # One module per Lua binary interface; LuaJIT uses that of 5.1.
 MODULES := $(BUILD)/lua5.4/mobilellm/core.so $(BUILD)/lua5.1/mobilellm/core.so
 TEST_SRC := $(sort $(wildcard tests/core/test_*.c))
-TEST_BIN := $(TEST_SRC:tests/core/%.c=$(BUILD)/tests/%)
+FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/tests/%)
+TEST_BIN := $(TEST_SRC:tests/core/%.c=$(BUILD)/tests/%) $(FUZZ_BIN)
+# What the fuzzers look into: compiled once more, so that every block that is entered is counted.
+TRACED := $(filter core/grammar/% core/toolcall/% core/base/json.c,$(CORE_SRC))
+TRACED_OBJ := $(TRACED:%.c=$(BUILD)/traced/%.o)
 
-.PHONY: all module demo test check asan lint deps env install rock rock-install clean
+.PHONY: all module demo test check asan fuzz lint deps env install rock rock-install clean
 
 all: $(LIB) $(MODULES)
 
@@ -87,6 +93,16 @@ $(BUILD)/tests/%: tests/core/%.c tests/core/test.h $(LIB)
 	@echo "CC $<"
 	@$(CC) $(ALL_CFLAGS) -Icore -Itests/core -MMD -MP $< -o $@ $(LIB) $(LIBS)
 
+$(BUILD)/traced/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo "CC $< (traced)"
+	@$(CC) $(ALL_CFLAGS) -fsanitize-coverage=trace-pc -MMD -MP -c $< -o $@
+
+$(FUZZ_BIN): $(BUILD)/tests/%: tests/fuzz/%.c $(TRACED_OBJ) $(LIB)
+	@mkdir -p $(@D)
+	@echo "CC $<"
+	@$(CC) $(ALL_CFLAGS) -Icore -Itests/fuzz -MMD -MP $< -o $@ $(TRACED_OBJ) $(LIB) $(LIBS)
+
 deps:
 	@sh .ci/deps
 
@@ -106,6 +122,12 @@ check: all $(TEST_BIN) $(BUILD)/tests/embed
 
 asan: deps
 	@$(MAKE) --no-print-directory BUILD=build-asan SAN=1 check
+
+# One after the other; an input that fails is left in build-asan/tests/fuzz_X.failed.
+SECONDS ?= 600
+fuzz: deps
+	@$(MAKE) --no-print-directory BUILD=build-asan SAN=1 $(FUZZ_BIN:$(BUILD)/%=build-asan/%)
+	@for f in $(FUZZ_BIN:$(BUILD)/%=build-asan/%); do $$f $$(($(SECONDS) / $(words $(FUZZ_BIN)))) || exit 1; done
 
 lint: deps
 	@sh .ci/lint
@@ -138,4 +160,4 @@ rock-install:
 clean:
 	rm -rf build build-asan
 
--include $(CORE_OBJ:.o=.d) $(wildcard $(BUILD)/lua5.4/*.d $(BUILD)/lua5.1/*.d $(BUILD)/tests/*.d)
+-include $(CORE_OBJ:.o=.d) $(TRACED_OBJ:.o=.d) $(wildcard $(BUILD)/lua5.4/*.d $(BUILD)/lua5.1/*.d $(BUILD)/tests/*.d)

@@ -111,7 +111,7 @@ static mllm_grammar *one_lexer(mllm_nfa *nfa, mllm_error *err) {
     /* Is there anything to match, and how short? */
     mllm_lexers table = {0};
     uint32_t start = mllm_lexer_start(&table, &g->lexers[0]);
-    g->min_bytes[0] = start == NONE ? NONE : mllm_lexer_distance(&table, start);
+    g->min_bytes[0] = start == NONE ? NONE : mllm_lexer_bytes_left(&table, start, false);
     mllm_code failed = table.failed;
     mllm_lexers_free(&table);
     if (failed == MLLM_E_MEMORY)

@@ -714,6 +714,23 @@ uint32_t mllm_json_frame_left(const mllm_frame *f) {
     return n;
 }
 
+/* Fewest bytes that bring the lexer of a string from inside a character to an accepted text. It has read the bytes of the character so far, but
+ * nothing of an escape. */
+static uint32_t lexer_left(mllm_machine *m, uint32_t state, uint8_t sub) {
+    uint32_t best = NONE;
+    if (sub < SUB_ESCAPE) return mllm_lexer_bytes_left(m->lexers, state, true);
+    for (uint32_t i = 0; i < 0x22; i++) {
+        uint8_t c = i < 0x20 ? (uint8_t)i : i == 0x20 ? '"' : '\\';
+        if (!escapes(sub, c)) continue;
+        uint32_t next = mllm_lexer_next(m->lexers, state, c), v;
+        if (next == NONE) continue;
+        bool brief = c == '"' || c == '\\' || c == '\b' || c == '\t' || c == '\n' || c == '\f' || c == '\r';
+        v = plus(mllm_lexer_bytes_left(m->lexers, next, true), sub == SUB_ESCAPE && !brief ? 5 : sub_left(sub));
+        if (v < best) best = v;
+    }
+    return best;
+}
+
 /* What ends the leaf, up to the frame above it. Below zero where the frame counts a member that has begun already. */
 int64_t mllm_json_leaf_left(mllm_machine *m, const mllm_thread *t) {
     const mllm_shapes *s = &t->g->shapes;
@@ -728,8 +745,9 @@ int64_t mllm_json_leaf_left(mllm_machine *m, const mllm_thread *t) {
     case THREAD_STRING: {
         const mllm_flat *f = flat_of(t->g, t->d);
         uint32_t more = f->min_length > t->b ? f->min_length - t->b : 0;
-        uint32_t need = t->a == NONE ? 0 : mllm_lexer_distance(m->lexers, t->a);
-        v = need == NONE ? NONE : plus(need > more ? need : more, 1 + sub_left(t->sub));
+        uint32_t need = t->a == NONE ? sub_left(t->sub) : lexer_left(m, t->a, t->sub), begun = sub_left(t->sub);
+        if (t->sub != SUB_NONE && more > 0) more--; /* the one that has begun */
+        v = need == NONE ? NONE : plus(need > more + begun ? need : more + begun, 1);
         break;
     }
     case THREAD_NUMBER:
@@ -751,8 +769,9 @@ int64_t mllm_json_leaf_left(mllm_machine *m, const mllm_thread *t) {
             if (own < n) n = own;
         }
         if (extra_allowed(t->up)) {
-            v = plus(2 + sub_left(t->sub), s->shapes[s->indices[object_of(t->up)->first_extra]].min_bytes);
-            if (t->a != NONE) v = plus(v, mllm_lexer_distance(m->lexers, t->a));
+            v = plus(2 + (t->a == NONE ? sub_left(t->sub) : 0),
+                     s->shapes[s->indices[object_of(t->up)->first_extra]].min_bytes);
+            if (t->a != NONE) v = plus(v, lexer_left(m, t->a, t->sub));
             if (v != NONE && v < n) n = v;
         }
         if (needed && n != INT64_MAX && n > 0) {

@@ -125,9 +125,7 @@ static bool close_part(mllm_lexers *t, const mllm_lexer *lexer, int part, uint32
         mllm_nfa_set_clear(&t->set);
         mllm_nfa_add(nfa, &t->set, t->stack, nfa->any_after);
     }
-    if (!lexer->any) {
-        if (nfa->inverted ? after : t->set.count == 0) return false;
-    }
+    if (!lexer->any && (t->set.count == 0 || (nfa->inverted && after))) return false;
     /* The order in which states were reached does not matter. */
     uint32_t *items = t->set.items, n = t->set.count;
     if (n > 1) qsort(items, n, sizeof *items, compare_states);
@@ -154,6 +152,7 @@ static uint32_t intern(mllm_lexers *t, const mllm_lexer *lexer, uint32_t length)
                           .set_length = length,
                           .row = t->row_count,
                           .distance = LEXER_UNKNOWN,
+                          .bytes_left = LEXER_UNKNOWN,
                           .next_hash = t->buckets[at]};
     memcpy(t->pool + s.set, t->tuple, length * sizeof *t->tuple);
     t->pool_count += length;
@@ -169,7 +168,7 @@ static uint32_t intern(mllm_lexers *t, const mllm_lexer *lexer, uint32_t length)
             before = before || (nfa->any_before != NONE && items[j] == nfa->any_before);
             after = after || (nfa->any_after != NONE && items[j] == nfa->any_after);
         }
-        if (nfa->inverted) before = after = n == 0;
+        if (nfa->inverted) before = after = false;
         if (accepts) s.accepting |= 1u << i;
         all = all && accepts;
         total = total && (before || after);
@@ -229,38 +228,57 @@ uint32_t mllm_lexer_step(mllm_lexers *t, uint32_t state, uint8_t byte) {
     return next;
 }
 
-/* Breadth first over characters; continuation bytes cost nothing, so they go to the front of the queue. */
-uint32_t mllm_lexer_distance(mllm_lexers *t, uint32_t state) {
-    enum { MOST = 1500 };
-    if (t->states[state].distance != LEXER_UNKNOWN) return t->states[state].distance;
-    uint32_t queue[2 * MOST], depth[2 * MOST], head = MOST, tail = MOST, result = NONE, epoch = ++t->epoch;
-    queue[tail] = state;
-    depth[tail++] = 0;
-    while (head < tail) {
-        uint32_t s = queue[head], d = depth[head++];
-        if (t->states[s].epoch == epoch) continue;
-        t->states[s].epoch = epoch;
-        if (t->states[s].flags & LEXER_ACCEPT) {
-            result = d;
-            break;
-        }
-        const mllm_lexer *lexer = t->states[s].lexer;
-        for (uint32_t c = 0; c < lexer->class_count; c++) {
-            uint8_t b = lexer->byte_of[c];
-            uint32_t n = mllm_lexer_next(t, s, b);
-            if (t->failed != MLLM_OK) return 0;
-            if (n == NONE || t->states[n].epoch == epoch) continue;
-            if (head == 0 || tail == 2 * MOST) return t->states[state].distance = 0;
-            if ((b & 0xC0) == 0x80) {
-                queue[--head] = n;
-                depth[head] = d;
-            } else {
-                queue[tail] = n;
-                depth[tail++] = d + 1;
+/* Least cost from `state` to an accepted text, where class c of bytes costs cost[c], at most 6: breadth first with a queue for each cost
+ * to come. Gives up and says 0 on large automata. */
+static uint32_t cheapest(mllm_lexers *t, uint32_t state, const uint8_t *cost) {
+    enum { MOST = 1500, QUEUES = 8 };
+    uint32_t queue[QUEUES][MOST], count[QUEUES] = {1}, waiting = 1, epoch = ++t->epoch;
+    queue[0][0] = state;
+    for (uint32_t d = 0; waiting > 0; d++)
+        while (count[d % QUEUES] > 0) {
+            uint32_t s = queue[d % QUEUES][--count[d % QUEUES]];
+            waiting--;
+            if (t->states[s].epoch == epoch) continue;
+            t->states[s].epoch = epoch;
+            if (t->states[s].flags & LEXER_ACCEPT) return d;
+            const mllm_lexer *lexer = t->states[s].lexer;
+            for (uint32_t c = 0; c < lexer->class_count; c++) {
+                uint32_t n = mllm_lexer_next(t, s, lexer->byte_of[c]), q = (d + cost[c]) % QUEUES;
+                if (t->failed != MLLM_OK) return 0;
+                if (n == NONE || t->states[n].epoch == epoch) continue;
+                if (count[q] == MOST) return 0;
+                queue[q][count[q]++] = n;
+                waiting++;
             }
         }
+    return NONE;
+}
+
+/* Continuation bytes cost nothing. */
+uint32_t mllm_lexer_distance(mllm_lexers *t, uint32_t state) {
+    if (t->states[state].distance != LEXER_UNKNOWN) return t->states[state].distance;
+    const mllm_lexer *lexer = t->states[state].lexer;
+    uint8_t cost[256];
+    for (uint32_t c = 0; c < lexer->class_count; c++) cost[c] = (lexer->byte_of[c] & 0xC0) != 0x80;
+    uint32_t d = cheapest(t, state, cost);
+    if (t->failed == MLLM_OK) t->states[state].distance = d; /* a failure is not remembered */
+    return d;
+}
+
+uint32_t mllm_lexer_bytes_left(mllm_lexers *t, uint32_t state, bool json) {
+    if (t->states[state].bytes_left != LEXER_UNKNOWN) return t->states[state].bytes_left;
+    const mllm_lexer *lexer = t->states[state].lexer;
+    uint8_t cost[256];
+    memset(cost, 0xFF, sizeof cost);
+    for (int b = 0; b < 256; b++) {
+        uint8_t own = 1;
+        if (json && b < 0x20) own = b == '\b' || b == '\t' || b == '\n' || b == '\f' || b == '\r' ? 2 : 6;
+        if (json && (b == '"' || b == '\\')) own = 2;
+        if (own < cost[lexer->classes[b]]) cost[lexer->classes[b]] = own;
     }
-    return t->states[state].distance = result;
+    uint32_t d = cheapest(t, state, cost);
+    if (t->failed == MLLM_OK) t->states[state].bytes_left = d;
+    return d;
 }
 
 /* All ways of `more` continuation bytes lead from `state` to `target`. */

@@ -35,6 +35,7 @@ typedef struct {
     uint32_t row;
     uint32_t accepting; /* bit per part */
     uint32_t distance; /* fewest characters to an accepting state; LEXER_UNKNOWN, NONE: there is none */
+    uint32_t bytes_left; /* the same in bytes */
     uint32_t next_hash, epoch;
     uint8_t flags;
 } mllm_lexer_state;
@@ -64,6 +65,8 @@ uint32_t mllm_lexer_start(mllm_lexers *t, const mllm_lexer *lexer);
 uint32_t mllm_lexer_step(mllm_lexers *t, uint32_t state, uint8_t byte);
 /* Fewest characters from `state` to an accepted text; NONE: there is no way. Gives up and says 0 on large automata. */
 uint32_t mllm_lexer_distance(mllm_lexers *t, uint32_t state);
+/* The same in bytes; `json`: as a JSON string has them, with its escapes (the same for all states of one lexer). */
+uint32_t mllm_lexer_bytes_left(mllm_lexers *t, uint32_t state, bool json);
 bool mllm_lexer_is_loop(mllm_lexers *t, uint32_t state);
 size_t mllm_lexers_bytes(const mllm_lexers *t);
 

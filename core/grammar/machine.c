@@ -350,9 +350,8 @@ uint32_t mllm_machine_min_left(mllm_machine *m, const mllm_thread *t) {
     switch ((mllm_thread_kind)t->kind) {
     case THREAD_DONE: return 0;
     case THREAD_LEX: {
-        uint32_t rest = t->g->min_bytes[t->b], distance = mllm_lexer_distance(m->lexers, t->a);
-        if (rest != NONE && distance != NONE)
-            n = (int64_t)rest + distance; /* characters: the least a step can be is a byte */
+        uint32_t rest = t->g->min_bytes[t->b], more = mllm_lexer_bytes_left(m->lexers, t->a, false);
+        if (rest != NONE && more != NONE) n = (int64_t)rest + more;
         break;
     }
     case THREAD_TOKEN: n = t->g->min_bytes[t->b] == NONE ? INT64_MAX : (int64_t)t->g->min_bytes[t->b] + 1; break;

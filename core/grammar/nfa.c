@@ -221,8 +221,8 @@ static bool trim(mllm_nfa *n) {
         find_good(n, good, ended);
         for (uint32_t i = 0; i < n->count; i++) {
             mllm_nfa_state *s = &n->states[i];
-            bool keep = good[i] || ended[i] || (s->kind == NFA_BEGIN && good[s->out]) ||
-                        s->kind == NFA_SPLIT; /* splits read nothing: they only lead on */
+            bool keep = good[i] || ended[i] || s->kind == NFA_BEGIN ||
+                        s->kind == NFA_SPLIT; /* these read nothing: they only lead on */
             if (!keep) s->kind = NFA_DEAD;
         }
         if (n->any_before != NONE && !good[n->any_before]) n->any_before = NONE;
@@ -281,6 +281,7 @@ mllm_code mllm_nfa_build(mllm_nfa *n, const mllm_exprs *x, uint32_t root, mllm_n
             start = state(n, NFA_RANGE, c, c, start, NONE);
         }
         start = emit_any_loop(n, start);
+        if (n->inverted) n->any_before = start; /* tells where a character ends: only there may the text */
     } else if (mode == NFA_PLAIN)
         start = emit(&b, root, accept);
     else {
@@ -310,7 +311,7 @@ mllm_code mllm_nfa_build(mllm_nfa *n, const mllm_exprs *x, uint32_t root, mllm_n
         }
     }
     n->start = start;
-    if (!n->failed && !n->too_large && b.bad == NONE && !trim(n)) n->failed = true;
+    if (!n->failed && !n->too_large && b.bad == NONE && !n->inverted && !trim(n)) n->failed = true;
     mllm_code code = MLLM_OK;
     if (n->failed)
         code = mllm_fail_memory(err, n->count * sizeof *n->states, "automaton");
@@ -392,11 +393,15 @@ void mllm_nfa_begin(const mllm_nfa *nfa, mllm_nfa_set *set, mllm_nfa_set *scratc
         mllm_nfa_add(nfa, set, stack, nfa->start);
         return;
     }
+    /* Here, and only here, a begin mark is passed, however often it is asked for ("^(^a)"). */
     mllm_nfa_set_clear(scratch);
     add_closure(nfa, scratch, stack, nfa->start, true);
     for (uint32_t i = 0; i < scratch->count; i++) {
         const mllm_nfa_state *s = &nfa->states[scratch->items[i]];
-        if (s->kind == NFA_BEGIN) mllm_nfa_add(nfa, set, stack, s->out);
+        if (s->kind == NFA_BEGIN) {
+            mllm_nfa_add(nfa, set, stack, s->out);
+            add_closure(nfa, scratch, stack, s->out, true);
+        }
     }
 }
 
@@ -415,7 +420,10 @@ bool mllm_nfa_accepts(const mllm_nfa *nfa, const uint32_t *items, uint32_t count
         yes = s->kind == NFA_ACCEPT;
         if (s->kind == NFA_END) mllm_nfa_add(nfa, scratch, stack, s->out);
     }
-    return yes != nfa->inverted;
+    if (!nfa->inverted) return yes;
+    bool between = false;
+    for (uint32_t i = 0; i < count && !between; i++) between = items[i] == nfa->any_before;
+    return between && !yes;
 }
 
 int mllm_nfa_match(const mllm_nfa *nfa, const char *text, size_t length) {

@@ -74,7 +74,7 @@ typedef struct {
     uint32_t any_before, any_after; /* heads of the loops around a search; NONE when anchored */
     bool markers; /* the text is read between a BEGIN and an END mark */
     bool shortest; /* nothing follows an accepted text */
-    bool inverted; /* accepts what the states reject (only through mllm_nfa_match and lexers) */
+    bool inverted; /* accepts the UTF-8 that the states reject (only through mllm_nfa_match and lexers) */
     bool nullable; /* accepts the empty text */
     uint32_t min_chars, max_chars; /* from a whole-pattern repeat of one class, folded out; 0 and NONE otherwise */
     bool failed, too_large;

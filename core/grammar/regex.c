@@ -1,4 +1,5 @@
 /* regex.c - the syntax of ECMA-262 regular expressions (the `u` dialect, leniently), without look-around and back-references. */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
@@ -172,6 +173,27 @@ static void add_class(mllm_exprs *x, char c) {
     x->range_count -= end - first;
 }
 
+/* Which characters follow one another in one category: Unicode 15 has 4,000 such runs. */
+static struct {
+    uint32_t from[8192];
+    uint32_t count; /* 0: there are too many */
+} runs;
+static pthread_once_t runs_once = PTHREAD_ONCE_INIT;
+
+static void find_runs(void) {
+    enum { MOST = sizeof runs.from / sizeof *runs.from };
+    uint32_t n = 0;
+    int before = -1;
+    for (uint32_t c = 0; c <= 0x10FFFF; c++) {
+        int category = (int)utf8proc_category((utf8proc_int32_t)c);
+        if (category == before) continue;
+        if (n == MOST) return;
+        runs.from[n++] = c;
+        before = category;
+    }
+    runs.count = n;
+}
+
 /* \p{...}: general categories by their short and long names, and a few scripts' worth is left out (an error). */
 static bool add_property(parser *p, const char *name, size_t length, bool negate) {
     static const struct {
@@ -191,20 +213,20 @@ static bool add_property(parser *p, const char *name, size_t length, bool negate
         if (strcmp(key, longer[i].name) == 0) strcpy(key, longer[i].category);
     size_t n = strlen(key);
     if (n > 2 || !strchr("LNPSZMC", key[0])) return false;
-    bool known = false, in = false;
-    uint32_t from = 0;
-    for (uint32_t c = 0; c <= 0x110000; c++) {
-        bool has = false;
-        if (c <= 0x10FFFF) {
-            const char *category = utf8proc_category_string((utf8proc_int32_t)c);
-            has = category[0] == key[0] && (n == 1 || category[1] == key[1]);
-            known = known || has;
-            has = has != negate;
+    bool known = false;
+    uint32_t from = NONE; /* of the range that is open */
+    pthread_once(&runs_once, find_runs);
+    for (uint32_t i = 0; i < runs.count; i++) {
+        const char *category = utf8proc_category_string((utf8proc_int32_t)runs.from[i]);
+        bool has = category[0] == key[0] && (n == 1 || category[1] == key[1]);
+        known = known || has;
+        if (has != negate && from == NONE) from = runs.from[i];
+        if (has == negate && from != NONE) {
+            mllm_expr_add_range(p->x, from, runs.from[i] - 1);
+            from = NONE;
         }
-        if (has && !in) from = c;
-        if (!has && in) mllm_expr_add_range(p->x, from, c - 1);
-        in = has;
     }
+    if (from != NONE) mllm_expr_add_range(p->x, from, 0x10FFFF);
     return known;
 }
 

@@ -197,7 +197,7 @@ static uint32_t new_lexer(builder *b, uint32_t e) {
     const mllm_nfa *part = n;
     mllm_lexer_init(&lexer, &part, 1, false);
     uint32_t start = mllm_lexer_start(&table, &lexer),
-             shortest = start == NONE ? NONE : mllm_lexer_distance(&table, start);
+             shortest = start == NONE ? NONE : mllm_lexer_bytes_left(&table, start, false);
     code = table.failed;
     mllm_lexers_free(&table);
     if (code == MLLM_E_MEMORY) fail(b, code, 0, "");

@@ -615,7 +615,10 @@ static uint32_t flat_least(mllm_shapes *t, const mllm_schema *s, const mllm_flat
     uint32_t best = NONE, v;
     for (uint32_t i = 0; i < f->words; i++)
         if (t->words[f->first_word + i].length < best) best = t->words[f->first_word + i].length;
-    if ((f->types & TYPE_STRING) && f->min_length < NONE - 2 && f->min_length + 2 < best) best = f->min_length + 2;
+    if (f->types & TYPE_STRING) {
+        v = plus(f->min_length > f->string_bytes ? f->min_length : f->string_bytes, 2);
+        if (v < best) best = v;
+    }
     if ((f->types & (TYPE_INTEGER | TYPE_FRACTION)) && best > t->numbers[f->number].min_bytes)
         best = t->numbers[f->number].min_bytes;
     if (f->types & TYPE_ARRAY) {

@@ -77,6 +77,7 @@ typedef struct {
     uint8_t types; /* string, array, object, and numbers; literals stand for all else */
     uint32_t first_word, words; /* literals as JSON text, sorted; true, false and null are among them */
     uint32_t min_length, max_length, lexer; /* string; lexer NONE: any characters */
+    uint32_t string_bytes; /* that the lexer asks for at least, with escapes and without quotes */
     uint32_t number, array, object;
     uint32_t first_check, checks; /* items for the validator */
     uint32_t min_bytes; /* UINT32_MAX: nothing satisfies it */

@@ -307,11 +307,14 @@ void mllm_build_lengths(mllm_build *b) {
         if (t->lexers[i].any) continue;
         uint32_t start = mllm_lexer_start(&table, &t->lexers[i]);
         uint32_t least = start == NONE ? NONE : mllm_lexer_distance(&table, start);
+        uint32_t bytes = least == NONE ? NONE : mllm_lexer_bytes_left(&table, start, true);
         if (table.failed == MLLM_E_MEMORY) b->failed = true;
-        if (table.failed != MLLM_OK) least = 0; /* too large to know now; the matcher will say so if it gets there */
+        if (table.failed != MLLM_OK)
+            least = bytes = 0; /* too large to know now; the matcher will say so if it gets there */
         for (uint32_t j = 0; j < t->flat_count; j++) {
             mllm_flat *f = &t->flats[j];
             if (!(f->types & TYPE_STRING) || f->lexer != i) continue;
+            f->string_bytes = bytes;
             if (least == NONE || least > f->max_length)
                 f->types &= (uint8_t)~TYPE_STRING;
             else if (least > f->min_length)

@@ -633,7 +633,7 @@ static bool wind_up(mllm_toolcall_parser *p) {
     }
     const mllm_reading *r = &p->readings[p->reading];
     uint64_t end = p->base + p->input.length;
-    if (p->trial && (r->kind == MARK_BARE || p->f->weak || blank(p, p->origin + r->skip, end))) {
+    if (p->trial && !p->forced && (r->kind == MARK_BARE || p->f->weak || blank(p, p->origin + r->skip, end))) {
         refuse_reading(p);
         return true;
     }

@@ -105,6 +105,78 @@ static void test_found(void) {
     CHECK(accepts("{\"type\":\"number\",\"minimum\":0,\"maximum\":99.5}", "0.0012345678901234567890"), "many digits");
 }
 
+static mllm_matcher *composed(const char *text) {
+    mllm_error err;
+    mllm_grammar *g = mllm_grammar_compose(text, strlen(text), NULL, 0, &err);
+    mllm_matcher *m = g ? mllm_matcher_new(g, NULL, &err) : NULL;
+    CHECK(m, "%s: %s", text, err.message);
+    mllm_grammar_release(g);
+    return m;
+}
+
+/* Free text: without the word, and UTF-8 to its end. */
+static void test_without(void) {
+    static const struct {
+        const char *grammar, *text;
+        bool complete;
+    } cases[] = {{"root ::= @without \"c\"", "ab", true},
+                 {"root ::= @without \"c\"", "\xC3\xA9", true},
+                 {"root ::= @without \"c\"", "\xC3", false},
+                 {"root ::= @without \"ababc\"", "abababa", true},
+                 {"root ::= (@without \"c\"){2,}",
+                  "\xF0\x9F\x98\x80"
+                  "b",
+                  true},
+                 {"root ::= @without \"\xC3\xA9\" \"x\"", "\xC3\xA8x", true}};
+    static const char *const refused[][2] = {{"root ::= @without \"c\"", "c"},
+                                             {"root ::= @without \"ababc\"", "abababc"},
+                                             {"root ::= @without \"c\"", "\xFF"},
+                                             {"root ::= (@without \"c\"){2,}", "\xF0\x9F\x98\x80"
+                                                                               "bc"},
+                                             {"root ::= @without \"\xC3\xA9\"", "a\xC3\xA9"}};
+    mllm_error err;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mllm_matcher *m = composed(cases[i].grammar);
+        CHECK(mllm_matcher_accept_bytes(m, cases[i].text, strlen(cases[i].text), &err) == MLLM_OK, "case %zu: %s", i,
+              err.message);
+        CHECK(mllm_matcher_is_complete(m) == cases[i].complete, "case %zu", i);
+        mllm_matcher_release(m);
+    }
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        mllm_matcher *m = composed(refused[i][0]);
+        CHECK(mllm_matcher_accept_bytes(m, refused[i][1], strlen(refused[i][1]), &err) == MLLM_E_GRAMMAR,
+              "refused case %zu is taken", i);
+        mllm_matcher_release(m);
+    }
+}
+
+/* Bytes, not characters, and with the escapes that they need. */
+static void test_min_left(void) {
+    static const struct {
+        const char *source, *text;
+        unsigned left;
+    } cases[] = {{"\xF0\x9F\x98\x80", "", 4},
+                 {"\xF0\x9F\x98\x80", "\xF0", 3},
+                 {"[^\"]", "\xEF", 2},
+                 {"{\"type\":\"string\",\"pattern\":\"^\xC3\xA9$\"}", "", 4},
+                 {"{\"type\":\"string\",\"pattern\":\"^\xC3\xA9$\"}", "\"\xC3", 2},
+                 {"{\"type\":\"string\",\"pattern\":\"^\\\\n$\"}", "\"", 3},
+                 {"{\"type\":\"string\",\"pattern\":\"^\\\\n$\"}", "\"\\", 2}};
+    mllm_error err;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *s = cases[i].source;
+        mllm_grammar *g = *s == '{' ? schema(s, &err) : mllm_grammar_regex(s, strlen(s), &err);
+        CHECK(g, "%s: %s", s, err.message);
+        mllm_matcher *m = mllm_matcher_new(g, NULL, &err);
+        CHECK(mllm_matcher_accept_bytes(m, cases[i].text, strlen(cases[i].text), &err) == MLLM_OK, "case %zu: %s", i,
+              err.message);
+        unsigned left = mllm_matcher_min_left(m);
+        CHECK(left == cases[i].left, "case %zu: %u", i, left);
+        mllm_matcher_release(m);
+        mllm_grammar_release(g);
+    }
+}
+
 /* A fork and its origin go their own ways, also back over the place where they parted. */
 static void test_forks(void) {
     mllm_error err;
@@ -292,71 +364,7 @@ static void test_allocations(void) {
     CHECK(ok && n > 100, "%d", n);
 }
 
-/* Random bytes at the schema and GBNF readers, random tokens at matchers. */
-static void test_fuzz(void) {
-    static const char *const seeds[] = {
-        "{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"#\"},\"b\":{\"type\":[\"string\",\"null\"],"
-        "\"minLength\":2}},\"required\":[\"a\"]}",
-        "{\"anyOf\":[{\"type\":\"integer\",\"multipleOf\":3},{\"type\":\"array\",\"prefixItems\":[true,false],"
-        "\"items\":{\"const\":1.50}}],\"not\":{\"const\":6}}",
-        "{\"if\":{\"properties\":{\"k\":{\"const\":1}}},\"then\":{\"required\":[\"x\"]},\"else\":{\"maxProperties\":2},"
-        "\"propertyNames\":{\"pattern\":\"^.{1,3}$\"}}",
-        "{\"$defs\":{\"n\":{\"oneOf\":[{\"type\":\"number\"},{\"type\":\"array\",\"items\":{\"$ref\":\"#/$defs/"
-        "n\"},\"contains\":{\"minimum\":1}}]}},\"$ref\":\"#/$defs/n\"}",
-        "root ::= (a | b)* [^x-z\\n]{2,4} # c\na ::= \"q\" b?\nb ::= a \"w\" | \"\" | b b\n",
-    };
-    mllm_error err;
-    mllm_token_trie *trie = make_trie(&err);
-    uint64_t seed = 42, made = 0;
-    int rounds = getenv("MLLM_FUZZ") ? atoi(getenv("MLLM_FUZZ")) : 1500;
-    for (int round = 0; round < rounds; round++) {
-        char text[400];
-        const char *from = seeds[round % 5];
-        size_t n = strlen(from);
-        memcpy(text, from, n + 1);
-        for (int k = 0; k < round / 5 % 4; k++) {
-            seed = seed * 6364136223846793005u + 1442695040888963407u;
-            size_t at = (seed >> 33) % n, other = (seed >> 13) % n;
-            if (seed >> 62 & 1)
-                text[at] = text[other];
-            else
-                memmove(text + at, text + at + 1, n-- - at);
-        }
-        err = (mllm_error){MLLM_OK, ""};
-        mllm_grammar *g =
-            round % 5 == 4 ? mllm_grammar_gbnf(text, n, &err) : mllm_grammar_json_schema(text, n, NULL, &err);
-        if (!g) {
-            CHECK(err.message[0], "no message for %s", text);
-            continue;
-        }
-        made++;
-        mllm_matcher *m = mllm_matcher_new(g, trie, &err);
-        CHECK(m || err.code == MLLM_E_LIMIT, "%s", err.message);
-        for (int i = 0; m && i < 30; i++) {
-            uint64_t mask[1];
-            if (mllm_matcher_mask(m, mask, i % 3 ? 0 : 40, &err) != MLLM_OK || !mask[0]) break;
-            seed = seed * 6364136223846793005u + 1442695040888963407u;
-            int pick = (int)((seed >> 33) % (unsigned)__builtin_popcountll(mask[0]));
-            uint64_t bits = mask[0];
-            while (pick--) bits &= bits - 1;
-            CHECK(mllm_matcher_accept(m, __builtin_ctzll(bits), &err) == MLLM_OK, "%s: token %d: %s", text,
-                  __builtin_ctzll(bits), err.message);
-            if (seed >> 60 == 0) mllm_matcher_rollback(m, 1, NULL);
-            if (mllm_matcher_is_complete(m) && round % 5 != 4) {
-                size_t length;
-                const char *out = mllm_matcher_text(m, &length);
-                CHECK(mllm_json_validate(text, n, out, length, NULL, &err) == MLLM_OK, "%s takes %.*s: %s", text,
-                      (int)length, out, err.message);
-            }
-        }
-        mllm_matcher_release(m);
-        mllm_grammar_release(g);
-    }
-    CHECK(made > 300, "%d", (int)made);
-    mllm_token_trie_release(trie);
-}
-
-static const test_case tests[] = {{"masks", test_masks},   {"found", test_found},     {"forks", test_forks},
-                                  {"forced", test_forced}, {"hostile", test_hostile}, {"allocations", test_allocations},
-                                  {"fuzz", test_fuzz}};
+static const test_case tests[] = {
+    {"masks", test_masks}, {"found", test_found},   {"without", test_without}, {"min left", test_min_left},
+    {"forks", test_forks}, {"forced", test_forced}, {"hostile", test_hostile}, {"allocations", test_allocations}};
 TEST_MAIN(tests)

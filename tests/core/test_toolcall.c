@@ -570,6 +570,22 @@ static void test_random_inputs(void) {
         for (int f = 0; f <= RECORDS; f++) mllm_toolcall_parser_free(parsers[o][f]);
 }
 
+/* A marker alone proves nothing here, but a marker and the beginning of a call are worth telling: told once, at the end too. */
+static void test_weak_at_the_end(void) {
+    static const char *const fields[] = {"body", "json",     "call.begin", "<|x|>",         "list",      "true", "weak",
+                                         "true", "name.key", "name",       "arguments.key", "arguments", NULL};
+    static const char input[] = "<|x|>{\"name\": \"";
+    mllm_error err;
+    mllm_toolcall_format *f = mllm_toolcall_format_new("weak", &err);
+    for (const char *const *k = fields; *k; k += 2)
+        CHECK(mllm_toolcall_format_add(f, k[0], k[1], strlen(k[1]), &err) == MLLM_OK, "%s", err.message);
+    mllm_toolcall_parser *p = mllm_toolcall_parser_new(&f, 1, NULL, &err);
+    run(p, &one, input, strlen(input), 0);
+    CHECK(strstr(one.text, "the message ends inside a call"), "%s", one.text);
+    mllm_toolcall_parser_free(p);
+    mllm_toolcall_format_release(f);
+}
+
 static void test_formats(void) {
     mllm_error err;
     mllm_toolcall_format *f = mllm_toolcall_format_new("x", &err);
@@ -593,6 +609,7 @@ static const test_case tests[] = {{"bodies", test_bodies},
                                   {"thoughts", test_thoughts},
                                   {"limits", test_limits},
                                   {"formats", test_formats},
+                                  {"weak at the end", test_weak_at_the_end},
                                   {"memory is bounded", test_memory_is_bounded},
                                   {"failing allocations", test_failing_allocations},
                                   {"random inputs", test_random_inputs}};
