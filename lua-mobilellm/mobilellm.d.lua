@@ -1021,9 +1021,10 @@ function Chat:format() end
 ---@return mobilellm.code? code
 function Chat:prompt() end
 
----How sure the model was of its last answer: the geometric mean of the probabilities of its tokens. One pass over that answer.
+---How sure the model was of the calls that it made last: their probability among all that the tools allow. An answer without a call: the probability
+---of none (in our own form; else of its text). A step of the model for each token.
 ---@return number? confidence
----@return string? message
+---@return {call: number, tokens: integer, masked: boolean}|string detail or message; call: the probability that there is a call at all
 ---@return mobilellm.code? code
 function Chat:confidence() end
 
@@ -1062,7 +1063,8 @@ mobilellm.agent = {}
 ---@field seconds? number
 ---@field retries? integer times that a bad call is made again: 2
 ---@field retrieve? integer show the model only so many tools, those that what was said may be about
----@field threshold? number of chat:confidence(), below which it asks
+---@field threshold? number of chat:confidence(), below which it asks; a tool may have its own
+---@field refuse? number of chat:confidence(), below which it does nothing; a tool may have its own
 ---@field timeout? number of tools without their own
 ---@field instructions? integer of tools without their own
 ---@field memory? integer of tools without their own
@@ -1083,14 +1085,15 @@ function mobilellm.agent.new(options) end
 function mobilellm.agent.replay(record) end
 
 ---@class mobilellm.AgentEvent
----@field kind "retrieve"|"text"|"reasoning"|"call_begin"|"argument"|"approve"|"ask"|"call"|"wait"|"result"|"retry"|"unread"|"limit"|"error"|"done"
+---@field kind "retrieve"|"text"|"reasoning"|"call_begin"|"argument"|"approve"|"ask"|"refuse"|"call"|"wait"|"result"|"retry"|"unread"|"limit"|"error"|"done"
 ---@field answer? any what the script says to it
 ---@field call? {name: string, arguments: table, id: string}
 ---@field value? any
 ---@field problem? string
 ---@field text? string
 ---@field tools? {name: string, score: number}[] of retrieve, best first
----@field reason? "answer"|"limit"|"error" of done
+---@field confidence? number of ask and refuse
+---@field reason? "answer"|"limit"|"refused"|"error" of done
 
 ---@class mobilellm.Agent
 local Agent = {}

@@ -11,7 +11,9 @@
 --   retrieve {tools}         the tools that the model is shown, as {name, score}, best first (option `retrieve`)
 --   text, reasoning, call_begin, argument   those of the chat
 --   approve {call}           the tool has `confirm`: true, "always" (also from now on), false (default), "never", or a reason as text
---   ask {call, confidence}   less sure than the threshold: true acts, a text is what the user says instead, false (default) refuses
+--   ask {call, calls, confidence}      less sure than the threshold: true acts, a text is what the user says instead, false (default)
+--                            does not, and the model hears why
+--   refuse {call, calls, confidence}   less sure than even `refuse`: true acts, a text is what the user says instead, else it is over
 --   call {call}              about to run: any value but nil takes the place of running it
 --   wait {call, value}       the tool yielded `value`: the answer is what its yield returns; "cancel" in event.answer ends it
 --   result {call, value, problem}   what goes back to the model: any value but nil takes its place
@@ -19,7 +21,7 @@
 --   unread {problem}         a call that cannot be read, when there are no more retries: the model hears the problem
 --   limit {what, limit}      a budget is used up; done follows
 --   error {message, code}    of the chat; done follows
---   done {text, reason, steps}   reason: "answer", "limit", "error"
+--   done {text, reason, steps}   reason: "answer", "limit", "refused", "error"
 local core = require "mobilellm.core"
 local tools_module = require "mobilellm.tools"
 
@@ -32,12 +34,12 @@ Agent.__name = "mobilellm.agent"
 
 local OPTIONS = {
   chat = "table", tools = "table", retrieve = "number",
-  steps = "number", tokens = "number", seconds = "number", retries = "number", threshold = "number",
+  steps = "number", tokens = "number", seconds = "number", retries = "number", threshold = "number", refuse = "number",
   clock = "function", trace = "function", timeout = "number", instructions = "number", memory = "number", send = "table",
 }
 
--- agent.new{chat, tools, retrieve, steps, tokens, seconds, retries, threshold, timeout, instructions, memory, clock, trace, send}
--- -> agent
+-- agent.new{chat, tools, retrieve, steps, tokens, seconds, retries, threshold, refuse, timeout, instructions, memory,
+-- clock, trace, send} -> agent
 --   chat       a chat that was made with these tools; anything with send, result, undo, use, stats and confidence does
 --   tools      the registry. A tool may have `confirm` (true, or a function of its arguments that says so), `timeout` (seconds),
 --              `instructions` (of the Lua machine) and `memory` (bytes): mobilellm.limits says what they hold back. A tool's function
@@ -45,7 +47,8 @@ local OPTIONS = {
 --   retrieve   show the model only so many tools: those that best fit what was said, by registry:rank. Others cannot be called
 --   steps, tokens, seconds   budgets: answers of the model (8), tokens generated, time
 --   retries    times that a bad call is made again (2)
---   threshold  of chat:confidence(), below which it asks before it acts
+--   threshold, refuse   of chat:confidence(), the probability of the calls under the mask: below the first it asks before it acts, below
+--              the second it does nothing. A tool may have its own; of several calls the most careful one's counts
 --   timeout, instructions, memory   for tools without their own
 --   clock      of the budget in seconds (the machine's), trace: called with each event as a line of JSON, send: options for every chat:send
 function agent.new(options)
@@ -57,6 +60,11 @@ function agent.new(options)
     end
   end
   if not options.chat then error("agent.new: option 'chat': a chat expected", 2) end
+  for _, key in ipairs{"threshold", "refuse"} do
+    if options[key] and not (options[key] >= 0 and options[key] <= 1) then
+      error(("agent.new: option '%s': a number from 0 to 1 expected"):format(key), 2)
+    end
+  end
   if options.retrieve and (options.retrieve < 1 or options.retrieve % 1 ~= 0) then
     error("agent.new: option 'retrieve': a positive integer expected", 2)
   end
@@ -169,6 +177,24 @@ local function approved(self, tool, call, arguments)
   return false, type(answer) == "string" and answer ~= "never" and answer or "the user does not allow this"
 end
 
+-- What to do with the calls by how sure the model was of them: "act", "ask" or "refuse", and the confidence.
+local function decide(self, calls)
+  local bounds = {}
+  for _, key in ipairs{"threshold", "refuse"} do
+    for _, call in ipairs(calls) do
+      local tool = self.shown:get(call.name)
+      local bound = tool and tool[key] or self.options[key]
+      if bound then bounds[key] = math.max(bounds[key] or 0, bound) end
+    end
+  end
+  if not next(bounds) then return "act" end
+  local sure = self.chat:confidence()
+  self.entry.confidence = sure
+  if not sure then return "ask", 0 end -- it cannot be told: the careful way
+  if bounds.refuse and sure < bounds.refuse then return "refuse", sure end
+  return bounds.threshold and sure < bounds.threshold and "ask" or "act", sure
+end
+
 -- Runs one call that was checked and gives its result to the chat.
 local function act(self, call, arguments)
   local tool = self.tools:get(call.name)
@@ -238,18 +264,15 @@ local function loop(self, text)
       say, attempt = "The call could not be read: " .. table.concat(problems, "\n"), 0
     else
       attempt = 0
-      local instead
-      if options.threshold then
-        local sure = self.chat:confidence()
-        self.entry.confidence = sure
-        if sure and sure < options.threshold then
-          local answer = self:emit{kind = "ask", call = calls[1], calls = calls, confidence = sure}
-          if type(answer) == "string" then
-            instead = answer
-          elseif answer ~= true then
-            for i in ipairs(calls) do
-              failed[i] = failed[i] or "not sure enough: ask the user"
-            end
+      local way, sure = decide(self, calls)
+      local instead, answer
+      if way ~= "act" then
+        answer = self:emit{kind = way, call = calls[1], calls = calls, confidence = sure}
+        if type(answer) == "string" then
+          instead = answer
+        elseif answer ~= true then
+          for i in ipairs(calls) do
+            failed[i] = failed[i] or (way == "ask" and "not sure enough: ask the user" or "not sure enough: refused")
           end
         end
       end
@@ -266,6 +289,7 @@ local function loop(self, text)
             act(self, call, checked[i])
           end
         end
+        if way == "refuse" and answer ~= true then return self:emit{kind = "done", text = last, reason = "refused", steps = steps} end
       end
     end
   end

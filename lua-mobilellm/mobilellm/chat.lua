@@ -525,22 +525,19 @@ function Chat:undo()
   return self
 end
 
--- chat:confidence() -> number between 0 and 1 | nil, message, code: how sure the model was of its last answer, the geometric mean of the
--- probabilities of its tokens. Costs one pass over that answer.
+-- chat:confidence() -> number between 0 and 1, {call, tokens, masked} | nil, message, code: how sure the model was of the calls that it
+-- made last, their probability among all that the tools allow (mobilellm/chat/confidence.lua). A step of the model for each token.
 function Chat:confidence()
   settle(self, "confidence")
   local made = self.made[self.list[#self.list]]
-  if not made or not made.start or #made.ids == 0 then return nil, "the last message is no answer of the model", "unsupported" end
+  if not made or not made.start then return nil, "the last message is no answer of the model", "unsupported" end
   local session, message, code = self.session:fork()
   if not session then return nil, message, code end
   session:rewind(made.start)
-  local list
-  list, message, code = session:score(made.ids)
+  local sure, detail
+  sure, detail, code = require "mobilellm.chat.confidence"(self.model, session, made, self.tools, self.form)
   session:close()
-  if not list then return nil, message, code end
-  local sum = 0
-  for _, logprob in ipairs(list) do sum = sum + logprob end
-  return math.exp(sum / #list)
+  return sure, detail, code
 end
 
 -- chat:notes() -> list of sentences: what the template loses and how it was completed

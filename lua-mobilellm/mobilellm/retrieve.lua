@@ -14,9 +14,12 @@ local EARLIER = 0.8 -- what was said one turn before
 local K, B = 1.2, 0.6 -- saturation of a word that is repeated, how much long declarations are held back
 
 local stop = {}
-for word in ([[a an the and or of to in on at by for from with as is are be am was were been it its this that these those i me my we our us
-you your he she him her they them his their do does did can could would should will shall may might must please want need like some any there
-here what which who how when where so if then than just also into about up out get got let hi hello hey thanks thank ok okay yes no not]]):gmatch "%a+" do
+for word in ([[
+    a an the and or of to in on at by for from with as is are be am was were been it its this that these those i me my we our us you your
+    he she him her they them his their do does did can could would should will shall may might must please want need like some any there
+    here what which who how when where so if then than just also into about up out get got let hi hello hey thanks thank ok okay yes no
+    not
+  ]]):gmatch "%a+" do
   stop[word] = true
 end
 

@@ -138,6 +138,12 @@ local function declaration(entry, index)
       return nil, ("%s: %s must be a positive %s, got %s"):format(where, key, kind, show(value))
     end
   end
+  for _, key in ipairs{"threshold", "refuse"} do
+    local value = entry[key] or d[key]
+    if value ~= nil and not (type(value) == "number" and value >= 0 and value <= 1) then
+      return nil, ("%s: %s must be a number from 0 to 1, got %s"):format(where, key, show(value))
+    end
+  end
   for _, key in ipairs{"description", "keywords"} do
     if d[key] ~= nil and d[key] ~= null and type(d[key]) ~= "string" then
       return nil, ("%s: %s must be a string, got %s"):format(where, key, type(d[key]))

@@ -216,6 +216,32 @@ describe("an agent", function()
     assert.same({}, done)
   end)
 
+  it("acts, asks or refuses by how sure the model is", function()
+    local function tried(sure, options, answer, tools)
+      done = {}
+      local chat = scripted{{{"get", {x = "a"}}, sure = sure}, "ok"}
+      options.chat, options.tools = chat, tools or registry(done)
+      local kinds, last = run(agent.new(options), "x", {ask = answer, refuse = answer})
+      return kinds, last.reason, chat
+    end
+    local both = function() return {threshold = 0.8, refuse = 0.3} end
+    assert.equal("call result text done", (tried(0.9, both())))
+    assert.equal("ask result text done", (tried(0.5, both())))
+    local kinds, reason, chat = tried(0.2, both())
+    assert.equal("refuse result done", kinds)
+    assert.equal("refused", reason)
+    assert.matches("refused", chat.results[1].value.error)
+    assert.same({}, done)
+    assert.equal("refuse call result text done", (tried(0.2, both(), true)))
+    assert.equal("refuse text done", (tried(0.2, both(), "I meant b")))
+    assert.equal("ask result text done", (tried(nil, both()))) -- not known is not sure
+    local careful = mobilellm.tools{{name = "get", threshold = 0.95, parameters = {properties = {x = {}}}, call = function() end}}
+    assert.equal("ask result text done", (tried(0.9, both(), nil, careful)))
+    assert.equal("ask result text done", (tried(0.9, {}, nil, careful)))
+    assert.error_matches(function() agent.new{chat = chat, refuse = 2} end, "option 'refuse': a number from 0 to 1")
+    assert.matches("threshold must be a number from 0 to 1", mobilellm.tools{{name = "t", threshold = "high"}}.problems[1])
+  end)
+
   it("is recorded and replayed byte for byte", function()
     local function traced(chat)
       local lines = {}
