@@ -57,7 +57,9 @@ repeat
     local answer = answers[path]
     local body, status, headers
     if answer then body, status, headers = answer(query) else body, status = "no", "404 Not Found" end
-    client:send(("HTTP/1.1 %s\r\nContent-Length: %d\r\nConnection: close\r\n%s\r\n%s"):format(status or "200 OK", #body, headers or "", body))
+    local head = ("HTTP/1.1 %s\r\nContent-Length: %d\r\nConnection: close\r\n%s\r\n"):format(status or "200 OK", #body, headers or "")
+    client:send(head .. body)
     client:close()
   end
 until path == "/quit"
+for _, client in ipairs(waiting) do client:close() end

@@ -93,7 +93,8 @@ describe("the files agent", function()
     local paths = { -- what is wrong with each
       ["../outside/secret.txt"] = "not inside", ["garden/../../outside/secret.txt"] = "not inside", ["/etc/passwd"] = "not inside",
       ["C:\\windows"] = "not inside", ["..\\outside"] = "not inside", ["link.txt"] = "is a link",
-      ["door/secret.txt"] = "does not go through folders", ["alias.txt"] = "is a link", [".."] = "not inside", ["notes.txt/x"] = "does not go through folders", ["nothing.txt"] = "there is no",
+      ["door/secret.txt"] = "does not go through folders", ["alias.txt"] = "is a link", [".."] = "not inside",
+      ["notes.txt/x"] = "does not go through folders", ["nothing.txt"] = "there is no",
       ["garden"] = "is a directory", ["a\nb"] = "no path", ["."] = "the folder itself",
     }
     for path, pattern in pairs(paths) do

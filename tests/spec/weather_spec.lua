@@ -19,7 +19,8 @@ describe("the weather agent", function()
   local function hear(sentence, answer, options)
     options = options or {}
     local agent = assert(weather.new{places = base .. (options.places or "/v1/search"),
-      forecast = base .. (options.forecast or "/v1/forecast"), chat = said{answer}, now = function() return NOW end, seconds = options.seconds})
+      forecast = base .. (options.forecast or "/v1/forecast"), chat = said{answer}, now = function() return NOW end,
+      seconds = options.seconds})
     return agent:say(sentence).calls[1]
   end
 
@@ -87,7 +88,8 @@ describe("the weather agent", function()
       "http://example.com@evil.org/v1/x", "http://evil.org#example.com/v1/x", "http://evil.org\\@example.com/v1/x",
       "http://example.com.evil.org/v1/x",
       "http://example.com/v1/x/../x", "http://example.com/v1/%78", "http://example.com/v1/x#f", "http://example.com /v1/x",
-      "http://[::1]/v1/x", "//example.com/v1/x", "", "http://", "http://example.com/v1/x\r\nHost: evil.org", "http://ex\195\164mple.com/v1/x",
+      "http://[::1]/v1/x", "//example.com/v1/x", "", "http://", "http://example.com/v1/x\r\nHost: evil.org",
+      "http://ex\195\164mple.com/v1/x",
     } do
       local ok, why = fetch.allowed(url, allow)
       assert.is_false(ok, url)
