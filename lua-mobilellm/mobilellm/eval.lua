@@ -332,7 +332,7 @@ local ROOM = 64 -- tokens of an answer for which there must be room
 
 -- What the model answers to a row, the likeliest token each time: what mobilellm.signature.decode returns, with `shortened` and,
 -- where asked for, rouge_1 and rouge_l. nil, message, code; the code is "context" when the row does not fit. options: constraint,
--- threshold, strings, max_tokens, kv_type, responses.
+-- threshold, strings ("spoken" unless given), max_tokens, kv_type, responses.
 function eval.answer(model, row, options)
   local decode = require "mobilellm.signature.decode"
   local most = options.max_tokens or 200
@@ -347,8 +347,8 @@ function eval.answer(model, row, options)
   local made
   made, message, code = session:feed(ids)
   if made then
-    made, message, code = decode(session, row.tools, {constraint = options.constraint ~= "off", strings = options.strings, texts = texts,
-      threshold = options.threshold, max_tokens = most})
+    made, message, code = decode(session, row.tools, {constraint = options.constraint ~= "off",
+      strings = options.strings or "spoken", texts = texts, threshold = options.threshold, max_tokens = most})
   end
   if made then
     made.shortened = shortened

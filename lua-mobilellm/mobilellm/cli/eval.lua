@@ -14,7 +14,7 @@ local command = {
     {"--model", "MODEL", "the model file"},
     {"--constraint", "WHICH", "on: the answer can only be calls of the row's tools; off; both: two scores, and where they differ",
       choices = {"on", "off", "both"}, default = "on"},
-    {"--strings", "WHICH", "under the constraint: free, or only words that were said", choices = {"free", "spoken"}, default = "free"},
+    {"--strings", "WHICH", "under the constraint: spoken, only words that were said; or free", choices = {"spoken", "free"}},
     {"--threshold", "P", "call only when the probability of a call is at least P; else: when it is the likeliest thing", kind = "number",
       least = 0},
     {"--responses", nil, "ROUGE of what the model says after the right call, for rows with a `response`"},
@@ -88,7 +88,7 @@ function command.run(values, others)
   local path, first = values.model, 1
   if not path then path, first = others[1], 2 end
   if not others[first] then options.usage "eval: a model and at least one file of rows are needed" end
-  if values.constraint == "off" and (values.strings == "spoken" or values.threshold) then
+  if values.constraint == "off" and (values.strings or values.threshold) then
     options.usage "eval: --strings and --threshold need the constraint"
   end
   local eval, report = require "mobilellm.eval", require "mobilellm.eval.report"
@@ -123,7 +123,8 @@ function command.run(values, others)
   end
   if values.json then
     print(require "mobilellm".json.encode(report.json(files, total, {
-      model = path, constraint = values.constraint, strings = values.strings, threshold = values.threshold, limit = values.limit,
+      model = path, constraint = values.constraint, strings = values.constraint ~= "off" and (values.strings or "spoken") or nil,
+      threshold = values.threshold, limit = values.limit,
       seed = values.limit and values.seed or nil, cpu_seconds = os.clock() - begin,
     })))
   else

@@ -2,20 +2,26 @@ local cli = require "mobilellm.cli"
 local options = require "mobilellm.cli.options"
 
 local command = {
-  summary = "fine-tune a model on your own rows",
-  usage = "--base MODEL --data ROWS.jsonl --out FILE",
+  summary = "fine-tune a model on your own tools or rows",
+  usage = "--base MODEL (--tools API.json | --data ROWS.jsonl) --out FILE",
   about = [[
 Goes on from the weights of MODEL with the rows of a file (gzipped or not), one JSON object a line:
   {"tools": [...], "messages": [...], "calls": [{"name", "arguments"}]}   no calls where none fits; MODEL's vocabulary must have
                                        the control tokens of the project's prompt form, as agents/model/home.gguf has
   {"prompt": text, "completion": text} for any model that loads; only the completion is learned
   {"text": text}                       all of it is learned
+With --tools rows are made from declarations, [{"name", "description", "parameters": JSON Schema, "phrases": [...]}]: phrases are
+sentences with parameters in braces ("make me a {size} {drink}") and may be missing; the "examples" of a string, and rows of --data,
+give more. Then a report says what the trained model knows and confuses, on made rows whose sentences and names it did not learn.
 All weights are trained, or with --lora adapters that are merged into them in FILE. What the run takes in memory and time is said
 first. Ctrl-C or SIGTERM saves a checkpoint and ends; the same command goes on from there.]],
   words = 0,
   options = {
     {"--base", "MODEL", "the model to go on from: a GGUF file or a folder"},
     {"--data", "ROWS", "what to learn"},
+    {"--tools", "API.json", "make rows from these declarations, with --data or without"},
+    {"--rows", "N", "with --tools: how many", kind = "integer", least = 1, default = 600},
+    {"--made", "FILE", "with --tools: write the rows that were made, to look at"},
     {"--out", "FILE", "the trained model, GGUF"},
     {"--evaluate", "ROWS", "rows to score before and after; they are not learned"},
     {"--type", "TYPE", "of the weights in FILE: f32, f16, bf16, q8_0, q4_0", default = "q8_0",
@@ -166,10 +172,72 @@ local function run_steps(trainer, values, data, checkpoint, say)
   return signal
 end
 
+local function read_tools(path)
+  local mobilellm = require "mobilellm"
+  local list, message = mobilellm.json.decode(cli.read_file(path))
+  if type(list) ~= "table" then cli.fail("%s: %s", path, message or "a list of tools expected") end
+  list = list.tools or list
+  if list.name or list["function"] then list = {list} end
+  local registry, problems = mobilellm.tools(list)
+  for _, problem in ipairs(problems or {}) do
+    io.stderr:write("mobilellm: ", path, ": ", problem.message or tostring(problem), "\n")
+  end
+  local tools = {}
+  for i, tool in ipairs(mobilellm.tools.list(registry)) do
+    tools[i] = {name = tool.name, description = tool.description, parameters = tool.parameters}
+    for _, declared in ipairs(list) do
+      local inner = declared["function"] or declared
+      if inner.name == tool.name then tools[i].phrases = declared.phrases or inner.phrases end
+    end
+  end
+  if #tools == 0 then cli.fail("%s: no tool in it", path) end
+  return tools
+end
+
+-- Rows made from declarations, and of the user's rows: to learn, and to judge by.
+local function make(values, data, model, say)
+  local signature = require "mobilellm.signature"
+  if not signature.fits(model) then
+    cli.fail("%s: its vocabulary lacks the control tokens of the prompt form (%s ...)", values.base, signature.special[3])
+  end
+  if #data > 0 and not data.tools then cli.fail("%s: --tools goes with rows of tools only", values.data) end
+  local maker, json = require "mobilellm.train.made", require "mobilellm".json
+  local made, message = maker.make(read_tools(values.tools), {rows = values.rows, test = 150, seed = values.seed, data = data})
+  if not made then cli.fail("%s: %s", values.tools, message) end
+  for _, note in ipairs(made.notes) do io.stderr:write("mobilellm: ", values.tools, ": ", note, "\n") end
+  local both = maker.overlap(made.train, made.test)
+  say("made %d rows to learn and %d to judge by; of the latter %d have a learned sentence, %d learned names only (%d of all %d names are)",
+    #made.train - #data, #made.test, both.sentences, both.rows, both.values, both.of_values)
+  if values.made then
+    local file, why = io.open(values.made, "wb")
+    if not file then cli.fail("%s", why) end
+    for _, side in ipairs{"train", "test"} do
+      for i = side == "train" and #data + 1 or 1, #made[side] do
+        made[side][i].set = side
+        file:write(json.encode(made[side][i]), "\n")
+      end
+    end
+    file:close()
+  end
+  made.train.kind, made.train.tools = "tools", true
+  return made.train, made.test
+end
+
+local function report(values, rows, say)
+  local model = cli.check(require "mobilellm".load(values.out))
+  local text, result = require "mobilellm.train.report".text(model, rows)
+  cli.check(text, result)
+  model:close()
+  say("after, rows made to judge by: EM_intent %.1f %%, EM_structure %.1f %% of %d rows", 100 * result.em_intent,
+    100 * result.em_structure, result.rows)
+  io.stdout:write(text)
+end
+
 function command.run(values)
-  for _, name in ipairs{"base", "data", "out"} do
+  for _, name in ipairs{"base", "out"} do
     if not values[name] then options.usage("train: --%s is missing", name) end
   end
+  if not values.data and not values.tools then options.usage "train: --data is missing, or --tools" end
   if values.quantization_aware and values.lora then options.usage "train: --quantization-aware and --lora exclude each other" end
   local mobilellm, train_rows = require "mobilellm", require "mobilellm.train.rows"
   local function say(...)
@@ -177,8 +245,10 @@ function command.run(values)
   end
   local model = cli.check(mobilellm.load(values.base, {vocabulary_only = true}))
   local context = model:info().context
-  local data, left_out = train_rows.data(cli.check(train_rows.read(values.data, model)), model, context)
-  if data:rows() == 0 then cli.fail("%s: no row that fits into the context of %d tokens", values.data, context) end
+  local rows, made = values.data and cli.check(train_rows.read(values.data, model)) or {}, nil
+  if values.tools then rows, made = make(values, rows, model, say) end
+  local data, left_out = train_rows.data(rows, model, context)
+  if data:rows() == 0 then cli.fail("%s: no row that fits into the context of %d tokens", values.data or values.tools, context) end
   local score = values.evaluate and judge(values, model, context, say)
   local steps = values.steps
   if steps == 0 then steps = math.max(1, math.ceil(4 * data:tokens() / values.batch)) end
@@ -197,6 +267,13 @@ function command.run(values)
     say("takes %.2f GB of memory and about %s", bytes / 1e9, duration(values.minutes and math.min(time, 60 * values.minutes) or time))
   end
   if score then score(values.base, trainer, "before") end
+  if made then
+    local before = cli.check(mobilellm.load(values.base))
+    local result = cli.check(require "mobilellm.eval".rows(before, made))
+    before:close()
+    say("before, rows made to judge by: EM_intent %.1f %%, EM_structure %.1f %% of %d rows", 100 * result.em_intent,
+      100 * result.em_structure, result.rows)
+  end
   if info.step < steps then
     local signal = run_steps(trainer, values, data, checkpoint, say)
     if signal then
@@ -206,9 +283,11 @@ function command.run(values)
     end
   end
   cli.check(trainer:export(values.out, {type = values.type, name = model:info().name,
-    card = {base = values.base, data = values.data, steps = tostring(trainer:info().step), seed = tostring(values.seed)}}))
+    card = {base = values.base, data = values.data, tools = values.tools, steps = tostring(trainer:info().step),
+      seed = tostring(values.seed)}}))
   say("%s: written", values.out)
   if score then score(values.out, trainer, "after") end
+  if made then report(values, made, say) end
   trainer:close()
   if not values.checkpoint then os.remove(checkpoint) end
 end
