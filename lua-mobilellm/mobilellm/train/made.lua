@@ -10,7 +10,7 @@
 -- braces: "make me a {size} {drink}". Without any they are made of the description and the names. Values come from enum, const, the
 -- bounds of numbers and a string's `examples`; beside these a string gets words that its name suggests ("date", "city") and names that
 -- nobody has heard of, because a model learns to copy only from values that it cannot know. From rows of the author phrases and examples
--- are taken.
+-- are taken. A string of which there are few values should say so (enum): any other may come up as anything.
 --
 -- A fifth of all strings can come up in the test only, the others in training only; each row of the test has at least one string that was
 -- not learned, where it has open ones. Of four or more
@@ -66,7 +66,7 @@ function Maker:name_of_nothing()
   return self:invented() .. " " .. self:pick(words.second) .. " " .. self:integer(1, 99)
 end
 
--- A string of the side that is being made. One parameter of a sentence is free; the others take examples, where there are any: of two
+-- A string of the side that is being made. One parameter of a sentence is free; the others take examples, or single words: of two long
 -- unheard-of names side by side nobody could tell where one ends.
 function Maker:string(tool, name, schema, free)
   local hints = {}
@@ -78,8 +78,9 @@ function Maker:string(tool, name, schema, free)
   if not free and #examples > 0 then return self:pick(examples) end
   for _ = 1, 400 do
     local roll = self.number()
-    local value = #examples > 0 and roll < 0.4 and self:pick(examples)
-      or #hints > 0 and roll < (#examples > 0 and 0.6 or 0.5) and self:pick(hints) or self:name_of_nothing()
+    local value = #examples > 0 and roll < 0.4 and not self.for_test and self:pick(examples)
+      or #hints > 0 and roll < (#examples > 0 and 0.6 or 0.5) and self:pick(hints)
+      or not free and (self:chance(0.6) and self:pick(words.second) or self:invented()) or self:name_of_nothing()
     if self:is_test(value) == self.for_test then return value end
   end
   return nil
@@ -128,8 +129,11 @@ end
 
 local function spoken_name(name) return (name:gsub("(%l)(%u)", "%1 %2"):gsub("[_.%-]+", " "):lower()) end
 
--- Phrases for a tool whose author gave none: its description with parameters in the place of their names.
-local function phrases_of(tool)
+local function is_open(schema) return (schema.type == nil or schema.type == "string") and not schema.enum and schema.const == nil end
+
+-- Phrases for a tool whose author gave none: its description with parameters in the place of their names. `alone`: no other tool needs
+-- a string, so that to name one is to ask for it.
+local function phrases_of(tool, alone)
   local description = (tool.description or ""):gsub("%s+", " "):gsub("[.!]%s.*$", ""):gsub("[.!]$", "")
   local base = {spoken_name(tool.name)}
   if description ~= "" then base[#base + 1] = description:sub(1, 1):lower() .. description:sub(2) end
@@ -149,10 +153,31 @@ local function phrases_of(tool)
     end
   end
   table.sort(out)
+  local names, required = require "mobilellm.signature".parameters(tool)
+  local main = names[1]
+  if alone and main and required[main] and is_open(tool.parameters.properties[main]) then
+    for _, wish in ipairs{"i want %s", "i would like %s", "could i have %s", "can i get %s", "%s for me", "i'll take %s", "%s"} do
+      out[#out + 1] = wish:format("{" .. main .. "}")
+      out[#out + 1] = wish:format("a {" .. main .. "}")
+      for i = 2, #names do
+        local schema = tool.parameters.properties[names[i]]
+        if schema.type == nil or schema.type == "string" then
+          out[#out + 1] = wish:format(("%s{%s} {%s}"):format(i % 2 == 0 and "a " or "one ", names[i], main))
+        end
+      end
+    end
+  end
   return out
 end
 
 local connectors = {", {n} {v}", " with {n} {v}", " and {n} {v}", " {n} {v}", ", {v} {n}"}
+
+-- Few values that come again and again in the author's rows are all there are.
+function Maker:is_closed(tool, name)
+  local seen = self.uses[tool.name] and self.uses[tool.name][name] or 0
+  local examples = self.examples[tool.name] and self.examples[tool.name][name] or {}
+  return #examples <= 4 and seen >= 4 * #examples and seen > 0
+end
 
 -- A sentence for the tool and the call; nil when a value cannot be made. author: the phrase is the author's.
 function Maker:sentence(tool, phrase, author)
@@ -160,7 +185,8 @@ function Maker:sentence(tool, phrase, author)
   local failed, in_phrase = false, {}
   for name in phrase:gmatch "{([^{}]+)}" do
     local schema = properties[name]
-    if schema and (schema.type == nil or schema.type == "string" or schema.type == "array") and not schema.enum then
+    if schema and (schema.type == nil or schema.type == "string" or schema.type == "array") and not schema.enum
+      and not self:is_closed(tool, name) then
       in_phrase[#in_phrase + 1] = name
     end
   end
@@ -186,7 +212,7 @@ function Maker:sentence(tool, phrase, author)
   for _, name in ipairs(names) do
     if arguments[name] == nil and (required[name] or self:chance(author and 0.1 or 0.35)) then
       local schema = properties[name]
-      local text, value = self:value(tool, name, schema, free == nil)
+      local text, value = self:value(tool, name, schema, free == nil and not self:is_closed(tool, name))
       if text == nil then
         if required[name] then return nil, ("%s.%s: values of its type cannot be made; give rows with --data"):format(tool.name, name) end
       else
@@ -313,6 +339,8 @@ function Maker:learn(data)
           local of = self.examples[call.name]
           if of then
             of[name] = of[name] or {}
+            local uses = self.uses[call.name] or {}
+            self.uses[call.name], uses[name] = uses, (uses[name] or 0) + 1
             add_once(of[name], value)
           end
         end
@@ -376,9 +404,14 @@ function maker.make(tools, options)
   if #tools == 0 then return nil, "no tools", "format" end
   local data = options.data or {}
   local self = setmetatable({
-    number = measure.random(options.seed or 1), tools = tools, phrases = {}, authored = {}, examples = {}, taken = {}, small_talk = {},
+    number = measure.random(options.seed or 1), tools = tools, phrases = {}, authored = {}, examples = {}, taken = {}, uses = {},
+    small_talk = {},
   }, Maker)
-  local names = {}
+  local names, needy = {}, 0
+  for _, tool in ipairs(tools) do
+    local order, required = require "mobilellm.signature".parameters(tool)
+    if order[1] and required[order[1]] and is_open(tool.parameters.properties[order[1]]) then needy = needy + 1 end
+  end
   for _, tool in ipairs(tools) do
     names[tool.name] = true
     self.examples[tool.name] = {}
@@ -390,7 +423,7 @@ function maker.make(tools, options)
       self.examples[tool.name][name] = list
     end
     local own = type(tool.phrases) == "table" and #tool.phrases > 0
-    self.phrases[tool.name], self.authored[tool.name] = own and {} or phrases_of(tool), own
+    self.phrases[tool.name], self.authored[tool.name] = own and {} or phrases_of(tool, needy == 1), own
     for i, phrase in ipairs(own and tool.phrases or {}) do
       if type(phrase) ~= "string" then return nil, ("tool '%s': a phrase is not a text"):format(tool.name), "format" end
       self.phrases[tool.name][i] = phrase

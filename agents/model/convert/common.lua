@@ -1,0 +1,120 @@
+-- What the converters share: files, random numbers, the shape of rows.
+local json = require "mobilellm".json
+local measure = require "mobilellm.eval.measure"
+
+local common = {}
+
+-- All of a file; raises with its name.
+function common.slurp(path)
+  local file, message = io.open(path, "rb")
+  if not file then error(message, 0) end
+  local text = file:read "*a"
+  file:close()
+  return text
+end
+
+function common.json(path)
+  local value, message = json.decode(common.slurp(path))
+  if value == nil then error(path .. ": " .. tostring(message), 0) end
+  return value
+end
+
+-- The paths under a folder that match a pattern of the shell (through the program find), sorted.
+function common.find(folder, pattern)
+  local quoted = {}
+  for i, word in ipairs{folder, pattern} do quoted[i] = "'" .. word:gsub("'", "'\\''") .. "'" end
+  local pipe = io.popen(("find %s -path %s -type f 2>/dev/null"):format(quoted[1], quoted[2]))
+  local list = {}
+  for path in pipe:lines() do list[#list + 1] = path end
+  pipe:close()
+  table.sort(list)
+  return list
+end
+
+-- {integer(low, high), chance(share), shuffle(list)}, the same for a seed.
+function common.random(seed)
+  local number = measure.random(seed)
+  local random = {}
+  function random.integer(low, high) return low + math.floor(number() * (high - low + 1)) % (high - low + 1) end
+  function random.chance(share) return number() < share end
+  function random.shuffle(list)
+    for i = #list, 2, -1 do
+      local k = random.integer(1, i)
+      list[i], list[k] = list[k], list[i]
+    end
+    return list
+  end
+  return random
+end
+
+function common.sorted(map)
+  local keys = {}
+  for key in pairs(map) do keys[#keys + 1] = key end
+  table.sort(keys)
+  return keys
+end
+
+-- "party_size_number" -> "Party size number"
+function common.title(name)
+  local words = name:gsub("[_.]", " "):lower()
+  return (words:gsub("^%l", string.upper))
+end
+
+-- Intents with slots as tools: slots = {intent = {slot = how often in one sentence, at most}}. What comes more than once is a list.
+function common.tools(slots, descriptions)
+  local tools = {}
+  for _, intent in ipairs(common.sorted(slots)) do
+    local properties = {}
+    for slot, most in pairs(slots[intent]) do
+      properties[slot] = most > 1 and {type = "array", items = {type = "string"}, description = common.title(slot)}
+        or {type = "string", description = common.title(slot)}
+    end
+    tools[intent] = {name = intent, description = descriptions and descriptions[intent] or common.title(intent),
+      parameters = {type = "object", properties = properties, required = json.array{}}}
+  end
+  return tools
+end
+
+-- The slots of a sentence, {{name, text}, ...}, as arguments of the tool.
+function common.arguments(tool, list)
+  local arguments = {}
+  for _, slot in ipairs(list) do
+    local name, text = slot[1], slot[2]
+    if tool.parameters.properties[name].type == "array" then
+      arguments[name] = arguments[name] or json.array{}
+      table.insert(arguments[name], text)
+    else
+      arguments[name] = text
+    end
+  end
+  return arguments
+end
+
+-- The tool and up to `most` others, shuffled; without: a name that stays away.
+function common.offer(random, tools, own, most, without)
+  local names = {}
+  for _, name in ipairs(common.sorted(tools)) do
+    if name ~= own and name ~= without then names[#names + 1] = name end
+  end
+  random.shuffle(names)
+  local list = {}
+  if own then list[1] = tools[own] end
+  for i = 1, math.min(#names, random.integer(own and 0 or 1, most)) do list[#list + 1] = tools[names[i]] end
+  return random.shuffle(list)
+end
+
+-- Sentences {id, intent, text, slots = {{name, text}}} as rows, about one of twelve without its tool.
+function common.rows(sentences, tools, random, about, emit)
+  for _, sentence in ipairs(sentences) do
+    local own = tools[sentence.intent]
+    local away = random.chance(1 / 12) and next(tools, next(tools)) ~= nil
+    emit{
+      id = sentence.id, source = about.source, license = about.license, service = sentence.intent, kind = away and "irrelevant" or "call",
+      tools = common.offer(random, tools, not away and sentence.intent or nil, 4, away and sentence.intent or nil),
+      messages = {{role = "user", content = sentence.text}},
+      calls = json.array(away and {} or {{name = sentence.intent, arguments = common.arguments(own, sentence.slots)}}),
+    }
+  end
+end
+
+return common
