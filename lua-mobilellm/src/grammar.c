@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <time.h>
 
 #include "logits.h"
 #include "session.h"
@@ -465,6 +466,45 @@ static int matcher_info(lua_State *L) {
     return 1;
 }
 
+static double processor_time(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t); /* what else runs on the machine does not count */
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* core.measure_masks(matcher, ids) -> list of microseconds, accepted: for benchmarks. Makes the mask for each id and takes the id; stops
+ * at the first that is not allowed. nil, message, code when a limit is reached. */
+static int measure_masks(lua_State *L) {
+    lua_matcher *m = self(L);
+    mllm_error err = {MLLM_OK, ""};
+    size_t count, done = 0;
+    const mllm_token *ids = mllm_lua_check_tokens(L, 2, &count);
+    double *spent = mllm_lua_buffer(L, count ? count : 1, sizeof *spent);
+    bool allowed = true;
+    while (done < count && allowed) {
+        double start = processor_time();
+        mllm_code code = mllm_matcher_mask(m->matcher, m->mask, 0, &err);
+        spent[done] = (processor_time() - start) * 1e6;
+        if (code != MLLM_OK && code != MLLM_E_GRAMMAR) return mllm_lua_fail(L, &err);
+        size_t id = (size_t)ids[done++];
+        allowed = code == MLLM_OK && id < m->vocabulary && (m->mask[id / 64] >> (id % 64) & 1);
+        if (allowed && mllm_matcher_accept(m->matcher, (mllm_token)id, &err) != MLLM_OK) return mllm_lua_fail(L, &err);
+    }
+    lua_createtable(L, (int)done, 0);
+    for (size_t i = 0; i < done; i++) {
+        lua_pushnumber(L, spent[i]);
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+    lua_pushboolean(L, allowed);
+    return 2;
+}
+
+/* core.processor_time() -> seconds that this thread has computed: for benchmarks. */
+static int module_processor_time(lua_State *L) {
+    lua_pushnumber(L, processor_time());
+    return 1;
+}
+
 /* ------------------------------------------------------------------- validator */
 
 /* json.validate(schema text, JSON text, {draft, format, strict}) -> true | nil, message, code. Code "grammar": the value does not satisfy
@@ -517,6 +557,10 @@ void mllm_lua_open_grammar(lua_State *L) {
     lua_newtable(L);
     luaL_setfuncs(L, functions, 0);
     lua_setfield(L, -2, "grammar");
+    lua_pushcfunction(L, measure_masks);
+    lua_setfield(L, -2, "measure_masks");
+    lua_pushcfunction(L, module_processor_time);
+    lua_setfield(L, -2, "processor_time");
     lua_getfield(L, -1, "json");
     lua_pushcfunction(L, validate);
     lua_setfield(L, -2, "validate");

@@ -138,7 +138,7 @@ describe("bench", function()
       f:write(text)
       f:close()
     end
-    local report = story.run(values{path = TINY, grammar = gbnf, peer_call = "sh " .. peer, context = 300}, story.chosen "call", silent)
+    local report = story.run(values{path = TINY, call = gbnf, peer_call = "sh " .. peer, context = 300}, story.chosen "call", silent)
     os.remove(gbnf)
     os.remove(peer)
     is_figure(report.call.ms)

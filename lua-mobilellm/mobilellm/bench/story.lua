@@ -169,16 +169,16 @@ function story.run(values, chosen, say)
       report.ls.shapes = {base, twice}
       other:close()
     end
-    if chosen.call and values.grammar then
+    if chosen.call and values.call then
       say "a call under a grammar"
-      local f = io.open(values.grammar, "rb")
-      if not f then error({failure = "cannot read " .. values.grammar}, 0) end
+      local f = io.open(values.call, "rb")
+      if not f then error({failure = "cannot read " .. values.call}, 0) end
       local gbnf = f:read "*a"
       f:close()
       report.call = figures.call(model, gbnf, math.min(400, values.context - 256), values, values.repeats)
       if values.peer_call then
         local list = {}
-        for i = 1, values.repeats do list[i] = peer.call(values.peer_call, path, info.threads, values.grammar, 400, 256).ms end
+        for i = 1, values.repeats do list[i] = peer.call(values.peer_call, path, info.threads, values.call, 400, 256).ms end
         report.call.peer = figures.spread(list)
         report.call.ratio = report.call.peer.median / report.call.ms.median
       end

@@ -112,7 +112,7 @@ local function model_rows(rows, name, path, kind, threads, values, context)
       add{what = "LS against its base, decode", unit = "x time", ours = ls.time, goal = "at most 1.15 x", met = ls.time.median <= 1.15}
       other:close()
     end
-    if values.grammar then
+    if values.call then
       context.say("%s %s, %d threads: a call under a grammar", name, kind, threads)
       local ours = figures.call(model, context.gbnf, 400, mine, values.repeats)
       local theirs
@@ -120,7 +120,7 @@ local function model_rows(rows, name, path, kind, threads, values, context)
         local list = {}
         for i = 1, values.repeats do
           context.say("%s %s, %d threads: the peer's call, %d of %d", name, kind, threads, i, values.repeats)
-          local done, row = pcall(peer.call, values.peer_call, path, threads, values.grammar, 400, 256)
+          local done, row = pcall(peer.call, values.peer_call, path, threads, values.call, 400, 256)
           if not done then
             context.say("%s", type(row) == "table" and row.failure or row)
             break
@@ -159,9 +159,9 @@ function suite.run(values, say)
     say "limits of the machine"
     context.limits = machine.limits{bytes = values.read_mib * MIB, threads = math.max(counts[1], counts[2] or 1), type = "q8_0",
       kernel = values.kernel, repeats = math.max(3, values.repeats)}
-    if values.grammar then
-      local f = io.open(values.grammar, "rb")
-      if not f then error({failure = "cannot read " .. values.grammar}, 0) end
+    if values.call then
+      local f = io.open(values.call, "rb")
+      if not f then error({failure = "cannot read " .. values.call}, 0) end
       context.gbnf = f:read "*a"
       f:close()
     end

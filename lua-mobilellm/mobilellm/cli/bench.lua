@@ -5,7 +5,7 @@ local command = {
   summary = "measure speed, memory and how near they come to the machine's limits",
   usage = "[MODEL]",
   about = "Measures MODEL, or random weights in the shape of a published model. Every figure is a median with its spread.\n" ..
-    "Parts (--only): speed, limits (with the roofline), feed, lookup, kv, ls, packed, call (with --grammar).",
+    "Parts (--only): speed, limits (with the roofline), feed, lookup, kv, ls, packed, call (with --call).",
   options = {
     {"--model", "FILE", "the same as MODEL"},
     {"--shape", "NAME", "125m, 350m, 600m, 1b, 1.5b (each also with -ls), mobillama-0.5b"},
@@ -22,13 +22,17 @@ local command = {
     {"--draft", "N", "tokens that lookup may draft", kind = "integer", default = 15},
     {"--read-mib", "N", "buffer of the memory's speed", kind = "integer", default = 256},
     {"--only", "PARTS", "these parts, separated by commas"},
-    {"--grammar", "FILE", "GBNF: also measure a call under it, after a prompt of 400 tokens"},
+    {"--call", "FILE", "GBNF: also measure a call under it, after a prompt of 400 tokens"},
+    {"--grammar", nil, "constrained decoding: masks, compilation, memory; with MODEL or --shape also a call, beside --peer-call's"},
+    {"--data", "PATH", "suite of schemas for --grammar, as conformance takes them; else a small one of our own"},
+    {"--order", "ORDER", "of keys, for --grammar: schema or any", choices = {"schema", "any"}, default = "schema"},
+    {"--most", "N", "schemas of --data to measure", kind = "integer", least = 1},
     {"--peer", "COMMAND", "another engine's benchmark: run as COMMAND MODEL THREADS PROMPT GENERATE 1, prints a JSON line"},
     {"--peer-call", "COMMAND", "its call: run as COMMAND MODEL THREADS GRAMMAR PROMPT MOST 1, prints a JSON line"},
     {"--suite", nil, "the goals: 125M and 350M, Q8_0 and Q4_0, one thread and all cores (or MODEL, or --shape)"},
     {"--plot", "FILE", "the roofline as SVG"},
     {"--json", nil, "one JSON object"},
-    {"--markdown", nil, "the suite as a Markdown table"},
+    {"--markdown", nil, "the suite, or --grammar, as a Markdown table"},
   },
 }
 
@@ -89,6 +93,12 @@ function command.run(values, others)
   values.model = values.path
   if values.path and values.shape then options.usage "bench: a MODEL or a --shape is needed, not both" end
   if values.suite then return run_suite(values) end
+  if values.grammar then
+    local bench = require "mobilellm.bench.grammar"
+    local report = bench.run(values, progress)
+    print(values.json and require "mobilellm".json.encode(report) or table.concat(bench.lines(report, values.markdown), "\n"))
+    return
+  end
   if not values.path and not values.shape then options.usage "bench: a MODEL or a --shape is needed" end
 
   local report = story.run(values, chosen, progress)

@@ -8,7 +8,8 @@ local options = require "mobilellm.cli.options"
 local cli = {}
 
 -- In the order of the help text.
-cli.commands = {"run", "chat", "info", "tokenize", "score", "call", "eval", "train", "convert", "quantize", "perplexity", "bench"}
+cli.commands = {"run", "chat", "info", "tokenize", "score", "call", "eval", "train", "convert", "quantize", "perplexity", "bench",
+  "conformance"}
 
 -- Ends the command with "mobilellm: message" and exit code 1.
 function cli.fail(format, ...) error({failure = select("#", ...) > 0 and format:format(...) or format}, 0) end
@@ -50,7 +51,7 @@ end
 local function overview(out)
   local lines = {"usage: mobilellm COMMAND [OPTION ...]", ""}
   for _, name in ipairs(cli.commands) do
-    lines[#lines + 1] = ("  %-10s %s"):format(name, require("mobilellm.cli." .. name).summary)
+    lines[#lines + 1] = ("  %-11s %s"):format(name, require("mobilellm.cli." .. name).summary)
   end
   lines[#lines + 1] = ""
   lines[#lines + 1] = "mobilellm COMMAND --help tells more. mobilellm --version"
