@@ -370,7 +370,8 @@ static void test_damaged_files(void) {
     mllm_trainer_free(u);
     for (long cut = size - 1; cut >= 0; cut = cut > 4 ? cut / 3 : cut - 1) {
         CHECK(truncate(scratch(), cut) == 0);
-        CHECK(!mllm_trainer_resume(scratch(), NULL, &err) && err.code == MLLM_E_FORMAT && strstr(err.message, scratch()));
+        CHECK(!mllm_trainer_resume(scratch(), NULL, &err) && err.code == MLLM_E_FORMAT &&
+              strstr(err.message, scratch()));
     }
     unlink(scratch());
     CHECK(!mllm_trainer_resume(scratch(), NULL, &err) && err.code == MLLM_E_IO);
