@@ -262,6 +262,52 @@ return function(core)
     return model:tokenize(text, {special = special, continuation = true})
   end
 
+  local function before(a, b)
+    for i = 1, math.min(#a, #b) do
+      if a[i] ~= b[i] then return a[i] < b[i] end
+    end
+    return #a < #b
+  end
+
+  -- Log-probabilities of the lists behind `ids`, in an empty session. What several of them begin with is fed once, each rest in one pass,
+  -- and last tokens not at all: continuations of one token cost nothing beyond the prompt.
+  local function score_lists(session, ids, lists)
+    local done, message, code = session:feed(ids)
+    local order, sums, known, path, fed = {}, {}, {}, {}, 0
+    if not done then return nil, message, code end
+    for i in ipairs(lists) do order[i] = i end
+    table.sort(order, function(x, y) return before(lists[x], lists[y]) end)
+    local view
+    view, message, code = session:logits()
+    if not view then return nil, message, code end
+    local first = view:copy()
+    for _, which in ipairs(order) do
+      local list, shared = lists[which], 0
+      while shared < #list and list[shared + 1] == path[shared + 1] do shared = shared + 1 end
+      path = list
+      if shared < #list then
+        if fed > shared then session:rewind(#ids + shared) end
+        fed = math.min(fed, shared)
+        if #list - fed > 1 then
+          local rest = {}
+          for k = fed + 1, #list - 1 do rest[#rest + 1] = list[k] end
+          done, message, code = session:score(rest)
+          if not done then return nil, message, code end
+          for k, p in ipairs(done) do known[fed + k] = p end
+          fed = #list - 1
+        end
+        view = first
+        if fed > 0 then view, message, code = session:logits() end
+        if not view then return nil, message, code end
+        known[#list] = view:logprob(list[#list])
+      end
+      local sum = 0
+      for k = 1, #list do sum = sum + known[k] end
+      sums[which] = sum
+    end
+    return sums
+  end
+
   -- Log-probabilities of several continuations of one prompt, which is fed once.
   local function score_all(model, prompt, continuations, count, options, where)
     local lists, longest = {}, 0
@@ -279,19 +325,10 @@ return function(core)
     if #ids == 0 then error(where .. ": the prompt has no token and the vocabulary no begin token", 3) end
     local session, message, code = model:session{context = math.max(1, math.min(model:info().context, #ids + longest))}
     if not session then return nil, message, code end
-    local done
-    done, message, code = session:feed(ids)
-    local sums = {}
-    for i, list in ipairs(lists) do
-      if not done then break end
-      if i > 1 then session:rewind(#ids) end
-      done, message, code = session:score(list)
-      local sum = 0
-      for _, p in ipairs(done or {}) do sum = sum + p end
-      sums[i] = sum
-    end
+    local sums
+    sums, message, code = score_lists(session, ids, lists)
     session:close()
-    if not done then return nil, message, code end
+    if not sums then return nil, message, code end
     return sums, lists
   end
 

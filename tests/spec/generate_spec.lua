@@ -186,6 +186,35 @@ describe("generating", function()
     assert.equal(first, (model:generate("Hello", {max_tokens = 20, sampler = {{"temperature", 1.5}, seed = 11}})))
   end)
 
+  it("is guided by a second session that a stage keeps in step", function()
+    local prompt = model:tokenize("an", {bos = true})
+    local plain = assert(model:generate(prompt, {max_tokens = 12, ignore_end = true}))
+    local function guided(scale)
+      local other = assert(model:session{context = 64})
+      assert(other:feed(model:tokenize("be", {bos = true})))
+      local seen
+      local function guide(logits, tokens)
+        local new = {}
+        seen = seen or #tokens -- the prompt, which is not the other's
+        for i = seen + 1, #tokens do new[#new + 1] = tokens[i] end
+        seen = #tokens
+        if #new > 0 then assert(other:feed(new)) end
+        logits:guide(other:logits(), scale)
+      end
+      local sampler = mobilellm.sampler{guide, {"greedy"}}
+      local text = assert(model:generate(prompt, {max_tokens = 12, ignore_end = true, sampler = sampler}))
+      local length = #other
+      other:close()
+      return text, length
+    end
+    local text, length = guided(1)
+    assert.equal(plain, text)
+    assert.equal(#model:tokenize("be", {bos = true}) + 11, length) -- all tokens but the last
+    local strong = guided(4)
+    assert.equal(strong, (guided(4)))
+    assert.are_not.equal(plain, strong)
+  end)
+
   it("applies penalties and biases", function()
     local plain = model:generate("Hello", {max_tokens = 40})
     local id = model:find "x"
@@ -355,6 +384,32 @@ describe("scoring", function()
       if sum > logprobs[top] then top = i end
     end
     assert.equal(choices[top], best)
+  end)
+
+  it("feeds what choices share once, and last tokens not at all", function()
+    local lists = {{7, 9, 11}, {7, 9}, {7, 9, 11, 12, 13}, {7}, {}, {8, 9}, {7, 9, 11}, {7, 10, 11}}
+    local _, sums = model:choose("an", lists)
+    for i, list in ipairs(lists) do
+      local alone = model:score("an", list)
+      assert.is_true(math.abs(alone - sums[i]) < 1e-4, ("choice %d: %g alone, %g among others"):format(i, alone, sums[i]))
+    end
+    -- Against the chain rule, token by token.
+    local session, expected = assert(model:session{context = 64}), 0
+    assert(session:feed "an")
+    for _, id in ipairs{7, 10, 11} do
+      expected = expected + session:logits():logprob(id)
+      assert(session:feed{id})
+    end
+    session:close()
+    assert.is_true(math.abs(expected - sums[8]) < 1e-3)
+    assert.equal(0, sums[5])
+    assert.is_true(sums[1] == sums[7] and sums[3] < sums[1] and sums[1] < sums[2] and sums[2] < sums[4])
+    -- The prompt fills the context: there is room for the logits, and no need for more.
+    local room = model:info().context
+    local ids = {}
+    for i = 1, room do ids[i] = 5 + i % 7 end
+    local best, one = model:choose(ids, {{7}, {8}})
+    assert.is_true(best ~= nil and one[1] < 0 and one[2] < 0)
   end)
 
   it("returns nil, message, code when it does not fit", function()
