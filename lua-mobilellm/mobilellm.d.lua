@@ -215,6 +215,7 @@ function Model:session(options) end
 ---@field trim? "oldest"|"error" what happens when the prompt leaves no room for the answer
 ---@field history? "append"|"template"|"last" the past as the model saw it (default), as the template writes it now, or not at all
 ---@field reserve? integer tokens to keep for an answer
+---@field constrain? boolean calls satisfy the tools' schemas while they are written (default true)
 ---@field repair? boolean
 
 ---A conversation whose cache follows the messages. The options of generation hold for every turn.
@@ -930,7 +931,7 @@ function mobilellm.toolcall.write(calls, options) end
 
 ---The calls of some tools, as a model of that format writes them.
 ---@param tools mobilellm.Tools|mobilellm.Tool[]
----@param options? table format and how many calls (lua-mobilellm/mobilellm/toolcall.lua)
+---@param options? {format: string|table, least?: integer, most?: integer, text?: boolean, strict?: boolean, vocabulary?: mobilellm.Model, thoughts?: boolean} (lua-mobilellm/mobilellm/toolcall.lua)
 ---@return mobilellm.Grammar? grammar
 ---@return string? message
 ---@return mobilellm.code? code
@@ -977,7 +978,7 @@ local Chat = {}
 
 ---What the user says, or nothing when the model goes on with the results of its calls. The last event is "done".
 ---@param text? string|table
----@param options? mobilellm.GenerateOptions|{tool_choice?: "auto"|"required"|"none"}
+---@param options? mobilellm.GenerateOptions|{tool_choice?: "auto"|"required"|"none", constrain?: boolean}
 ---@return fun(): mobilellm.ChatEvent?
 function Chat:send(text, options) end
 
@@ -1010,7 +1011,7 @@ function Chat:use(tools) end
 ---@return mobilellm.Chat
 function Chat:undo() end
 
----@return string[] # what the template loses and how it was completed
+---@return string[] # what the template loses and how it was completed; what of the tools' schemas is not enforced
 function Chat:notes() end
 
 ---@return string|table # of tool calls

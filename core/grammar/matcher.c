@@ -616,7 +616,8 @@ mllm_code mllm_matcher_mask(mllm_matcher *x, uint64_t *mask, uint32_t budget, ml
         for (uint32_t i = 0; i < s.count && m->failed == MLLM_OK; i++) {
             mllm_thread thread = m->pool[s.first + i];
             if (thread.kind == THREAD_TOKEN) {
-                if (thread.a < t->size) mask[thread.a / 64] |= (uint64_t)1 << (thread.a % 64);
+                bool fits = !budget || mllm_machine_min_left(m, &thread) <= budget; /* the token itself included */
+                if (fits && thread.a < t->size) mask[thread.a / 64] |= (uint64_t)1 << (thread.a % 64);
                 continue;
             }
             bool known = (!budget || stays_within(x, thread, budget)) && add_plain(x, &thread, mask, pass == 0);

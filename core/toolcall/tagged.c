@@ -2,6 +2,7 @@
  * says what they are. */
 #include <string.h>
 
+#include "../grammar/decimal.h"
 #include "parser.h"
 
 static bool has(const mllm_toolcall_parser *p, mllm_toolcall_field field) {
@@ -132,12 +133,8 @@ static unsigned types_of(const char *json, size_t n) {
     case 'f': return MLLM_TYPE_BOOLEAN;
     default: break;
     }
-    bool whole = true; /* 4.0 is an integer, 4.5 and 1e-3 are none */
-    for (size_t i = 0; i < n; i++) {
-        if (json[i] == 'e' || json[i] == 'E') whole = false;
-        if (json[i] != '.') continue;
-        for (size_t k = i + 1; k < n && json[k] >= '0' && json[k] <= '9'; k++) whole = whole && json[k] == '0';
-    }
+    mllm_decimal d; /* 4.0 and 4e2 are integers, 4.5 and 1e-3 are none */
+    bool whole = mllm_decimal_read(&d, json, n) && mllm_decimal_is_integer(&d);
     return whole ? MLLM_TYPE_INTEGER | MLLM_TYPE_NUMBER : MLLM_TYPE_NUMBER;
 }
 

@@ -24,9 +24,10 @@ Chat.__name = "mobilellm.chat"
 local OPTIONS = {
   system = "string", tools = "table", template = "string", messages = "table", variables = "table", now = "number",
   format = true, context = "number", kv_type = "string", trim = "string", history = "string", reserve = "number", repair = "boolean",
+  constrain = "boolean",
 }
 -- Options of send that the generation takes, beside those of its own.
-local SENDING = {tool_choice = true}
+local SENDING = {tool_choice = true, constrain = true}
 local GENERATING = {
   max_tokens = true, stop = true, sampler = true, grammar = true, seed = true, temperature = true, top_k = true, top_p = true,
   min_p = true, typical = true, logit_bias = true, repeat_penalty = true, frequency_penalty = true, presence_penalty = true,
@@ -239,6 +240,34 @@ local function fitted(self, max_tokens)
   return ids, turn, count, before
 end
 
+-- Whether functions of the caller's choose the tokens: a grammar would not ask them where there is no choice.
+local function scripted(sampler)
+  for _, stage in ipairs(type(sampler) == "table" and sampler or {}) do
+    if type(stage) == "function" or type(stage) == "table" and type(stage[1]) == "function" then return true end
+  end
+  return false
+end
+
+-- The grammar of the answers: with `must` calls alone, else free text that calls may stand in. false: none, and the notes say why.
+local function grammar_of(self, must, thoughts)
+  local key = (must and "must" or "may") .. (thoughts and " think" or "")
+  local made = self.grammars[key]
+  if made == nil then
+    local format, message = self.form.grammar_format or self.form.format, "the format of calls is not known"
+    if must and type(format) == "table" and not format.name then format = format[1] end
+    if must and format == "auto" then format = "hermes" end
+    if format ~= "auto" then
+      made, message = toolcall.grammar(self.tools, {format = format, text = not must, strict = false, vocabulary = self.model,
+        thoughts = thoughts and must})
+    end
+    for _, note in ipairs(type(message) == "table" and message or {}) do self.unforced[#self.unforced + 1] = note end
+    if not made then self.unforced[#self.unforced + 1] = "calls are not constrained: " .. message end
+    self.grammars[key] = made or false
+    if must and not made then return nil, message, "unsupported" end
+  end
+  return self.grammars[key]
+end
+
 local function opens_reasoning(text)
   return text:sub(-64):match "<think>%s*$" ~= nil
 end
@@ -256,17 +285,16 @@ local function start(self, options)
   local ids, turn, past, before = fitted(self, sampling.max_tokens)
   if not ids then return nil, turn, past end
 
-  local choice = options.tool_choice
-  if choice ~= nil and choice ~= "auto" then
-    if choice == "required" then
-      local format = self.form.format
-      local grammar, message, why = toolcall.grammar(self.tools, {format = type(format) == "table" and not format.name and format[1]
-        or format ~= "auto" and format or "hermes"})
-      if not grammar then return nil, message, why end
-      sampling.grammar = grammar
-    elseif choice ~= "none" then
-      error("send: option 'tool_choice': \"auto\", \"required\" or \"none\" expected", 4)
-    end
+  local choice, constrain = options.tool_choice or "auto", options.constrain
+  if choice ~= "auto" and choice ~= "required" and choice ~= "none" then
+    error("send: option 'tool_choice': \"auto\", \"required\" or \"none\" expected", 4)
+  end
+  if constrain == nil then constrain = self.options.constrain end
+  if constrain == nil then constrain = not scripted(sampling.sampler) end
+  if #self.tools > 0 and sampling.grammar == nil and (choice == "required" or choice == "auto" and constrain) then
+    local grammar, message, why = grammar_of(self, choice == "required", opens_reasoning(turn.text))
+    if grammar == nil then return nil, message, why end
+    sampling.grammar = grammar or nil
   end
 
   local stops = {}
@@ -440,10 +468,10 @@ local function settle(self, where)
 end
 
 -- chat:send(text, options) -> iterator of events. text: what the user says, a message, or nil when the model goes on (with the
--- results of its calls). Options are those of the generation (max_tokens, temperature ...) and tool_choice ("auto", "required",
--- "none"); those of model:chat hold unless given. Events (kind): text {text}, reasoning {text}, call_begin, argument (the parser's),
--- tool_call {call = {name, arguments, id}}, error {message, code}, done {stop, message, text, calls, stats, reused, fed}, the last
--- one. A prompt that cannot be made gives error and done, and leaves the messages as they were.
+-- results of its calls). Options are those of the generation (max_tokens, temperature ...), tool_choice ("auto", "required",
+-- "none") and constrain; those of model:chat hold unless given. Events (kind): text {text}, reasoning {text}, call_begin, argument
+-- (the parser's), tool_call {call = {name, arguments, id}}, error {message, code}, done {stop, message, text, calls, stats, reused,
+-- fed}, the last one. A prompt that cannot be made gives error and done, and leaves the messages as they were.
 function Chat:send(text, options)
   settle(self, "send")
   options = options or {}
@@ -540,10 +568,14 @@ function Chat:confidence()
   return sure, detail, code
 end
 
--- chat:notes() -> list of sentences: what the template loses and how it was completed
+-- chat:notes() -> list of sentences: what the template loses and how it was completed; what of the tools' schemas is not enforced while
+-- calls are written
 function Chat:notes()
   local out = {}
-  for i, note in ipairs(self.form.notes) do out[i] = note end
+  if #self.tools > 0 and self.options.constrain ~= false then grammar_of(self) end
+  for _, list in ipairs{self.form.notes, self.unforced} do
+    for _, note in ipairs(list) do out[#out + 1] = note end
+  end
   return out
 end
 
@@ -698,7 +730,8 @@ Chat.__close = Chat.close
 
 local chat = {class = Chat}
 
--- model:chat{system, tools, template, variables, now, messages, format, context, kv_type, trim, history, reserve, repair, ...} -> chat
+-- model:chat{system, tools, template, variables, now, messages, format, context, kv_type, trim, history, constrain, reserve,
+-- repair, ...} -> chat
 -- | nil, message, code
 --   system     what the model is told first
 --   tools      a registry or a list of declarations
@@ -715,6 +748,9 @@ local chat = {class = Chat}
 --              written anew once. "template": all of it as the template writes it now. "last": nothing before the last message of the
 --              user, the default of the form "signature", whose models were trained on single requests
 --   reserve    tokens to keep for an answer (default: max_tokens, at most half of the context)
+--   constrain  calls satisfy the schemas of the tools while they are written, free text stands around them as before (default true).
+--              chat:notes() tells where that is not possible. A `grammar` of the caller's takes the place of this one, and where a
+--              sampler has functions of the caller's, they alone choose unless this is true
 --   repair     mend calls where that is unambiguous
 -- and the options of send for every turn.
 function chat.new(model, options)
@@ -727,7 +763,7 @@ function chat.new(model, options)
   local info = model:info()
   local self = setmetatable({
     model = model, form = form, session = session, options = own, sampling = sampling, tools = tools_module.list(own.tools),
-    list = {}, made = setmetatable({}, {__mode = "k"}), turns = {}, first = 1,
+    list = {}, made = setmetatable({}, {__mode = "k"}), turns = {}, grammars = {}, unforced = {}, first = 1,
     history = own.history or form.kind == "signature" and "last" or "append", call_count = 0, bos = info.bos,
     adds_bos = info.adds_bos and info.bos ~= nil,
     counts = {turns = 0, prompt_tokens = 0, reused = 0, recomputed = 0, tokens = 0, dropped = 0},

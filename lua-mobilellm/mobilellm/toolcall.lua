@@ -27,7 +27,7 @@ local plain = {
 local other = {
   name = true, aliases = true, models = true, separator = true, assign = true, padding = true, hidden = true, note = true,
   id_length = true, arguments_text = true, header = true, bare_start = true, one_per_section = true,
-  list_open = true, list_close = true,
+  list_open = true, list_close = true, spaced = true, alone = true,
 }
 
 -- "" stands for "write nothing here": no spelling to look for.
@@ -104,7 +104,7 @@ end
 
 -- toolcall.record(name) -> the record of a format (do not change it), or nil.
 function toolcall.record(name)
-  local entry = by_name[name]
+  local entry = name ~= nil and by_name[name]
   return entry and entry.record
 end
 
@@ -140,23 +140,34 @@ function toolcall.write(calls, opts)
   return write(calls, record)
 end
 
--- toolcall.grammar(tools, {format =, least = 1, most =, text = false, strict = true}) -> grammar; nil, message, code.
+local grammar_options = {
+  format = true, least = true, most = true, text = true, strict = true, vocabulary = true, thoughts = true,
+}
+
+-- toolcall.grammar(tools, {format =, least = 1, most =, text = false, strict = true, vocabulary =, thoughts = false}) -> grammar, notes;
+-- nil, message, code.
 -- The language of `least` to `most` calls of these tools, with arguments that satisfy their schemas: what the parser reads and
 -- registry:check accepts. Object keys come in one order: those that are required as listed, then the others by name.
---   text    true: free text too, in which every marker begins a call (not for formats whose calls have no marker)
---   strict  false: keywords that the format cannot enforce (a pattern of an untyped value in tags) are not enforced; else they are
---           refused, code "unsupported"
+--   format      name or record; with text, a list of them as well
+--   text        true: free text too, in which what begins a call is one; formats whose calls need no marker begin the answer with them
+--   strict      false: what of a schema the format cannot enforce (a pattern of an untyped value in tags) is not enforced, and `notes`, a
+--               list of sentences, names it; else such schemas are refused, code "unsupported"
+--   vocabulary  a model: markers that are its control tokens are these
+--   thoughts    true: the answer begins inside thoughts, and the language behind their end
 function toolcall.grammar(any, opts)
   opts = opts or {}
   for key in pairs(opts) do
-    if not ({format = true, least = true, most = true, text = true, strict = true})[key] then
-      error(("toolcall.grammar: unknown option '%s'"):format(tostring(key)), 2)
-    end
+    if not grammar_options[key] then error(("toolcall.grammar: unknown option '%s'"):format(tostring(key)), 2) end
   end
   local format = opts.format
-  local record = type(format) == "table" and format or toolcall.record(format)
-  if not record then error(("toolcall.grammar: unknown tool call format '%s'"):format(tostring(format)), 2) end
-  return constrain(tools.list(any), record, opts)
+  local formats = type(format) == "table" and not format.name and format or {format}
+  if #formats > 1 and not opts.text then error("toolcall.grammar: several formats only with 'text'", 2) end
+  local chosen = {}
+  for i = 1, math.max(#formats, 1) do
+    chosen[i] = type(formats[i]) == "table" and formats[i] or toolcall.record(formats[i])
+    if not chosen[i] then error(("toolcall.grammar: unknown tool call format '%s'"):format(tostring(formats[i])), 2) end
+  end
+  return constrain(tools.list(any), chosen, opts)
 end
 
 -- ----------------------------------------------------------------- parser

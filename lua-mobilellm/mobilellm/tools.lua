@@ -17,7 +17,7 @@ local LIMITS = {instructions = "integer", memory = "integer", timeout = "number"
 
 -- ------------------------------------------------------------------- values
 
-local is_array, array, validate = core.json.is_array, core.json.array, core.json.validate
+local is_array, array, validate, json_encode = core.json.is_array, core.json.array, core.json.validate, core.json.encode
 
 local function is_object(v)
   return type(v) == "table" and not is_array(v) and (next(v) == nil or type(next(v)) == "string")
@@ -215,6 +215,16 @@ local function fail(code, ...)
   return nil, select("#", ...) > 1 and string.format(...) or (...), code
 end
 
+-- Whether the default of a schema satisfies it: one that does not would make good calls bad ones.
+local fitting = setmetatable({}, {__mode = "k"})
+local function default_fits(schema)
+  if fitting[schema] == nil then
+    local _, _, code = validate(schema, json_encode(schema.default))
+    fitting[schema] = code ~= "grammar"
+  end
+  return fitting[schema]
+end
+
 -- The value as its schema means it: defaults filled in, 4.0 an integer, an empty table an array where one is asked for.
 local function settle(schema, v, depth)
   if type(schema) ~= "table" or depth > MAX_DEPTH then return v end
@@ -233,7 +243,7 @@ local function settle(schema, v, depth)
     out[key] = settle(sub, item, depth + 1)
   end
   for key, sub in pairs(properties) do
-    if out[key] == nil and type(sub) == "table" and sub.default ~= nil then out[key] = copy(sub.default, 0) end
+    if out[key] == nil and type(sub) == "table" and sub.default ~= nil and default_fits(sub) then out[key] = copy(sub.default, 0) end
   end
   return out
 end

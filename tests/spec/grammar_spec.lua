@@ -350,4 +350,24 @@ describe("json.validate", function()
       matcher:close()
     end
   end)
+
+  it("completes within a budget of tokens, where characters have several and tokens are named", function()
+    local talk = require "talk"
+    local model = talk.model({"<s>", "</s>", "<e>"}, "<s>", "</s>", 512)
+    local id = model:find "<e>"
+    for _, text in ipairs{'"a" @until "</end>" "!"', '"a" @until "</｜end>" "ü!"', ('"a" .* @token %d "b" .* @token %d "c"'):format(id, id),
+      ('.* (@token %d "bcd" @token %d)*'):format(id, id), '("b" @until "zz")? "!"'} do
+      local g = assert(grammar.compose("root ::= " .. text, {}))
+      for seed = 1, 12 do
+        local session = model:session{context = 128}
+        assert(session:generate("hi", {grammar = g, temperature = 1, seed = seed, max_tokens = 30}))
+        local ids, matcher = session:tokens(), g:matcher(model)
+        for k = #model:tokenize("hi", {bos = model:info().adds_bos}) + 1, #ids do assert(matcher:accept(ids[k])) end
+        assert.is_true(matcher:is_complete(), text)
+        matcher:close()
+        session:close()
+      end
+    end
+    model:close()
+  end)
 end)

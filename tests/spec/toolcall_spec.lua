@@ -342,7 +342,7 @@ describe("toolcall.grammar", function()
     assert.is_true(takes(g, "no call"))
     assert.is_true(takes(g, "first " .. call .. " and " .. call .. "."))
     assert.is_falsy(takes(g, "first <tool_call>what"))
-    assert.equal("unsupported", (select(3, toolcall.grammar(tools, {format = "mobilellm", text = true}))))
+    assert.equal("unsupported", (select(3, toolcall.grammar(tools, {format = "harmony", text = true}))))
   end)
 
   it("counts calls", function()

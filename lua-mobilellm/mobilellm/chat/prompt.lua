@@ -4,6 +4,7 @@
 --   form:segments(messages, tools)   list of {text =, user =} that ends where the model goes on; nil, message, code
 --   form.kind     "template" (the model's or the caller's), "signature", "chatml" or "plain"
 --   form.format   the format of tool calls, as the parser takes it
+--   form.grammar_format   the same, as the grammar takes it (unless it is that)
 --   form.notes    what had to be completed, as sentences
 --   form.stop     stop strings that the form needs
 --   form.silent   control tokens are not part of what the model says
@@ -294,6 +295,12 @@ end
 local Signature = {}
 Signature.__index = Signature
 
+-- How signature.lua writes calls, for the grammar; the parser does not get to see the control token.
+local signature_record = {
+  name = "signature", body = "python", bare = true, line = true, alone = true, spaced = true, section = {"<|calls|>"}, separator = "\n",
+  assign = " = ",
+}
+
 function Signature:segments(messages, tools)
   local list = {}
   for i, message in ipairs(messages) do
@@ -327,7 +334,8 @@ function prompt.new(model, options)
     end
   end
   if kind == "signature" then
-    return setmetatable({kind = kind, format = options.format or "mobilellm", notes = {}, silent = true}, Signature)
+    return setmetatable({kind = kind, format = options.format or "mobilellm", grammar_format = signature_record, notes = {},
+      silent = true}, Signature)
   end
   local compiled, message, code = template.compile(source or kind == "chatml" and chatml or plain,
     {name = kind == "template" and "chat template" or kind, mutable = true})

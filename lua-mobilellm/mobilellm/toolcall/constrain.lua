@@ -1,4 +1,4 @@
--- The record of a format as a grammar: the calls of some tools, nothing else.
+-- The record of a format as a grammar: the calls of some tools, alone or with free text around them.
 --
 -- Rules are GBNF; what JSON Schema says about a value comes as an imported grammar (mobilellm.grammar.json_schema), so that the
 -- words of a schema are enforced by one piece of code. Only what a format spells otherwise than JSON is built here.
@@ -22,6 +22,41 @@ end
 
 local Builder = {}
 Builder.__index = Builder
+
+-- A marker, where the vocabulary has control tokens for parts of it by these: no text spells them.
+function Builder:mark(s)
+  if s == "" then return "" end
+  local known = self.marks[s]
+  if known then return known end
+  local out = quote(s)
+  if self.vocabulary then
+    local parts, text, whole = {}, "", ""
+    local function flush()
+      if text ~= "" then parts[#parts + 1], text = quote(text), "" end
+    end
+    for _, id in ipairs(self.vocabulary:tokenize(s, {special = true, continuation = true})) do
+      local bytes, kind = self.vocabulary:token(id)
+      whole = whole .. (bytes or "")
+      if kind == "control" then
+        flush()
+        parts[#parts + 1] = "@token " .. id
+      else
+        text = text .. (bytes or "")
+      end
+    end
+    flush()
+    if whole == s then out = table.concat(parts, " ") end
+  end
+  self.marks[s] = out
+  return out
+end
+
+-- Text that ends with a marker.
+function Builder:up_to(s)
+  local mark = self:mark(s)
+  if mark:find("@token", 1, true) then return "@without " .. quote(s) .. " " .. mark end
+  return "@until " .. quote(s)
+end
 
 function Builder:import(g, message, code)
   if not g then refuse(code or "grammar", "%s: %s", self.where, message) end
@@ -127,49 +162,53 @@ function Builder:python(schema, depth)
 end
 
 local text_keywords = {"pattern", "format", "minLength", "maxLength"}
+local combining = {"anyOf", "oneOf", "allOf", "not", "if", "$ref", "$dynamicRef", "$recursiveRef"}
+-- What an object may be asked for beyond its declared properties and the required ones.
+local object_keywords = {"minProperties", "maxProperties", "patternProperties", "propertyNames", "dependencies", "dependentRequired",
+  "dependentSchemas", "enum", "const", "unevaluatedProperties"}
+
+-- Refuses, when strict, a schema with a keyword of these lists.
+function Builder:lacks(schema, what, ...)
+  for _, list in ipairs{...} do
+    for _, keyword in ipairs(list) do
+      if schema[keyword] ~= nil and self.strict then
+        refuse("unsupported", "%s: %s of %s cannot be enforced in this format", self.where, keyword, what)
+      end
+    end
+  end
+end
+
+-- A value as signature.lua writes it: strings begin with a space, true and false are JSON's.
+function Builder:spaced(schema, depth)
+  if type(schema) ~= "table" or depth > MAX_DEPTH then return self:json(schema) end
+  if listed(schema) then
+    return self:values(schema, function(value) return quote(type(value) == "string" and encode(" " .. value) or encode(value)) end)
+  end
+  local bounded = false
+  for _, keyword in ipairs(text_keywords) do bounded = bounded or schema[keyword] ~= nil end
+  if schema.type == "string" and not bounded then return [["\"" " " ([^"\\\x00-\x1F] | "\\" ["\\/bfnrt])* "\""]] end
+  if schema.type == "array" and type(schema.items) == "table" and not schema.uniqueItems and not schema.prefixItems then
+    return self:list(schema, self:rule(self:spaced(schema.items, depth + 1)), ", ")
+  end
+  return self:json(schema)
+end
+
+-- "[" items "]", as many as the schema says.
+function Builder:list(schema, item, comma)
+  local least, most = schema.minItems or 0, schema.maxItems
+  local more = ("(%s %s){%d,%s}"):format(quote(comma), item, math.max(least - 1, 0), most and ("%d"):format(math.max(most - 1, 0)) or "")
+  local list = most == 0 and '""' or item .. " " .. more
+  return '"[" (' .. list .. ")" .. (least == 0 and "?" or "") .. ' "]"'
+end
 
 -- A string that is written as it is cannot hold to these.
 function Builder:plain(schema, form)
+  self:lacks(schema, "a string that is written " .. form, combining)
   for _, keyword in ipairs(text_keywords) do
     if schema[keyword] ~= nil and self.strict then
       refuse("unsupported", "%s: %s of a string that is written %s cannot be enforced", self.where, keyword, form)
     end
   end
-end
-
--- FunctionGemma's values: keys without quotes, strings between a delimiter.
-function Builder:delimited(schema, depth)
-  if depth > MAX_DEPTH then refuse("limit", "%s: a schema nested deeper than %d", self.where, MAX_DEPTH) end
-  if type(schema) ~= "table" then schema = {} end
-  local delimiter = self.delimiter
-  if listed(schema) then
-    return self:values(schema, function(value) return quote(dump(value, writing.delimited(delimiter), 0)) end)
-  end
-  if schema.type == nil and schema.properties then schema = with_type(schema, "object") end
-  if schema.type == nil then
-    local choices = schema.anyOf or schema.oneOf
-    local out = {}
-    for i, sub in ipairs(choices or {}) do out[i] = self:delimited(sub, depth + 1) end
-    if #out > 0 then return "(" .. table.concat(out, " | ") .. ")" end
-    schema = with_type(schema, {"string", "number", "boolean"})
-  end
-  return self:each_type(schema, function(one, name)
-    if name == "string" then
-      self:plain(one, "between delimiters")
-      return quote(delimiter) .. " @until " .. quote(delimiter)
-    elseif name == "array" then
-      local item = self:rule(self:delimited(one.items or {}, depth + 1))
-      local least, most = one.minItems or 0, one.maxItems
-      local more = ("(\",\" %s){%d,%s}"):format(item, math.max(least - 1, 0), most and ("%d"):format(math.max(most - 1, 0)) or "")
-      local list = most == 0 and '""' or item .. " " .. more
-      return '"[" (' .. list .. ")" .. (least == 0 and "?" or "") .. ' "]"'
-    elseif name == "object" then
-      return self:delimited_object(one, depth + 1)
-    elseif name == "boolean" then
-      return '"true" | "false"'
-    end
-    return self:json(one)
-  end)
 end
 
 -- The names of an object's members in their order, and which are required.
@@ -189,8 +228,58 @@ local function members_of(schema)
   return names, required
 end
 
-function Builder:delimited_object(schema, depth)
+-- The same, of those that can be spelled; a required one that cannot is refused.
+function Builder:arguments(schema, spelling)
   local names, required = members_of(schema)
+  local out = {}
+  for _, name in ipairs(names) do
+    if name:find("^" .. spelling .. "$") and schema.properties[name] ~= false then
+      out[#out + 1] = name
+    elseif required[name] then
+      refuse("grammar", "%s: the argument '%s' cannot be spelled in this format", self.where, name)
+    end
+  end
+  return out, required
+end
+
+-- FunctionGemma's values: keys without quotes, strings between a delimiter.
+function Builder:delimited(schema, depth)
+  if depth > MAX_DEPTH then refuse("limit", "%s: a schema nested deeper than %d", self.where, MAX_DEPTH) end
+  if type(schema) ~= "table" then schema = {} end
+  local delimiter = self.delimiter
+  if listed(schema) then
+    return self:values(schema, function(value) -- marks of the delimiter may be tokens, what stands between them is text
+      if type(value) == "string" then return ("(%s %s %s)"):format(self:mark(delimiter), quote(value), self:mark(delimiter)) end
+      return quote(dump(value, writing.delimited(delimiter), 0))
+    end)
+  end
+  if schema.type == nil and schema.properties then schema = with_type(schema, "object") end
+  if schema.type == nil then
+    local choices = schema.anyOf or schema.oneOf
+    self:lacks(schema, "a value between delimiters", {"oneOf", "allOf", "not", "if", "$ref"})
+    local out = {}
+    for i, sub in ipairs(choices or {}) do out[i] = self:delimited(sub, depth + 1) end
+    if #out > 0 then return "(" .. table.concat(out, " | ") .. ")" end
+    schema = with_type(schema, {"string", "number", "boolean"})
+  end
+  return self:each_type(schema, function(one, name)
+    if name == "string" then
+      self:plain(one, "between delimiters")
+      return self:mark(delimiter) .. " " .. self:up_to(delimiter)
+    elseif name == "array" then
+      return self:list(one, self:rule(self:delimited(one.items or {}, depth + 1)), ",")
+    elseif name == "object" then
+      return self:delimited_object(one, depth + 1)
+    elseif name == "boolean" then
+      return '"true" | "false"'
+    end
+    return self:json(one)
+  end)
+end
+
+function Builder:delimited_object(schema, depth)
+  self:lacks(schema, "an object", combining, object_keywords)
+  local names, required = self:arguments(schema, "[%w_%-%.%$@]+")
   local list = {}
   for i, name in ipairs(names) do
     local value = self:delimited((schema.properties or {})[name] or {}, depth + 1)
@@ -209,25 +298,54 @@ function Builder:tagged(schema, record)
   if listed(schema) then
     return self:values(schema, function(value)
       local string = type(value) == "string"
-      return quote((string and text or typed) .. edge .. (string and value or dump(value, writing.spell.json, 0)) .. edge .. closing)
+      return ("(%s %s %s)"):format(self:mark((string and text or typed) .. edge),
+        quote(string and value or dump(value, writing.spell.json, 0)), self:mark(edge .. closing))
     end)
   end
   local function one_type(one, name)
-    if name ~= "string" then return quote(typed .. edge) .. " " .. self:json(one) .. " " .. quote(edge .. closing) end
+    if name ~= "string" then return self:mark(typed .. edge) .. " " .. self:json(one) .. " " .. self:mark(edge .. closing) end
     self:plain(one, "in tags")
-    return quote(text .. edge) .. " @until " .. quote(closing)
+    return self:mark(text .. edge) .. " " .. self:up_to(closing)
   end
   if schema.type == nil and (schema.anyOf or schema.oneOf) then
+    self:lacks(schema, "a value in tags", {"oneOf", "allOf", "not", "if"})
     local out = {}
     for i, sub in ipairs(schema.anyOf or schema.oneOf) do out[i] = self:tagged(sub, record) end
     return "(" .. table.concat(out, " | ") .. ")"
   end
   if schema.type == nil and schema.properties then schema = with_type(schema, "object") end
-  if schema.type == nil then return one_type(schema, "string") end
+  if schema.type == nil then
+    self:lacks(schema, "a value in tags", combining, object_keywords)
+    return one_type(schema, "string")
+  end
   return self:each_type(schema, one_type)
 end
 
 -- -------------------------------------------------------------------- bodies
+
+-- The schema with integers that Lua can hold exactly, where it bounds them less.
+local WHOLE = 2 ^ 53 - 1
+local nested = {properties = true, ["$defs"] = true, definitions = true, patternProperties = true}
+local listing = {anyOf = true, oneOf = true, allOf = true, prefixItems = true}
+local function whole_numbers(schema, depth)
+  if type(schema) ~= "table" or depth > MAX_DEPTH then return schema end
+  local copy = setmetatable({}, getmetatable(schema))
+  for key, value in pairs(schema) do
+    if (nested[key] or listing[key]) and type(value) == "table" then
+      local list = setmetatable({}, getmetatable(value))
+      for name, sub in pairs(value) do list[name] = whole_numbers(sub, depth + 1) end
+      value = list
+    elseif (key == "items" or key == "additionalProperties") and type(value) == "table" then
+      value = whole_numbers(value, depth + 1)
+    end
+    copy[key] = value
+  end
+  if copy.type == "integer" and not copy.enum and copy.const == nil then
+    if copy.minimum == nil and copy.exclusiveMinimum == nil then copy.minimum = -WHOLE end
+    if copy.maximum == nil and copy.exclusiveMaximum == nil then copy.maximum = WHOLE end
+  end
+  return copy
+end
 
 -- The schema of the arguments: keys that no property declares are none, as registry:check has it.
 local function closed(schema)
@@ -259,7 +377,7 @@ function bodies.named(b, record, tool)
   local suffix = record.name_suffix and " " .. quote(first(record.name_suffix)) .. " [0-9]+" or ""
   local head = quote(first(record.name_prefix) .. tool.name) .. suffix
   local name_end = first(record.name_end)
-  if name_end ~= "" then head = head .. " " .. quote(name_end) end
+  if name_end ~= "" then head = head .. " " .. b:mark(name_end) end
   if record.delimiter then
     b.delimiter = first(record.delimiter)
     return head .. " " .. b:delimited_object(closed(tool.parameters), 0)
@@ -268,87 +386,196 @@ function bodies.named(b, record, tool)
 end
 
 function bodies.tagged(b, record, tool)
-  local names, required = members_of(tool.parameters)
+  b:lacks(tool.parameters, "the arguments", combining, object_keywords)
+  local names, required = b:arguments(tool.parameters, '[^<>"%c]+')
   local key_begin, key_end = pair(record, "key")
   local opening = pair(record, "value")
   local gap = record.separator or ""
   local between = opening ~= "" and not record.value_text and gap or ""
   local own_line = first(record.name_end) == gap and gap ~= ""
-  local parts = {quote(tool.name .. first(record.name_end) .. (own_line and "" or gap))}
+  local parts = {quote(tool.name) .. " " .. b:mark(first(record.name_end) .. (own_line and "" or gap))}
   for _, name in ipairs(names) do
     local value = b:tagged((tool.parameters.properties or {})[name] or {}, record)
-    local rule = b:rule(quote(key_begin .. name .. key_end .. between) .. " (" .. value .. ")" .. (gap ~= "" and " " .. quote(gap) or ""))
+    local key = ("%s %s %s"):format(b:mark(key_begin), quote(name), b:mark(key_end .. between))
+    local rule = b:rule(key .. " (" .. value .. ")" .. (gap ~= "" and " " .. quote(gap) or ""))
     parts[#parts + 1] = rule .. (required[name] and "" or "?")
   end
   return table.concat(parts, " ")
 end
 
 function bodies.python(b, record, tool)
-  local names, required = members_of(tool.parameters)
+  b:lacks(tool.parameters, "the arguments", combining, object_keywords)
+  local names, required = b:arguments(tool.parameters, "[%a_][%w_]*")
   local list = {}
   for i, name in ipairs(names) do
-    local value = b:python((tool.parameters.properties or {})[name] or {}, 0)
-    list[i] = {text = b:rule(quote(name .. (record.assign or "=")) .. " (" .. value .. ")"), required = required[name]}
+    local schema = (tool.parameters.properties or {})[name] or {}
+    local value = record.spaced and b:spaced(schema, 0) or b:python(schema, 0)
+    local key = (record.spaced and " " or "") .. name .. (record.assign or "=")
+    list[i] = {text = b:rule(quote(key) .. " (" .. value .. ")"), required = required[name]}
   end
-  return quote(tool.name .. first(record.name_suffix) .. "(") .. " " .. b:members(list, ", ") .. ' ")"'
+  return quote(tool.name .. first(record.name_suffix) .. "(") .. " " .. b:members(list, record.spaced and "," or ", ") .. ' ")"'
 end
 
 function bodies.channels(b, record, tool)
-  return quote(record.header[1] .. tool.name .. record.header[2]) .. " " .. b:json(closed(tool.parameters)) .. " " ..
-    quote(first(record.channels_end))
+  return ("%s %s %s %s %s"):format(b:mark(record.header[1]), quote(tool.name), b:mark(record.header[2]), b:json(closed(tool.parameters)),
+    b:mark(first(record.channels_end)))
 end
 
-local function literal(s)
-  return s == "" and "" or quote(s) .. " "
+-- Numbers of repetition as GBNF says them.
+local function times(least, most)
+  return ("{%d,%s}"):format(math.max(least, 0), most and ("%d"):format(math.max(most, 0)) or "")
 end
 
--- The text of the whole: `open` and `close` once, `before` and `after` around each call.
-local function compose(b, record, list, opts)
-  local calls = b:rule(table.concat(list, " | "))
-  local at = writing.layout(record)
-  local least, most = opts.least or 1, opts.most
-  local trigger = ""
-  if opts.text then -- free text up to the marker, which is not part of what follows
-    for _, field in ipairs{"section", "call"} do
-      if trigger == "" then trigger = (pair(record, field)) end
-    end
-    if record.header then trigger = record.header[1]:match("^<[^>]*>") end
-    local head = at.open .. at.first .. (record.header and record.header[1] or "")
-    if trigger == "" or head:sub(1, #trigger) ~= trigger then
-      refuse("unsupported", "format '%s': its calls have no marker that text could be told from", record.name)
+-- `least` to `most` calls with all that stands around them. `at`: the layout.
+local function whole(b, calls, at, least, most)
+  local one = calls .. " " .. b:mark(at.after)
+  local more = ("(%s %s %s)%s"):format(b:mark(at.between), b:mark(at.before), one, times(least - 1, most and most - 1))
+  return ("%s %s %s %s %s"):format(b:mark(at.open), b:mark(at.first), one, more, b:mark(at.close))
+end
+
+-- The spellings of a field that spell something.
+local function spellings(value)
+  local list = {}
+  for _, s in ipairs(type(value) == "table" and value or {value}) do
+    if s ~= "" then list[#list + 1] = s end
+  end
+  return list
+end
+
+-- What text must not have, for a format whose calls need no marker: the beginning of a call as the parser takes one.
+local function lookalikes(record, tools, out)
+  for _, tool in ipairs(tools) do
+    local name = quote(tool.name)
+    if record.body == "json" then
+      out[#out + 1] = ([=[["'] %s ["']]=]):format(name)
+    elseif record.body == "python" then
+      out[#out + 1] = (record.list and [=["[" [ \t\r\n]* ]=] or "") .. name .. [=[ [ \t\r\n]* "("]=]
     end
   end
-  local one = calls .. " " .. literal(at.after)
-  local more = ("(%s%s%s)"):format(literal(at.between), literal(at.before), one)
-  local times = ("{%d,%s}"):format(math.max(least - 1, 0), most and ("%d"):format(math.max(most - 1, 0)) or "")
-  local whole = literal(at.open) .. literal(at.first) .. one .. more .. times .. " " .. literal(at.close)
-  if opts.text then
-    -- The trigger stands at the beginning of the first literal; take it off there.
-    local head = at.open ~= "" and at.open or at.first
+end
+
+-- Free text and calls: `calls` are the rules of the calls in each of the records.
+local function with_text(b, records, calls, tools, opts)
+  local forbidden, alternatives, finals, starts, alone, free = {}, {}, {}, {}, false, {}
+  local lead = ""
+  for i, record in ipairs(records) do
+    local at = writing.layout(record)
+    local section, call = spellings((record.section or {})[1]), spellings((record.call or {})[1])
+    local openings = #section > 0 and section or call
+    local head = at.open ~= "" and "open" or "first"
     if record.header then
       refuse("unsupported", "format '%s': free text is a channel of its own; constrain the calls alone", record.name)
     end
-    local rest = whole:sub(#literal(head) + 1)
-    return ("root ::= (@until %s %s%s)* @without %s"):format(quote(trigger), literal(head:sub(#trigger + 1)), rest, quote(trigger))
+    if not record.weak then
+      for _, list in ipairs{section, call} do
+        for _, s in ipairs(list) do forbidden[#forbidden + 1] = quote(s) end
+      end
+    end
+    local marked = not record.weak and openings[1] and at[head]:sub(1, #openings[1]) == openings[1]
+    for _, s in ipairs(marked and openings or {}) do -- any of the markers that a model may write
+      local copy = {}
+      for key, value in pairs(at) do copy[key] = value end
+      copy[head] = s .. at[head]:sub(#openings[1] + 1)
+      if at.after .. at.close == "" then -- nothing tells where such calls end: nothing follows
+        finals[#finals + 1] = whole(b, calls[i], copy, 1, opts.most)
+      else
+        alternatives[#alternatives + 1] = whole(b, calls[i], copy, 1, #section == 0 and 1 or opts.most)
+      end
+    end
+    if record.bare then
+      local copy = {}
+      for key, value in pairs(record) do copy[key] = value end
+      if not record.weak then copy.section, copy.call = nil, nil end
+      starts[#starts + 1] = whole(b, calls[i], writing.layout(copy), 1, opts.most)
+      lookalikes(record, tools, forbidden)
+    elseif record.start then -- the message begins with the name of a tool, or with that of text
+      starts[#starts + 1] = whole(b, calls[i], at, 1, opts.most)
+      lead = quote(first(record.text_name) .. first(record.name_end))
+      finals[#finals + 1] = ("(%s %s %s)%s"):format(b:mark(at.before), calls[i], b:mark(at.after), times(1, opts.most))
+    elseif not marked then
+      refuse("unsupported", "format '%s': its calls have no marker that text could be told from", record.name)
+    end
+    alone = alone or record.alone
+    for _, field in ipairs{record.reasoning or {"<think>", "</think>"}, record.reasoning_stray or {}, {record.drop or ""}} do
+      for _, value in pairs(field) do
+        for _, s in ipairs(spellings(value)) do
+          local id = b:mark(s):match "^@token (%d+)$"
+          if id and not b.vocabulary:is_end(tonumber(id)) then free[#free + 1] = b:mark(s) end
+        end
+      end
+    end
   end
-  return "root ::= " .. (least == 0 and "(" .. whole .. ")?" or whole)
+  local text = b:rule("@without (" .. table.concat(forbidden, " | ") .. ")")
+  if #free > 0 then text = b:rule(("%s ((%s) %s)*"):format(text, table.concat(free, " | "), text)) end
+  local any = #alternatives > 0 and b:rule(table.concat(alternatives, " | "))
+  local last = #finals > 0 and b:rule(table.concat(finals, " | "))
+  local roots = {}
+  if alone then -- either text or calls
+    roots = {text, any or last or nil}
+  else
+    local before = any and ("(%s %s)%s"):format(text, any, times(0, opts.most)) or ""
+    roots[1] = ("%s %s %s %s"):format(lead, before, text, last and "(" .. last .. ")?" or "")
+  end
+  for _, start in ipairs(starts) do roots[#roots + 1] = "[ \\n]{0,2} " .. start end
+  return table.concat(roots, " | ")
 end
 
--- constrain(list of tools, record, {least, most, text, strict}) -> grammar; nil, message, code
-return function(list, record, opts)
+-- The rule of a tool's call. Where its schema cannot be held to: a note instead, and as much of it as can; nil when nothing satisfies it.
+local function call_rule(b, record, tool, strict, notes)
+  local function try(declared, as_strict)
+    local rules, imports = #b.rules, #b.imports
+    b.strict, b.root = as_strict, declared.parameters
+    local ok, result = pcall(bodies[record.body], b, record, declared)
+    if ok then return b:rule(result) end
+    for i = #b.rules, rules + 1, -1 do b.rules[i] = nil end
+    for i = #b.imports, imports + 1, -1 do b.imports[i] = nil end
+    if type(result) ~= "table" then error(result, 0) end
+    return nil, result
+  end
+  b.where = "tool '" .. tool.name .. "'"
+  tool = {name = tool.name, parameters = whole_numbers(tool.parameters or {type = "object"}, 0)}
+  local rule, problem = try(tool, true)
+  if rule then return rule end
+  if strict then error(problem, 0) end
+  if problem.code == "grammar" then
+    notes[#notes + 1] = problem.message .. ": it cannot be called"
+    return nil
+  end
+  notes[#notes + 1] = problem.message
+  return try(tool, false) or try({name = tool.name, parameters = {type = "object"}}, false)
+end
+
+-- constrain(list of tools, list of records, {least, most, text, strict, vocabulary, thoughts}) -> grammar, notes; nil, message, code
+return function(list, records, opts)
   if #list == 0 then return nil, "toolcall.grammar: no tools", "grammar" end
-  local b = setmetatable({imports = {}, rules = {}, count = 0, strict = opts.strict ~= false}, Builder)
+  local b = setmetatable({imports = {}, rules = {}, marks = {}, count = 0, vocabulary = opts.vocabulary}, Builder)
+  local notes = {}
   local ok, result = pcall(function()
     local calls = {}
-    for i, tool in ipairs(list) do
-      b.where, b.root = "tool '" .. tool.name .. "'", tool.parameters
-      calls[i] = b:rule(bodies[record.body](b, record, tool))
+    for i, record in ipairs(records) do
+      local rules = {}
+      for _, tool in ipairs(list) do rules[#rules + 1] = call_rule(b, record, tool, opts.strict ~= false, i == 1 and notes or {}) end
+      if #rules == 0 then refuse("grammar", "no tool can be called: %s", notes[1]) end
+      calls[i] = b:rule(table.concat(rules, " | "))
     end
-    return compose(b, record, calls, opts) .. "\n" .. table.concat(b.rules, "\n")
+    local root
+    if opts.text then
+      root = with_text(b, records, calls, list, opts)
+    else
+      root = whole(b, calls[1], writing.layout(records[1]), math.max(opts.least or 1, 1), opts.most)
+      if opts.least == 0 then root = "(" .. root .. ")?" end
+    end
+    if opts.thoughts then
+      local closing = (records[1].reasoning or {nil, "</think>"})[2]
+      root = b:up_to(first(closing)) .. " [ \\n]{0,2} (" .. root .. ")"
+    end
+    return "root ::= " .. root .. "\n" .. table.concat(b.rules, "\n")
   end)
   if not ok then
     if type(result) ~= "table" then error(result, 0) end
     return nil, result.message, result.code
   end
-  return grammar.compose(result, b.imports)
+  local made, message, code = grammar.compose(result, b.imports)
+  if not made then return nil, message, code end
+  return made, notes
 end
