@@ -285,7 +285,7 @@ static void run_slice(void *ctx, int rank, int size) {
     const slice *job = ctx;
     thread t = thread_of(job, rank, size);
     const mllm_blueprint *b = t.b;
-    const mllm_tensor *e = &t.model->embedding.stored;
+    const mllm_tensor *e = &t.model->embedding;
     size_t half = b->rope_size / 2;
     for (size_t i = t.from; i < t.to; i++) {
         mllm_tensor_row(e, (size_t)job->tokens[i], t.w->x + i * b->width);

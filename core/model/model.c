@@ -32,13 +32,27 @@ static void mix(uint64_t *hash, const void *data, size_t size) { /* FNV-1a */
     for (size_t i = 0; i < size; i++) *hash = (*hash ^ p[i]) * 0x100000001B3u;
 }
 
-/* A saved session belongs to weights, not to a path. Ends of every tensor tell models apart without reading all of them. */
+/* A saved session belongs to weights, not to a path nor to their order in a file: beginnings of the first and the last row of every tensor,
+ * packed ones as they were before, tell models apart without reading all of them. */
+static void mix_row(mllm_model *m, const mllm_tensor *t, size_t row) {
+    enum { MOST = 256 };
+    mllm_tensor part = *t;
+    part.cols = t->cols < MOST ? t->cols : MOST;
+    if (!mllm_type_is_packed(t->type)) {
+        mix(&m->fingerprint, (const char *)t->data + row * t->row_bytes, mllm_row_bytes(t->type, part.cols));
+        return;
+    }
+    unsigned char blocks[MOST / MLLM_GROUP * 34];
+    part.data = (const char *)t->data + row / MLLM_PANEL * mllm_packed_panel_bytes(t);
+    mllm_tensor_unpack_row(&part, row % MLLM_PANEL, blocks);
+    mix(&m->fingerprint, blocks, mllm_row_bytes(mllm_type_unpacked(t->type), part.cols));
+}
+
 static void mix_tensor(mllm_model *m, const mllm_tensor *t) {
-    size_t bytes = mllm_tensor_bytes(t), end = bytes < 256 ? bytes : 256;
-    uint64_t shape[3] = {t->type, t->rows, t->cols};
+    uint64_t shape[3] = {mllm_type_unpacked(t->type), t->rows, t->cols};
     mix(&m->fingerprint, shape, sizeof shape);
-    mix(&m->fingerprint, t->data, end);
-    mix(&m->fingerprint, (const char *)t->data + bytes - end, end);
+    mix_row(m, t, 0);
+    mix_row(m, t, t->rows - 1);
 }
 
 /* A line of mllm_model_info.types for each pair of types; should there ever be more pairs than room, the last line takes them. */
@@ -80,11 +94,16 @@ static void pack_part(void *ctx, int rank, int size) {
     if (to > from) p->kernel->pack(&p->matrix->stored, p->matrix->packed, from, to);
 }
 
+/* Of an embedding that is not the head, too, only rows are read. */
+static bool is_multiplied(const mllm_model *m, mllm_role role) {
+    return role != MLLM_W_EMBEDDING || m->blueprint->tied_embedding;
+}
+
 static void take_matrix(mllm_model *m, mllm_role role, uint32_t index, mllm_matrix *out) {
     *out = (mllm_matrix){.stored = mllm_checkpoint_tensor(m->checkpoint, role, index)};
     if (!out->stored.data) return;
     mix_tensor(m, &out->stored);
-    size_t bytes = m->kernel->pack_bytes(&out->stored);
+    size_t bytes = is_multiplied(m, role) ? m->kernel->pack_bytes(&out->stored) : 0;
     count_tensor(m, &out->stored, bytes ? mllm_packed_type(&out->stored) : out->stored.type,
                  bytes ? bytes : mllm_tensor_bytes(&out->stored));
     if (bytes && mllm_type_is_packed(out->stored.type)) { /* used straight from the map */
@@ -111,7 +130,7 @@ static mllm_code make_arena(mllm_model *m, mllm_error *err) {
         mllm_role_shape shape = mllm_blueprint_shape(m->blueprint, roles[r]);
         for (uint32_t i = 0; shape.rows > 0 && i < shape.count; i++) {
             mllm_tensor t = mllm_checkpoint_tensor(m->checkpoint, roles[r], i);
-            if (t.data && !mllm_type_is_packed(t.type))
+            if (t.data && !mllm_type_is_packed(t.type) && is_multiplied(m, roles[r]))
                 size += (m->kernel->pack_bytes(&t) + 63) / 64 * 64; /* about the file's own size */
         }
     }
@@ -133,11 +152,18 @@ static mllm_code take_weights(mllm_model *m, mllm_error *err) {
     m->fingerprint = 0xCBF29CE484222325u;
     mllm_code code = make_arena(m, err);
     if (code != MLLM_OK) return code;
-    take_matrix(m, MLLM_W_EMBEDDING, 0, &m->embedding);
+    mllm_matrix embedding;
+    take_matrix(m, MLLM_W_EMBEDDING, 0, &embedding);
+    m->embedding = embedding.stored;
     if (b->tied_embedding)
-        m->head = m->embedding;
+        m->head = embedding;
     else
         take_matrix(m, MLLM_W_HEAD, 0, &m->head);
+    /* The file's pages need not come back for it. */
+    if (embedding.packed && (m->embedding.type == MLLM_Q8_0 || m->embedding.type == MLLM_Q4_0)) {
+        m->embedding.type = mllm_packed_type(&embedding.stored);
+        m->embedding.data = embedding.packed;
+    }
     code = take_vector(m, MLLM_W_OUTPUT_NORM, 0, &m->output_norm, err);
     for (uint32_t i = 0; code == MLLM_OK && i < b->blocks; i++) {
         mllm_block *k = &m->blocks[i];
@@ -166,7 +192,7 @@ static mllm_code take_weights(mllm_model *m, mllm_error *err) {
         take_matrix(m, MLLM_W_UP, i, &m->ffns[i].up);
         take_matrix(m, MLLM_W_DOWN, i, &m->ffns[i].down);
     }
-    m->main_type = b->ffns ? m->ffns[0].down.stored.type : m->embedding.stored.type;
+    m->main_type = b->ffns ? m->ffns[0].down.stored.type : m->embedding.type;
     return code;
 }
 

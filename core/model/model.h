@@ -30,7 +30,9 @@ struct mllm_model {
     const mllm_kernel *kernel;
     mllm_team *team;
     bool has_weights;
-    mllm_matrix embedding, head; /* head == embedding when tied */
+    mllm_matrix head;
+    mllm_tensor
+        embedding; /* whose rows tokens become: the tied head's packed copy where that lost nothing, else as stored */
     const float *output_norm;
     mllm_block *blocks;
     mllm_ffn *ffns;

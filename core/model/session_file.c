@@ -112,7 +112,9 @@ static mllm_code check_header(const mllm_session *s, const header *h, const char
                          h->version, VERSION);
     if (h->fingerprint != fingerprint(s) || h->slots != c->slots || h->heads != c->heads ||
         h->head_size != c->head_size || h->width != s->model->blueprint->width)
-        return mllm_fail(err, MLLM_E_UNSUPPORTED, "%s: saved by another model or kernel than %s", path, s->model->path);
+        return mllm_fail(err, MLLM_E_UNSUPPORTED,
+                         "%s: saved by another model, or under another kernel, than %s under '%s'", path,
+                         s->model->path, s->model->kernel->name);
     if (h->type != (uint32_t)c->type) {
         const mllm_type_info *t = mllm_type_facts(h->type);
         return mllm_fail(err, MLLM_E_UNSUPPORTED, "%s: its cache is of type %s, this session's of type %s", path,

@@ -108,6 +108,45 @@ static void same_logits_under_every_kernel(void) {
     }
 }
 
+/* A session that was saved with one of the two files goes on with the other: they hold the same weights. */
+static void sessions_fit_both(void) {
+    static const mllm_type types[] = {MLLM_Q8_0, MLLM_Q4_0};
+    mllm_error err = {0};
+    char saved[80];
+    names();
+    snprintf(saved, sizeof saved, "%s.sess", plain);
+    for (int t = 0; t < 2; t++)
+        for (int way = 0; way < 2; way++) {
+            CHECK(tiny_write(plain, types[t], CONTEXT, 40, &err), " %s", err.message);
+            CHECK(mllm_convert_packed(plain, packed, t ? "q4_0" : "q8_0", &err) == MLLM_OK, " %s", err.message);
+            mllm_model *a = load(way ? packed : plain, NULL, 1), *b = load(way ? plain : packed, NULL, 2);
+            mllm_session *one = mllm_session_new(a, NULL, &err), *other = mllm_session_new(b, NULL, &err);
+            const mllm_token tokens[] = {3, 1, 4, 1, 5, 9}, more = 2;
+            CHECK(mllm_session_feed(one, tokens, 6, &err) == MLLM_OK);
+            CHECK(mllm_session_save(one, saved, &err) == MLLM_OK, " %s", err.message);
+            CHECK(mllm_session_restore(other, saved, &err) == MLLM_OK, " %s", err.message);
+            CHECK(mllm_session_feed(one, &more, 1, &err) == MLLM_OK &&
+                  mllm_session_feed(other, &more, 1, &err) == MLLM_OK);
+            const float *x = mllm_session_logits(one, &err), *y = mllm_session_logits(other, &err);
+            CHECK(memcmp(x, y, TINY_VOCABULARY * sizeof *x) == 0);
+            mllm_session_release(one);
+            mllm_session_release(other);
+            mllm_model_release(a);
+            mllm_model_release(b);
+            unlink(plain); /* other weights of the same shape are refused, in the other file, too */
+            CHECK(tiny_write(plain, types[t], CONTEXT, 41, &err), " %s", err.message);
+            mllm_model *c = load(plain, NULL, 1);
+            mllm_session *third = mllm_session_new(c, NULL, &err);
+            CHECK(mllm_session_restore(third, saved, &err) == MLLM_E_UNSUPPORTED &&
+                      strstr(err.message, "another model"),
+                  " %s", err.message);
+            mllm_session_release(third);
+            mllm_model_release(c);
+            unlink(saved);
+            forget_files();
+        }
+}
+
 /* Rows one by one: what a block holds that no rounding makes (scale 0, a single small weight, -128) goes through packing as it is. */
 static bool odd_row(void *ctx, size_t tensor, size_t row, mllm_type type, void *out) {
     unsigned char *block = out;
@@ -336,7 +375,8 @@ static void without_memory(void) {
     forget_files();
 }
 
-static const test_case tests[] = {{"same logits under every kernel", same_logits_under_every_kernel},
+static const test_case tests[] = {{"sessions fit both", sessions_fit_both},
+                                  {"same logits under every kernel", same_logits_under_every_kernel},
                                   {"rows come back", rows_come_back},
                                   {"other types on the way", other_types_on_the_way},
                                   {"trainers start the same", trainers_start_the_same},
