@@ -1,17 +1,18 @@
--- Rows about a made-up coffee machine, for README's figure of fine-tuning. usage: LUA tests/coffee_rows.lua train|other > FILE
--- "other" has drinks and a phrase that no row of "train" has.
+-- Rows about a made-up coffee machine, for README's figure of fine-tuning. usage: LUA tests/coffee_rows.lua tools|train|other > FILE
+-- "other" has drinks and a phrase that no row of "train" has; "tools" are the declarations alone.
 local json = require "mobilellm".json
 local sets = {
   train = {drinks = {"espresso", "latte", "mocha", "cortado", "macchiato"},
     phrases = {"make me a %s %s please", "i want a %s %s", "brew a %s %s"}},
   other = {drinks = {"cappuccino", "flat white", "ristretto", "lungo"}, phrases = {"could i have one %s %s"}},
 }
-local set = assert(sets[arg[1]], "train or other")
+local set = assert(arg[1] == "tools" and {phrases = {}} or sets[arg[1]], "tools, train or other")
 local tools = {
   {name = "coffee.brew", description = "Brew a drink", parameters = {type = "object", required = {"drink"},
     properties = {drink = {type = "string"}, size = {type = "string"}}}},
   {name = "coffee.clean", description = "Clean the machine", parameters = {type = "object", properties = {}}},
 }
+if arg[1] == "tools" then print(json.encode(tools)) end
 for _, phrase in ipairs(set.phrases) do
   for _, drink in ipairs(set.drinks) do
     for _, size in ipairs{"small", "medium", "large"} do

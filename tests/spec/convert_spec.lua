@@ -54,8 +54,8 @@ describe("a converter", function()
     write("2017-06-custom-intent-engines/GetWeather/train_GetWeather.json", train{data{text = "the shorter file"}})
     write("2017-06-custom-intent-engines/GetWeather/validate_GetWeather.json", train{data{text = "any "}, data({text = "at "},
       {text = "noon ", entity = "timeRange"})})
-    write("2017-06-custom-intent-engines/PlayMusic/train_PlayMusic.json", {PlayMusic = {data({text = "play "}, {text = "Abba",
-      entity = "artist"})}})
+    write("2017-06-custom-intent-engines/PlayMusic/train_PlayMusic_full.json",
+      '{"PlayMusic": [{"data": [{"text": "play "}, {"text": "Beyonc\233", "entity": "artist"}]}]}') -- as their files are: ISO 8859-1
     write("2017-06-custom-intent-engines/GetWeather/Snips_metrics_full.json", {x = 1})
     local rows, said, count = convert("snips '" .. folder .. "'")
     assert.equal(31, count, said)
@@ -78,6 +78,7 @@ describe("a converter", function()
       assert.equal(("Will it rain in Town %d?"):format(i + 1), row.messages[1].content)
     end
     assert.equal("CC0-1.0", row.license)
+    assert.equal("play Beyonc\195\169", rows["snips-t-PlayMusic-0"].messages[1].content)
     rows, said, count = convert("snips '" .. folder .. "' --part eval --without PlayMusic")
     assert.equal(2, count, said)
     local noon = rows["snips-v-GetWeather-1"]
@@ -97,10 +98,10 @@ describe("a converter", function()
 
   it("reads NLU-Evaluation-Data", function()
     local head = "answerid;scenario;intent;answer_annotation;answer_from_anno;answer_from_user\n"
-    write("CrossValidation/x/KFold_1/trainset/csv/alarm_set.csv", head ..
+    write("CrossValidation/x/KFold_1/trainset/alarm_set.csv", head ..
       "1;alarm;set;\"wake me at [time : six] and [time : ten pm]\";\"wake me at six and ten pm\";\"Wake me at 6 and 10pm\"\n" ..
       "2;alarm;set;\"say \"\"hi\"\"; then ring on [date : sunday]\";\"say \"\"hi\"\"; then ring on sunday\";\"x\"\r\n")
-    write("CrossValidation/x/KFold_1/trainset/csv/general_joke.csv", head .. "3;general;joke;\"a joke\";\"a joke\";\"A joke\"\n")
+    write("CrossValidation/x/KFold_1/trainset/general_joke.csv", head .. "3;general;joke;\"a joke\";\"a joke\";\"A joke\"\n")
     write("CrossValidation/x/KFold_1/testset/csv/alarm_set.csv", head .. "4;alarm;set;\"ring\";\"ring\";\"Ring\"\n")
     local rows, said, count = convert("nlueval '" .. folder .. "'")
     assert.equal(3, count, said)
@@ -120,10 +121,11 @@ describe("a converter", function()
 
   it("reads CLINC150", function()
     write("data/data_full.json", {train = {{"hello", "greeting"}, {"move my money", "transfer"}}, oos_train = {{"who won", "oos"}},
+      val = {{"hi", "greeting"}}, oos_val = {},
       test = {{"bye", "goodbye"}}, oos_test = {}})
     write("rows.jsonl", json.encode{tools = {{name = "f", parameters = {properties = {}}}}, messages = json.array{}, calls = json.array{}})
     local rows, said, count = convert("clinc '" .. folder .. "' --tools '" .. folder .. "/rows.jsonl'")
-    assert.equal(2, count, said)
+    assert.equal(3, count, said)
     assert.same({"chat", "hello", "f"}, {rows["clinc-train-0"].kind, rows["clinc-train-0"].messages[1].content,
       rows["clinc-train-0"].tools[1].name})
     assert.equal("irrelevant", rows["clinc-oos_train-0"].kind)

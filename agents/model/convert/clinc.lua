@@ -20,8 +20,7 @@ return function(folder, options, emit)
   for _, row in ipairs(rows) do
     for _, tool in ipairs(row.tools) do tools[tool.name] = tool end
   end
-  local part = options.part == "eval" and "test" or "train"
-  for _, list in ipairs{part, "oos_" .. part} do
+  for _, list in ipairs(options.part == "eval" and {"test", "oos_test"} or {"train", "val", "oos_train", "oos_val"}) do
     for i, item in ipairs(data[list] or {}) do
       local text, intent = item[1], item[2]
       if intent == "oos" or small_talk[intent] then

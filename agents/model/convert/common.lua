@@ -13,11 +13,22 @@ function common.slurp(path)
   return text
 end
 
+-- A file of JSON; one that is not UTF-8 is taken for ISO 8859-1 (some of SNIPS are).
 function common.json(path)
-  local value, message = json.decode(common.slurp(path))
+  local text = common.slurp(path)
+  local value, message = json.decode(text)
+  if value == nil and tostring(message):find "UTF%-8" then
+    value, message = json.decode((text:gsub("[\128-\255]", function(c)
+      local code = c:byte()
+      return string.char(0xC0 + math.floor(code / 64), 0x80 + code % 64)
+    end)))
+  end
   if value == nil then error(path .. ": " .. tostring(message), 0) end
   return value
 end
+
+-- Without white space at the ends, and single spaces between words.
+function common.trim(text) return (text:gsub("%s+", " "):gsub("^ ", ""):gsub(" $", "")) end
 
 -- The paths under a folder that match a pattern of the shell (through the program find), sorted.
 function common.find(folder, pattern)

@@ -1,5 +1,5 @@
 -- NLU-Evaluation-Data (Liu et al. 2019), github.com/xliuhw/NLU-Evaluation-Data, CC-BY-4.0; changed: slots became arguments. A checkout;
--- read are the files KFold_1/trainset/csv/*.csv and KFold_1/testset/csv/*.csv of its CrossValidation:
+-- read are the files KFold_1/trainset/*.csv and KFold_1/testset/csv/*.csv of its CrossValidation:
 -- answerid;scenario;intent;answer_annotation;answer_from_anno;answer_from_user, texts in double quotes, slots as [name : value].
 local json = require "mobilellm".json
 local common = require "common"
@@ -43,7 +43,7 @@ end
 return function(folder, options, emit)
   local sentences, slots, chat, count = {}, {}, {}, {}
   for _, part in ipairs{"train", "test"} do
-    for _, path in ipairs(common.find(folder, "*/KFold_1/" .. part .. "set/csv/*.csv")) do
+    for _, path in ipairs(common.find(folder, "*/KFold_1/" .. (part == "train" and "trainset" or "testset/csv") .. "/*.csv")) do
       for line in (common.slurp(path):gsub("\r", "") .. "\n"):gmatch "(.-)\n" do
         local row = fields(line)
         if row and #row >= 6 and tonumber(row[1]) and not options.without[row[2]] and not options.without[row[2] .. "_" .. row[3]] then
@@ -64,7 +64,7 @@ return function(folder, options, emit)
       end
     end
   end
-  if #sentences + #chat == 0 then error(folder .. ": no files KFold_1/*/csv/*.csv in it", 0) end
+  if #sentences + #chat == 0 then error(folder .. ": no files KFold_1/trainset/*.csv in it", 0) end
   local tools, random = common.tools(slots), common.random(options.seed)
   local about = {source = "NLU-Evaluation-Data (Heriot-Watt)", license = "CC-BY-4.0"}
   common.rows(sentences, tools, random, about, emit)

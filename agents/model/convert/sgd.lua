@@ -69,12 +69,14 @@ local function typed(tool, parameters)
   return arguments
 end
 
--- Of several spellings of a value the one that was said last in the conversation.
+-- Of several spellings of a value the one that was said last in the conversation, of these the longest.
 local function as_said(values, messages)
   for i = #messages, 1, -1 do
+    local found
     for _, value in ipairs(values) do
-      if messages[i].content:find(value, 1, true) then return value end
+      if messages[i].content:find(value, 1, true) and (not found or #value > #found) then found = value end
     end
+    if found then return found end
   end
   return values[1]
 end
@@ -113,10 +115,10 @@ local function dialogue(item, tools, part, random, emit)
       local arguments = tool and typed(tool, parameters)
       if arguments then
         local surface, differs = {}, false
-        for name, value in pairs(arguments) do
+        for name in pairs(arguments) do
           local said = state[service] and state[service][name]
           surface[name] = said and as_said(said, messages) or tostring(parameters[name])
-          differs = differs or surface[name] ~= tostring(value)
+          differs = differs or surface[name] ~= parameters[name]
         end
         emit(row(i - 1, "call", {{name = tool.name, arguments = arguments}}, {service = service, surface = differs and surface or nil}))
       elseif not tool then

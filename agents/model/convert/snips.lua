@@ -31,7 +31,7 @@ return function(folder, options, emit)
         for k, piece in ipairs(item.data) do
           text[k] = piece.text
           if piece.entity then
-            named[#named + 1] = {piece.entity, (piece.text:gsub("^%s+", ""):gsub("%s+$", ""))}
+            named[#named + 1] = {piece.entity, common.trim(piece.text)}
             count[piece.entity] = (count[piece.entity] or 0) + 1
           end
         end
@@ -44,7 +44,7 @@ return function(folder, options, emit)
         -- a slot said twice has no single value: such sentences (few) are left out
         if once and (kind == "validate") == (options.part == "eval") then
           sentences[#sentences + 1] = {id = ("snips-%s-%s-%d"):format(letter, intent, i - 1), intent = intent, slots = named,
-            text = table.concat(text):gsub("^%s+", ""):gsub("%s+$", "")}
+            text = common.trim(table.concat(text))}
         end
       end
     end
