@@ -156,7 +156,7 @@ static void attend(const thread *t, const mllm_step *step, size_t i, size_t end,
     const mllm_blueprint *b = t->b;
     const mllm_kv_cache *c = &t->s->cache;
     size_t hs = b->head_size, ld = (b->heads + 2 * (size_t)b->kv_heads) * hs, inner = b->heads * hs, rows = end - i;
-    size_t first[ROWS], seen[ROWS]; /* row k sees positions [first, seen) */
+    size_t first[ROWS] = {0}, seen[ROWS] = {0}; /* row k sees positions [first, seen) */
     for (size_t k = 0; k < rows; k++) {
         seen[k] = t->job->position + i + k + 1;
         first[k] = step->window && seen[k] > step->window ? seen[k] - step->window : 0;
