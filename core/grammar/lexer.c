@@ -229,7 +229,8 @@ uint32_t mllm_lexer_step(mllm_lexers *t, uint32_t state, uint8_t byte) {
 }
 
 /* Least cost from `state` to an accepted text, where class c of bytes costs cost[c], at most 6: breadth first with a queue for each cost
- * to come. Gives up and says 0 on large automata. */
+ * to come. On large automata it gives up and says how far it has come: it is at least that.
+ */
 static uint32_t cheapest(mllm_lexers *t, uint32_t state, const uint8_t *cost) {
     enum { MOST = 1500, QUEUES = 8 };
     uint32_t queue[QUEUES][MOST], count[QUEUES] = {1}, waiting = 1, epoch = ++t->epoch;
@@ -246,7 +247,7 @@ static uint32_t cheapest(mllm_lexers *t, uint32_t state, const uint8_t *cost) {
                 uint32_t n = mllm_lexer_next(t, s, lexer->byte_of[c]), q = (d + cost[c]) % QUEUES;
                 if (t->failed != MLLM_OK) return 0;
                 if (n == NONE || t->states[n].epoch == epoch) continue;
-                if (count[q] == MOST) return 0;
+                if (count[q] == MOST) return d;
                 queue[q][count[q]++] = n;
                 waiting++;
             }
@@ -277,6 +278,7 @@ uint32_t mllm_lexer_bytes_left(mllm_lexers *t, uint32_t state, bool json) {
         if (own < cost[lexer->classes[b]]) cost[lexer->classes[b]] = own;
     }
     uint32_t d = cheapest(t, state, cost);
+    if (d == 0 && !(t->states[state].flags & LEXER_ACCEPT)) d = 1;
     if (t->failed == MLLM_OK) t->states[state].bytes_left = d;
     return d;
 }

@@ -63,7 +63,7 @@ void mllm_lexers_free(mllm_lexers *t);
 /* State before the first byte; NONE when nothing can be accepted or on a failure (t->failed). */
 uint32_t mllm_lexer_start(mllm_lexers *t, const mllm_lexer *lexer);
 uint32_t mllm_lexer_step(mllm_lexers *t, uint32_t state, uint8_t byte);
-/* Fewest characters from `state` to an accepted text; NONE: there is no way. Gives up and says 0 on large automata. */
+/* Fewest characters from `state` to an accepted text; NONE: there is no way. On large automata only a lower bound. */
 uint32_t mllm_lexer_distance(mllm_lexers *t, uint32_t state);
 /* The same in bytes; `json`: as a JSON string has them, with its escapes (the same for all states of one lexer). */
 uint32_t mllm_lexer_bytes_left(mllm_lexers *t, uint32_t state, bool json);

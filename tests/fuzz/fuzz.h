@@ -1,13 +1,13 @@
 /* fuzz.h - the harness of the fuzzers. A program has one function, FUZZ(source), that draws its decisions from bytes, runs the code under test
  * and calls FUZZ_FAIL for what must not be. The same bytes make the same decisions; when they run out every decision is 0.
  *
- *   fuzz_X                    the inputs of one fixed seed, as part of the tests; nothing is measured by the clock
+ *   fuzz_X                    the inputs of one fixed seed (a fifth of them under the sanitizers), as part of the tests; the clock decides
+ *                             nothing
  *   fuzz_X SECONDS [SEED]     for so long, keeping and changing inputs that reached new code (make fuzz SECONDS=3600)
  *   fuzz_X --replay FILE      one input again; a failure of the above leaves it in fuzz_X.failed
  *
  * The code under test is compiled with -fsanitize-coverage=trace-pc (gcc and clang): every block that it enters is counted here. That count is
- * also the measure of time where something must be linear. With -DFUZZ_LIBFUZZER a program is a libFuzzer target instead:
- *   clang -g -O1 -fsanitize=fuzzer,address,undefined -DFUZZ_LIBFUZZER -D_GNU_SOURCE -std=c11 -Icore -Itests/fuzz tests/fuzz/fuzz_X.c core/[a-z]*\/[a-z]*.c ... */
+ * also the measure of time where something must be linear. */
 #ifndef FUZZ_H
 #define FUZZ_H
 
@@ -118,21 +118,6 @@ static void fuzz_keep(void) {
         fputc('\n', stderr);                                                                                           \
         abort();                                                                                                       \
     } while (0)
-
-#ifdef FUZZ_LIBFUZZER
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    fuzz_source s = {data, size, 0};
-    fuzz_input = data;
-    fuzz_input_size = size;
-    (void)fuzz_keep;
-    FUZZ(&s);
-    return 0;
-}
-#define FUZZ_MAIN(count)
-
-#else
 
 /* A fault, an abort of a sanitizer, or an input that takes longer than two minutes, which is taken for a hang. */
 static void fuzz_caught(int number) {
@@ -290,8 +275,7 @@ static int fuzz_main(int argc, char **argv, uint64_t count) {
 
 #define FUZZ_MAIN(count)                                                                                               \
     int main(int argc, char **argv) {                                                                                  \
-        return fuzz_main(argc, argv, count);                                                                           \
+        return fuzz_main(argc, argv, MLLM_SANITIZED ? (count) / 5 : (count));                                          \
     }
 
-#endif
 #endif

@@ -50,7 +50,7 @@ static void compile_anything(fuzz_source *s) {
             FUZZ_FAIL("%s: message without its place: %s", fuzz_show(t.data, t.length), err.message);
         return;
     }
-    walk_language l = {.what = fuzz_show(t.data, t.length)};
+    walk_language l = {.what = fuzz_show(t.data, t.length), .may_die = true};
     if (mllm_grammar_bytes(g) < 1 << 20) walk(s, g, &l);
     mllm_grammar_release(g);
 }
@@ -84,4 +84,4 @@ static void FUZZ(fuzz_source *s) {
     mllm_grammar_release(g);
 }
 
-FUZZ_MAIN(8000)
+FUZZ_MAIN(5000)
