@@ -199,6 +199,10 @@ lock.front 'Front Door Lock'"]]
     local result = assert(mobilellm.json.decode(out))
     assert.equal(0, #result.calls)
     assert.matches("brightness", result.problems[1])
+    out = call("set the desk lamp to 40 percent", "--json --retrieve 1")
+    result = assert(mobilellm.json.decode(out))
+    assert.same({"light.turn_on"}, result.tools)
+    assert.is_true(result.confidence > 0 and result.confidence <= 1)
     out, err, code = call "who wrote hamlet"
     assert.same({"", "", 0}, {out, err, code})
     out, err, code = cli "call agents/model/home.gguf /nowhere/tools.json hello"

@@ -12,7 +12,8 @@ Exit code 1 when a call does not pass the check.]],
   options = cli.model_options{
     {"--system", "TEXT", "what the model should know: devices, a date, a place"},
     {"--max-tokens", "N", "of the answer", kind = "integer", least = 1, default = 256},
-    {"--json", nil, "one JSON object: calls, problems, text"},
+    {"--retrieve", "N", "show the model only the N tools that the sentence fits best", kind = "integer", least = 1},
+    {"--json", nil, "one JSON object: calls, problems, text, confidence (the probability of the calls), tools (that were shown)"},
   },
 }
 
@@ -33,6 +34,13 @@ function command.run(values, others)
   if #others ~= 3 then options.usage "call: MODEL, TOOLS.json and SENTENCE are needed" end
   local mobilellm = require "mobilellm"
   local registry = read_tools(others[2])
+  if values.retrieve and values.retrieve < #registry:names() then
+    local names = {}
+    for i, one in ipairs(registry:rank(others[3])) do
+      if i <= values.retrieve then names[i] = one.tool.name end
+    end
+    registry = registry:only(names)
+  end
   local model = cli.load(others[1], values)
   local chat = cli.check(model:chat{system = values.system, tools = registry})
   local calls, problems, text = mobilellm.json.array{}, mobilellm.json.array{}, {}
@@ -51,7 +59,8 @@ function command.run(values, others)
     end
   end
   if values.json then
-    print(mobilellm.json.encode{calls = calls, problems = problems, text = table.concat(text)})
+    print(mobilellm.json.encode{calls = calls, problems = problems, text = table.concat(text), confidence = (chat:confidence()),
+      tools = mobilellm.json.array(registry:names())})
   else
     for _, call in ipairs(calls) do print(mobilellm.json.encode(call)) end
     if #text > 0 then io.stderr:write(table.concat(text), "\n") end
