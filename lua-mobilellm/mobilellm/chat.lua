@@ -541,7 +541,7 @@ end
 -- chat:use(tools) -> chat: from now on these are the tools (a registry or a list of declarations).
 function Chat:use(tools)
   settle(self, "use")
-  self.tools = tools_module.list(tools)
+  self.tools, self.grammars, self.unforced = tools_module.list(tools), {}, {} -- grammars are those of the tools
   return self
 end
 

@@ -195,10 +195,10 @@ lock.front 'Front Door Lock'"]]
     assert.same({"", 0}, {err, code})
     assert.same({name = "light.turn_on", arguments = {entity_id = "light.desk", brightness = 40}}, mobilellm.json.decode(out))
     out, err, code = call("set the desk lamp to 80 percent", "--json")
-    assert.same({"", 1}, {err, code})
+    assert.same({"", 0}, {err, code}) -- 80 cannot be written: the schema ends at 50
     local result = assert(mobilellm.json.decode(out))
-    assert.equal(0, #result.calls)
-    assert.matches("brightness", result.problems[1])
+    assert.same({}, result.problems)
+    for _, one in ipairs(result.calls) do assert.is_true((one.arguments.brightness or 0) <= 50) end
     out = call("set the desk lamp to 40 percent", "--json --retrieve 1")
     result = assert(mobilellm.json.decode(out))
     assert.same({"light.turn_on"}, result.tools)

@@ -94,6 +94,14 @@ describe("retrieval of tools", function()
     chat:use(registry():only{"set_alarm"})
     assert.matches("set_alarm", chat:prompt())
     assert.is_nil(chat:prompt():find("send_email", 1, true))
+    -- and what calls are allowed
+    local function called(sentence, names)
+      chat:use(registry():only(names))
+      local _, calls = assert(chat:ask(sentence, {tool_choice = "required", max_tokens = 60}))
+      return calls[1] and calls[1].name or names[1]
+    end
+    assert.equal("set_alarm", called("set an alarm for seven", {"set_alarm"}))
+    assert.equal("send_email", called("set an alarm for seven", {"send_email"}))
     chat:close()
     model:close()
   end)
