@@ -914,6 +914,11 @@ function mobilellm.toolcall.formats() end
 ---@return table?
 function mobilellm.toolcall.record(name) end
 
+---Raises for what an option `format` does not take; nil is fine.
+---@param format string|table|nil
+---@param where string for the message
+function mobilellm.toolcall.known(format, where) end
+
 ---@param text string
 ---@param options? {format?: string|table, tools?: mobilellm.Tools|mobilellm.Tool[], repair?: boolean, limit?: integer, reasoning?: boolean|"open"}
 ---@return {calls: {name: string, arguments: table, id: string?}[], text: string, reasoning: string?, errors: table[]}

@@ -154,9 +154,25 @@ static mllm_code complete(const opening *o) {
     return check_vocabulary(c, o->err);
 }
 
+/* A file with nothing but a vocabulary: tokenizer.model, tokenizer.json. */
+static mllm_code open_vocabulary(mllm_checkpoint *c, mllm_error *err) {
+    c->vocab = mllm_vocab_open(c->path, err);
+    if (!c->vocab) return err->code;
+    c->blueprint.vocabulary = (uint32_t)mllm_vocab_size(c->vocab);
+    return MLLM_OK;
+}
+
 static mllm_code open_all(mllm_checkpoint *c, bool vocabulary_only, mllm_error *err) {
     mllm_tensor_facts facts = {.tied = -1, .shared_ffn = -1};
     bool folder = mllm_file_is_folder(c->path);
+    if (vocabulary_only && !folder) {
+        mllm_file_map map = {0};
+        mllm_code code = mllm_file_map_open(&map, c->path, err);
+        if (code) return code;
+        bool gguf = map.size >= 4 && memcmp(map.data, "GGUF", 4) == 0;
+        mllm_file_map_close(&map);
+        if (!gguf) return open_vocabulary(c, err);
+    }
     mllm_code code = folder ? mllm_checkpoint_read_folder(c, vocabulary_only, &facts, err)
                             : mllm_checkpoint_read_gguf(c, vocabulary_only, &facts, err);
     if (code) return code;

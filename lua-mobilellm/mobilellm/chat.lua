@@ -16,6 +16,7 @@ local texts = require "mobilellm.template.text"
 local core = require "mobilellm.core"
 
 local json = core.json
+local misuse = core.misuse
 
 local Chat = {}
 Chat.__index = Chat
@@ -35,25 +36,25 @@ local GENERATING = {
 }
 
 local function check(options, where)
-  if type(options) ~= "table" then error(("%s: options must be a table, got %s"):format(where, type(options)), 3) end
+  if type(options) ~= "table" then misuse(("%s: options must be a table, got %s"):format(where, type(options))) end
   local own, sampling = {}, {}
   for key, value in pairs(options) do
     if GENERATING[key] then
       sampling[key] = value
     elseif OPTIONS[key] then
       if OPTIONS[key] ~= true and type(value) ~= OPTIONS[key] then
-        error(("%s: option '%s': %s expected, got %s"):format(where, key, OPTIONS[key], type(value)), 3)
+        misuse(("%s: option '%s': %s expected, got %s"):format(where, key, OPTIONS[key], type(value)))
       end
       own[key] = value
     else
-      error(("%s: unknown option '%s'"):format(where, tostring(key)), 3)
+      misuse(("%s: unknown option '%s'"):format(where, tostring(key)))
     end
   end
   if own.trim ~= nil and own.trim ~= "oldest" and own.trim ~= "error" then
-    error(where .. ": option 'trim': \"oldest\" or \"error\" expected", 3)
+    misuse(where .. ": option 'trim': \"oldest\" or \"error\" expected")
   end
   if own.history ~= nil and not ({append = true, template = true, last = true})[own.history] then
-    error(where .. ": option 'history': \"append\", \"template\" or \"last\" expected", 3)
+    misuse(where .. ": option 'history': \"append\", \"template\" or \"last\" expected")
   end
   return own, sampling
 end
@@ -63,13 +64,13 @@ end
 local roles = {system = true, user = true, assistant = true, tool = true}
 
 -- A copy of a message in the one form that is kept; raises for what is none.
-local function message_of(message, where, level)
+local function message_of(message, where)
   if type(message) ~= "table" or not roles[message.role] then
-    error(where .. ": a message with the role system, user, assistant or tool expected", level + 1)
+    misuse(where .. ": a message with the role system, user, assistant or tool expected")
   end
   local content = message.content
   if content == nil or content == core.null then content = "" end
-  if type(content) ~= "string" then error(where .. ": a message's content is a string", level + 1) end
+  if type(content) ~= "string" then misuse(where .. ": a message's content is a string") end
   local out = {role = message.role, content = content, name = message.name, tool_call_id = message.tool_call_id,
     reasoning_content = message.reasoning_content}
   if message.tool_calls and #message.tool_calls > 0 then
@@ -79,7 +80,7 @@ local function message_of(message, where, level)
       local arguments = fn.arguments
       if type(arguments) == "string" then arguments = json.decode(arguments, {ordered = true}) end
       if type(fn.name) ~= "string" or type(arguments) ~= "table" then
-        error(where .. ": a tool call has a name and arguments", level + 1)
+        misuse(where .. ": a tool call has a name and arguments")
       end
       out.tool_calls[i] = {id = call.id, type = "function", ["function"] = {name = fn.name, arguments = arguments}}
     end
@@ -282,12 +283,15 @@ local function start(self, options)
     if GENERATING[key] then sampling[key] = value end
   end
   sampling.max_tokens = sampling.max_tokens or 512
+  if type(sampling.max_tokens) ~= "number" then
+    misuse("send: option 'max_tokens': integer of at least 0 expected, got " .. type(sampling.max_tokens))
+  end
   local ids, turn, past, before = fitted(self, sampling.max_tokens)
   if not ids then return nil, turn, past end
 
   local choice, constrain = options.tool_choice or "auto", options.constrain
   if choice ~= "auto" and choice ~= "required" and choice ~= "none" then
-    error("send: option 'tool_choice': \"auto\", \"required\" or \"none\" expected", 4)
+    misuse("send: option 'tool_choice': \"auto\", \"required\" or \"none\" expected")
   end
   if constrain == nil then constrain = self.options.constrain end
   if constrain == nil then constrain = not scripted(sampling.sampler) end
@@ -458,7 +462,7 @@ end
 
 -- A turn that was left early ends here; what was said until then stays.
 local function settle(self, where)
-  if self.closed then error(where .. ": attempt to use a closed chat", 3) end
+  if self.closed then misuse(where .. ": attempt to use a closed chat") end
   local turn = self.turn
   if turn then
     turn.job:cancel()
@@ -476,13 +480,13 @@ function Chat:send(text, options)
   settle(self, "send")
   options = options or {}
   for key in pairs(options) do
-    if not GENERATING[key] and not SENDING[key] then error(("send: unknown option '%s'"):format(tostring(key)), 2) end
+    if not GENERATING[key] and not SENDING[key] then misuse(("send: unknown option '%s'"):format(tostring(key))) end
   end
   local before, first = #self.list, self.first
   if text ~= nil then
-    self.list[before + 1] = type(text) == "string" and {role = "user", content = text} or message_of(text, "send", 2)
+    self.list[before + 1] = type(text) == "string" and {role = "user", content = text} or message_of(text, "send")
   elseif before == 0 then
-    error("send: nothing to answer", 2)
+    misuse("send: nothing to answer")
   end
   local turn, message, code = start(self, options)
   if not turn then
@@ -512,23 +516,23 @@ end
 function Chat:messages()
   settle(self, "messages")
   local out = {}
-  for i, message in ipairs(self.list) do out[i] = message_of(message, "messages", 2) end
+  for i, message in ipairs(self.list) do out[i] = message_of(message, "messages") end
   return out
 end
 
 -- chat:add(message) -> chat: appends {role, content, tool_calls, name, tool_call_id} without asking the model.
 function Chat:add(message)
   settle(self, "add")
-  self.list[#self.list + 1] = message_of(message, "add", 2)
+  self.list[#self.list + 1] = message_of(message, "add")
   return self
 end
 
 -- chat:result(call, value) -> chat: the result of a tool call, a string or what JSON can say. `call` is that of the event.
 function Chat:result(call, value)
-  if type(call) ~= "table" or type(call.name) ~= "string" then error("result: the call of an event expected", 2) end
+  if type(call) ~= "table" or type(call.name) ~= "string" then misuse("result: the call of an event expected") end
   if type(value) ~= "string" then value = json.encode(value == nil and core.null or value) end
   local message = {role = "tool", content = value, name = call.name, tool_call_id = call.id}
-  if self.closed then error("result: attempt to use a closed chat", 2) end
+  if self.closed then misuse("result: attempt to use a closed chat") end
   local turn = self.turn
   if turn then -- the answer is still being written: it comes behind it
     turn.results[#turn.results + 1] = message
@@ -661,7 +665,7 @@ function Chat:restore(path)
   end
   local list = {}
   for i, one in ipairs(state.messages) do
-    local ok, copy = pcall(message_of, one, path, 1)
+    local ok, copy = pcall(message_of, one, path)
     if not ok then return nil, path .. ": not a saved chat", "format" end
     list[i] = copy
   end
@@ -704,7 +708,7 @@ function Chat:fork()
   local place = {}
   for key, value in pairs(self.counts) do copy.counts[key] = value end
   for i, one in ipairs(self.list) do
-    copy.list[i] = message_of(one, "fork", 2)
+    copy.list[i] = message_of(one, "fork")
     copy.made[copy.list[i]] = self.made[one]
     place[one] = copy.list[i]
   end
@@ -755,6 +759,7 @@ local chat = {class = Chat}
 -- and the options of send for every turn.
 function chat.new(model, options)
   local own, sampling = check(options or {}, "chat")
+  toolcall.known(own.format, "chat")
   local form, message, code = prompt.new(model, own)
   if not form then return nil, message, code end
   local session
@@ -769,7 +774,7 @@ function chat.new(model, options)
     counts = {turns = 0, prompt_tokens = 0, reused = 0, recomputed = 0, tokens = 0, dropped = 0},
   }, Chat)
   if own.system and own.system ~= "" then self.list[1] = {role = "system", content = own.system} end
-  for _, one in ipairs(own.messages or {}) do self.list[#self.list + 1] = message_of(one, "chat", 2) end
+  for _, one in ipairs(own.messages or {}) do self.list[#self.list + 1] = message_of(one, "chat") end
   return self
 end
 

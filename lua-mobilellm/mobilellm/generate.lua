@@ -1,6 +1,8 @@
 -- model:generate, stream, choose, score and session:start, generate, stream: Lua over the jobs and sessions of mobilellm.core.
 -- Returns a function that adds them to the classes of the core.
 
+local misuse -- raises at the caller's line; core.misuse
+
 -- Options of generate, stream and start. `true`: handed to the core as it is; a string: the sampler stage it belongs to.
 local OPTIONS = {
   max_tokens = true, stop = true, special = true, show_special = true, ignore_end = true, sampler = true, grammar = true, tools = true,
@@ -14,9 +16,9 @@ local MAX_TOKENS = 256 -- unless the caller says otherwise
 -- Options by name; others raise, at the caller of the method that called check().
 local function check_known(options, known, where)
   if options == nil then return {} end
-  if type(options) ~= "table" then error(where .. ": options must be a table, got " .. type(options), 4) end
+  if type(options) ~= "table" then misuse(where .. ": options must be a table, got " .. type(options)) end
   for key in pairs(options) do
-    if not known[key] then error(("%s: unknown option '%s'"):format(where, tostring(key)), 4) end
+    if not known[key] then misuse(("%s: unknown option '%s'"):format(where, tostring(key))) end
   end
   return options
 end
@@ -24,10 +26,10 @@ end
 local function check(options, where, of_session)
   options = check_known(options, OPTIONS, where)
   if of_session and options.context ~= nil then
-    error(where .. ": unknown option 'context' (a session has its own)", 3)
+    misuse(where .. ": unknown option 'context' (a session has its own)")
   end
   if options.on_token ~= nil and type(options.on_token) ~= "function" then
-    error(("%s: option 'on_token': function expected, got %s"):format(where, type(options.on_token)), 3)
+    misuse(("%s: option 'on_token': function expected, got %s"):format(where, type(options.on_token)))
   end
   return options
 end
@@ -38,12 +40,12 @@ local function make_sampler(core, options, where)
   if sampler ~= nil then
     for key, stage in pairs(OPTIONS) do
       if options[key] ~= nil and (type(stage) == "string" or key == "seed") then
-        error(("%s: option '%s' and a sampler: say it in the sampler"):format(where, key), 3)
+        misuse(("%s: option '%s' and a sampler: say it in the sampler"):format(where, key))
       end
     end
     if type(sampler) == "table" then return core.sampler(sampler) end
     if type(sampler) ~= "userdata" then
-      error(("%s: option 'sampler': sampler or list of stages expected, got %s"):format(where, type(sampler)), 3)
+      misuse(("%s: option 'sampler': sampler or list of stages expected, got %s"):format(where, type(sampler)))
     end
     return sampler:fork() -- its own history and draws: the caller's stay as they are
   end
@@ -57,7 +59,7 @@ local function make_sampler(core, options, where)
   end
   local temperature = options.temperature or 0
   if type(temperature) ~= "number" or temperature ~= temperature or temperature < 0 then
-    error(("%s: option 'temperature': number of at least 0 expected, got %s"):format(where, tostring(temperature)), 4)
+    misuse(("%s: option 'temperature': number of at least 0 expected, got %s"):format(where, tostring(temperature)))
   end
   local before = #stages
   for _, name in ipairs{"top_k", "typical", "top_p", "min_p"} do
@@ -77,7 +79,7 @@ end
 -- A grammar of one call of these tools as JSON: {"name": "...", "arguments": {...}}.
 local function grammar_of_tools(core, tools, where)
   local list = require "mobilellm.tools".list(tools)
-  if #list == 0 then error(where .. ": option 'tools': at least one tool expected", 4) end
+  if #list == 0 then misuse(where .. ": option 'tools': at least one tool expected") end
   local calls = {}
   for i, tool in ipairs(list) do
     calls[i] = {
@@ -95,7 +97,7 @@ end
 local function make_matcher(core, session, options, where)
   local grammar = options.grammar
   if options.tools ~= nil then
-    if grammar ~= nil then error(where .. ": options 'grammar' and 'tools' exclude each other", 3) end
+    if grammar ~= nil then misuse(where .. ": options 'grammar' and 'tools' exclude each other") end
     local message, code
     grammar, message, code = grammar_of_tools(core, options.tools, where)
     if not grammar then return nil, message, code end
@@ -111,11 +113,14 @@ local function make_matcher(core, session, options, where)
     known, method = pcall(function() return grammar.is_complete end)
     if known and method then return grammar, true end
   end
-  error(("%s: option 'grammar': grammar or matcher expected, got %s"):format(where, type(grammar)), 3)
+  misuse(("%s: option 'grammar': grammar or matcher expected, got %s"):format(where, type(grammar)))
 end
 
 -- `loop`: driven by a loop that may be left at any time, so that other uses of the session end it.
 local function start(core, session, prompt, options, where, feed_last, loop)
+  if type(prompt) ~= "string" and type(prompt) ~= "table" then
+    misuse(("%s: a prompt is a text or a list of token ids, got %s"):format(where, type(prompt)))
+  end
   local matcher, shared, code = make_matcher(core, session, options, where)
   if matcher == nil then return nil, shared, code end
   return core.start(session, prompt, {
@@ -190,7 +195,7 @@ local function session_for(model, prompt, options, where)
   if type(prompt) == "string" then
     ids = model:tokenize(prompt, {bos = model:info().adds_bos, special = options.special})
   elseif type(prompt) ~= "table" then
-    error(("%s: a prompt is a text or a list of token ids, got %s"):format(where, type(prompt)), 3)
+    misuse(("%s: a prompt is a text or a list of token ids, got %s"):format(where, type(prompt)))
   end
   local context = options.context
   if context == nil then
@@ -203,12 +208,13 @@ local function session_for(model, prompt, options, where)
 end
 
 return function(core)
+  misuse = core.misuse
   local model_methods, session_methods = core.classes.model, core.classes.session
 
   -- session:start(prompt, options) -> job | nil, message, code
   function session_methods.start(session, prompt, options)
     options = check(options, "start", true)
-    if options.on_token ~= nil then error("start: unknown option 'on_token'", 2) end
+    if options.on_token ~= nil then misuse("start: unknown option 'on_token'") end
     return start(core, session, prompt, options, "start", true)
   end
 
@@ -257,7 +263,7 @@ return function(core)
   local function ids_of(model, text, special, where)
     if type(text) == "table" then return text end
     if type(text) ~= "string" then
-      error(("%s: a text or a list of token ids expected, got %s"):format(where, type(text)), 3)
+      misuse(("%s: a text or a list of token ids expected, got %s"):format(where, type(text)))
     end
     return model:tokenize(text, {special = special, continuation = true})
   end
@@ -320,9 +326,9 @@ return function(core)
       ids = model:tokenize(prompt, {bos = model:info().adds_bos, special = options.special})
     end
     if type(ids) ~= "table" then
-      error(("%s: a prompt is a text or a list of token ids, got %s"):format(where, type(prompt)), 3)
+      misuse(("%s: a prompt is a text or a list of token ids, got %s"):format(where, type(prompt)))
     end
-    if #ids == 0 then error(where .. ": the prompt has no token and the vocabulary no begin token", 3) end
+    if #ids == 0 then misuse(where .. ": the prompt has no token and the vocabulary no begin token") end
     local session, message, code = model:session{context = math.max(1, math.min(model:info().context, #ids + longest))}
     if not session then return nil, message, code end
     local sums
@@ -341,7 +347,7 @@ return function(core)
 
   -- model:choose(prompt, {text, ...}, {special}) -> the likeliest, {log-probabilities} | nil, message, code
   function model_methods.choose(model, prompt, choices, options)
-    if type(choices) ~= "table" or #choices == 0 then error("choose: a list of at least one text expected", 2) end
+    if type(choices) ~= "table" or #choices == 0 then misuse("choose: a list of at least one text expected") end
     local sums, lists, code = score_all(model, prompt, choices, #choices, check_known(options, SCORE_OPTIONS, "choose"), "choose")
     if not sums then return nil, lists, code end
     local best = 1

@@ -1,6 +1,7 @@
 -- Grammars: core.grammar with schemas that may be Lua tables.
 local core = require "mobilellm.core"
 local encode = core.json.encode
+local misuse = core.misuse
 local json_schema, validate = core.grammar.json_schema, core.json.validate
 local grammar = core.grammar
 
@@ -58,7 +59,7 @@ end
 local function schema_text(schema, where)
   if type(schema) == "string" then return schema end
   if type(schema) == "table" or type(schema) == "boolean" then return text_of(schema) end
-  error(("%s: a schema is a table or JSON text, got %s"):format(where, type(schema)), 3)
+  misuse(("%s: a schema is a table or JSON text, got %s"):format(where, type(schema)))
 end
 
 -- grammar.json_schema(table or text, {order = "schema"|"any", space = "one"|"any"|"none", strict = true, draft, format =
@@ -87,7 +88,7 @@ local function quote(s)
 end
 
 local function check_text(s, where)
-  if type(s) ~= "string" or s == "" then error(("%s: a text that is not empty expected"):format(where), 3) end
+  if type(s) ~= "string" or s == "" then misuse(("%s: a text that is not empty expected"):format(where)) end
   return s
 end
 
@@ -102,7 +103,7 @@ local function parts_of(where, ...)
       imports[#imports + 1] = part
       names[i] = "@" .. #imports
     else
-      error(("%s: grammar or text expected as part %d, got %s"):format(where, i, type(part)), 3)
+      misuse(("%s: grammar or text expected as part %d, got %s"):format(where, i, type(part)))
     end
   end
   return imports, names
@@ -122,7 +123,7 @@ end
 -- grammar.alt(part, ...): one of them.
 function grammar.alt(...)
   local imports, names = parts_of("alt", ...)
-  if #names == 0 then error("alt: at least one part expected", 2) end
+  if #names == 0 then misuse("alt: at least one part expected") end
   return compose("root ::= " .. table.concat(names, " | "), imports)
 end
 
@@ -136,7 +137,7 @@ end
 function grammar.many(part, least, most, between)
   least = least or 0
   if type(least) ~= "number" or least < 0 or (most ~= nil and (type(most) ~= "number" or most < least)) then
-    error("many: least and most: numbers with 0 <= least <= most expected", 2)
+    misuse("many: least and most: numbers with 0 <= least <= most expected")
   end
   local imports, names
   if between == nil then
@@ -167,17 +168,17 @@ end
 
 -- grammar.token(id): the token itself, for control tokens.
 function grammar.token(id)
-  if type(id) ~= "number" or id < 0 or id % 1 ~= 0 then error("token: a token id expected", 2) end
+  if type(id) ~= "number" or id < 0 or id % 1 ~= 0 then misuse("token: a token id expected") end
   return compose(("root ::= @token %d"):format(id))
 end
 
 -- grammar.lazy{trigger = text or token id, body = part, times = most}: free text in which every trigger starts a body, and free text
 -- again after it.
 function grammar.lazy(options)
-  if type(options) ~= "table" then error("lazy: a table expected, got " .. type(options), 2) end
+  if type(options) ~= "table" then misuse("lazy: a table expected, got " .. type(options)) end
   for key in pairs(options) do
     if key ~= "trigger" and key ~= "body" and key ~= "times" then
-      error(("lazy: unknown option '%s'"):format(tostring(key)), 2)
+      misuse(("lazy: unknown option '%s'"):format(tostring(key)))
     end
   end
   local imports, names = parts_of("lazy", options.body)

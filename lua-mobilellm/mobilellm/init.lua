@@ -1,6 +1,7 @@
 -- mobilellm: small language models inside a Lua program. This file only gathers: the engine is mobilellm.core (C), the
 -- rest are Lua files beside this one, loaded when first used.
 local core = require "mobilellm.core"
+core.files((debug.getinfo(1, "S").source:gsub("init%.lua$", "")))
 require "mobilellm.generate"(core)
 core.classes.model.chat = function(model, options) return require "mobilellm.chat".new(model, options) end
 require "mobilellm.grammar"

@@ -4,6 +4,7 @@ local tools = require "mobilellm.tools"
 local records = require "mobilellm.toolcall.formats"
 local write = require "mobilellm.toolcall.write".write
 local constrain = require "mobilellm.toolcall.constrain"
+local misuse = core.misuse
 
 local toolcall = {}
 
@@ -48,14 +49,14 @@ local function fields_of(record)
     elseif not other[key] then
       local known = false
       for _, pair in ipairs(pairs_of) do known = known or key == pair end
-      if not known then error(("format '%s': unknown field '%s'"):format(tostring(record.name), tostring(key)), 4) end
+      if not known then misuse(("format '%s': unknown field '%s'"):format(tostring(record.name), tostring(key))) end
     end
   end
   for _, pair in ipairs(pairs_of) do
     local value = record[pair]
     if value ~= nil then
       if type(value) ~= "table" then
-        error(("format '%s': %s must be a table {begin, end}"):format(tostring(record.name), pair), 4)
+        misuse(("format '%s': %s must be a table {begin, end}"):format(tostring(record.name), pair))
       end
       fields[pair .. ".begin"], fields[pair .. ".end"] = spellings(value[1]), spellings(value[2])
     end
@@ -75,7 +76,7 @@ end
 -- it is found by name and by "auto". Raises for a record that makes no format.
 function toolcall.format(record)
   if type(record) ~= "table" or type(record.name) ~= "string" then
-    error("toolcall.format: a table with a name expected", 2)
+    misuse("toolcall.format: a table with a name expected")
   end
   local entry = make_entry(record)
   local old = by_name[record.name]
@@ -117,7 +118,7 @@ local function formats_for(format, level)
     return list
   elseif type(format) == "string" then
     local entry = by_name[format]
-    if not entry then error(("unknown tool call format '%s'"):format(format), level + 1) end
+    if not entry then misuse(("unknown tool call format '%s'"):format(format)) end
     return {entry}
   elseif type(format) == "table" and format.name then
     return {make_entry(format)}
@@ -126,7 +127,7 @@ local function formats_for(format, level)
     for i, one in ipairs(format) do list[i] = formats_for(one, level + 1)[1] end
     return list
   end
-  error(("format: name, record or list of them expected, got %s"):format(type(format)), level + 1)
+  misuse(("format: name, record or list of them expected, got %s"):format(type(format)))
 end
 
 -- ---------------------------------------------------------------- writing
@@ -136,8 +137,18 @@ end
 function toolcall.write(calls, opts)
   local format = opts and opts.format
   local record = type(format) == "table" and format or toolcall.record(format)
-  if not record then error(("toolcall.write: unknown tool call format '%s'"):format(tostring(format)), 2) end
+  if not record then misuse(("toolcall.write: unknown tool call format '%s'"):format(tostring(format))) end
   return write(calls, record)
+end
+
+-- toolcall.known(format, where): raises for what `format` options do not take; nil is fine.
+function toolcall.known(format, where)
+  if format == nil or format == "auto" or type(format) == "string" and by_name[format] then return end
+  if type(format) == "string" then misuse(("%s: unknown tool call format '%s'"):format(where, format)) end
+  if type(format) ~= "table" then
+    misuse(("%s: option 'format': name, record or list of them expected, got %s"):format(where, type(format)))
+  end
+  for _, one in ipairs(format.name and {} or format) do toolcall.known(one, where) end
 end
 
 local grammar_options = {
@@ -157,15 +168,20 @@ local grammar_options = {
 function toolcall.grammar(any, opts)
   opts = opts or {}
   for key in pairs(opts) do
-    if not grammar_options[key] then error(("toolcall.grammar: unknown option '%s'"):format(tostring(key)), 2) end
+    if not grammar_options[key] then misuse(("toolcall.grammar: unknown option '%s'"):format(tostring(key))) end
+  end
+  for _, name in ipairs{"least", "most"} do
+    if opts[name] ~= nil and (type(opts[name]) ~= "number" or opts[name] < 0 or opts[name] % 1 ~= 0) then
+      misuse(("toolcall.grammar: option '%s': integer of at least 0 expected, got %s"):format(name, tostring(opts[name])))
+    end
   end
   local format = opts.format
   local formats = type(format) == "table" and not format.name and format or {format}
-  if #formats > 1 and not opts.text then error("toolcall.grammar: several formats only with 'text'", 2) end
+  if #formats > 1 and not opts.text then misuse("toolcall.grammar: several formats only with 'text'") end
   local chosen = {}
   for i = 1, math.max(#formats, 1) do
     chosen[i] = type(formats[i]) == "table" and formats[i] or toolcall.record(formats[i])
-    if not chosen[i] then error(("toolcall.grammar: unknown tool call format '%s'"):format(tostring(formats[i])), 2) end
+    if not chosen[i] then misuse(("toolcall.grammar: unknown tool call format '%s'"):format(tostring(formats[i]))) end
   end
   return constrain(tools.list(any), chosen, opts)
 end
@@ -178,14 +194,14 @@ local option_names = {format = true, tools = true, repair = true, limit = true, 
 local function check_options(name, opts, level)
   opts = opts or {}
   if type(opts) ~= "table" then
-    error(("%s: table of options expected, got %s"):format(name, type(opts)), level + 1)
+    misuse(("%s: table of options expected, got %s"):format(name, type(opts)))
   end
   for key in pairs(opts) do
-    if not option_names[key] then error(("%s: unknown option '%s'"):format(name, tostring(key)), level + 1) end
+    if not option_names[key] then misuse(("%s: unknown option '%s'"):format(name, tostring(key))) end
   end
   local reasoning = opts.reasoning
   if reasoning ~= nil and type(reasoning) ~= "boolean" and reasoning ~= "open" then
-    error(("%s: option 'reasoning': true, false or \"open\" expected"):format(name), level + 1)
+    misuse(("%s: option 'reasoning': true, false or \"open\" expected"):format(name))
   end
   return formats_for(opts.format, level + 1)
 end
@@ -263,7 +279,7 @@ end
 -- toolcall.parse(text, {...the options of parser}) -> {calls = {{name, arguments, id}}, text =, reasoning =, errors = {}, format =}
 -- Unless `reasoning` is given, an end of thoughts without a beginning means that the prompt had opened them.
 function toolcall.parse(text, opts)
-  if type(text) ~= "string" then error(("toolcall.parse: string expected, got %s"):format(type(text)), 2) end
+  if type(text) ~= "string" then misuse(("toolcall.parse: string expected, got %s"):format(type(text))) end
   local list = check_options("toolcall.parse", opts, 2)
   local parser, message, code = new_parser(list, opts)
   if not parser then return nil, message, code end

@@ -10,6 +10,7 @@ require "mobilellm.grammar" -- json.validate takes tables
 local tools = {}
 
 local null = core.null
+local misuse = core.misuse
 local to_integer = rawget(math, "tointeger") -- 5.4 only
 local MAX_DEPTH = 64 -- of a value that defaults are filled into
 local MAX_NAME = 256
@@ -162,7 +163,7 @@ end
 -- tools{...} -> registry[, problems]. A bad declaration does not take the others down: registry.problems lists what is wrong,
 -- each message naming its tool; it is the second result when there is any.
 local function new(list)
-  if type(list) ~= "table" then error("tools: a list of declarations expected, got " .. type(list), 3) end
+  if type(list) ~= "table" then misuse("tools: a list of declarations expected, got " .. type(list)) end
   if getmetatable(list) == Registry then return list end
   local self = setmetatable({list = {}, by_name = {}, problems = {}}, Registry)
   for i = 1, #list do
@@ -192,7 +193,7 @@ end
 function tools.declared(any)
   local out = {}
   if any == nil then return out end
-  if type(any) ~= "table" then error("tools: a list of declarations expected, got " .. type(any), 4) end
+  if type(any) ~= "table" then misuse("tools: a list of declarations expected, got " .. type(any)) end
   local function add(name, key, mask)
     out[#out + 1], out[#out + 2], out[#out + 3] = name, key, mask
   end
@@ -325,7 +326,7 @@ end
 function Registry:only(names)
   local wanted, list = {}, {}
   for _, name in ipairs(names) do
-    if not self.by_name[name] then error(("only: no tool '%s'"):format(tostring(name)), 2) end
+    if not self.by_name[name] then misuse(("only: no tool '%s'"):format(tostring(name))) end
     wanted[name] = true
   end
   for _, tool in ipairs(self.list) do
@@ -337,7 +338,7 @@ end
 -- registry:check(call) -> typed arguments with defaults filled in; nil, message, code. `call` is {name =, arguments =}; the
 -- arguments may be JSON text. Codes: unknown_tool, unknown_argument, missing_argument, invalid_argument.
 function Registry:check(call)
-  if type(call) ~= "table" then error("check: a call expected, got " .. type(call), 2) end
+  if type(call) ~= "table" then misuse("check: a call expected, got " .. type(call)) end
   local tool = self.by_name[call.name]
   if not tool then
     return fail("unknown_tool", "no tool '%s'; there are: %s", tostring(call.name), table.concat(self:names(), ", "))

@@ -163,6 +163,80 @@ void *mllm_lua_check(lua_State *L, int index, const mllm_lua_class *class) {
 
 /* -------------------------------------------------------------- errors */
 
+/* Pushes "file:line: " of the caller outside of this module, "" when there is none. Where the module's Lua files lie is what core.files was
+ * told. */
+void mllm_lua_where(lua_State *L, int from) {
+    lua_getfield(L, LUA_REGISTRYINDEX, "mobilellm.files");
+    size_t length = 0;
+    const char *own = lua_tolstring(L, -1, &length);
+    lua_Debug ar;
+    for (int level = from; lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "Sl", &ar);
+        if (ar.currentline <= 0 || (own && strncmp(ar.source, own, length) == 0)) continue;
+        lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.currentline);
+        lua_remove(L, -2);
+        return;
+    }
+    lua_pop(L, 1);
+    lua_pushliteral(L, "");
+}
+
+int mllm_lua_error(lua_State *L, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    mllm_lua_where(L, 1);
+    lua_pushvfstring(L, format, arguments);
+    va_end(arguments);
+    lua_concat(L, 2);
+    return lua_error(L);
+}
+
+int mllm_lua_argerror(lua_State *L, int index, const char *message) {
+    lua_Debug ar;
+    if (!lua_getstack(L, 0, &ar)) return mllm_lua_error(L, "bad argument #%d (%s)", index, message);
+    lua_getinfo(L, "n", &ar);
+    const char *name = ar.name ? ar.name : "?";
+    if (*ar.namewhat == 'm') { /* the object itself does not count */
+        index--;
+        if (index == 0) return mllm_lua_error(L, "calling '%s' on bad self (%s)", name, message);
+    }
+    return mllm_lua_error(L, "bad argument #%d to '%s' (%s)", index, name, message);
+}
+
+static void type_error(lua_State *L, int index, const char *expected) {
+    const char *got = lua_isnone(L, index) ? "no value" : luaL_typename(L, index);
+    mllm_lua_argerror(L, index, lua_pushfstring(L, "%s expected, got %s", expected, got));
+}
+
+const char *mllm_lua_checklstring(lua_State *L, int index, size_t *length) {
+    const char *s = lua_tolstring(L, index, length);
+    if (!s) type_error(L, index, "string");
+    return s;
+}
+
+lua_Number mllm_lua_checknumber(lua_State *L, int index) {
+    if (!lua_isnumber(L, index)) type_error(L, index, "number");
+    return lua_tonumber(L, index);
+}
+
+void mllm_lua_checktype(lua_State *L, int index, int type) {
+    if (lua_type(L, index) != type) type_error(L, index, lua_typename(L, type));
+}
+
+int mllm_lua_misuse(lua_State *L) {
+    mllm_lua_where(L, 1);
+    lua_pushvalue(L, 1);
+    lua_concat(L, 2);
+    return lua_error(L);
+}
+
+int mllm_lua_files(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TSTRING);
+    lua_pushvalue(L, 1);
+    lua_setfield(L, LUA_REGISTRYINDEX, "mobilellm.files");
+    return 0;
+}
+
 static void drop_error(mllm_lua_bridge *bridge, lua_State *L) {
     luaL_unref(L, LUA_REGISTRYINDEX, bridge->error);
     bridge->error = LUA_NOREF;

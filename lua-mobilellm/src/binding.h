@@ -40,6 +40,10 @@ void *mllm_lua_test(lua_State *L, int index, const mllm_lua_class *class);
 
 /* -------------------------------------------------------------- errors */
 
+/* core.misuse(message): raises it with the position of the caller outside of this module's files. core.files(prefix): how the names of
+ * these begin, as debug.getinfo gives them. */
+int mllm_lua_misuse(lua_State *L);
+int mllm_lua_files(lua_State *L);
 /* Pushes nil, message, code name and returns 3. Does not return when the error is misuse (MLLM_E_ARGUMENT: raised as a string with the
  * caller's position) or came out of a Lua callback (raised word for word: the very same error value). */
 int mllm_lua_fail(lua_State *L, const mllm_error *err);

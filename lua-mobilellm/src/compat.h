@@ -25,6 +25,20 @@ void *mllm_lua_testudata(lua_State *L, int index, const char *metatable);
 
 #endif
 
+/* Errors of misuse: as in lauxlib.h, but the position is that of the nearest Lua function that is not one of this module's own files. */
+int mllm_lua_error(lua_State *L, const char *format, ...);
+int mllm_lua_argerror(lua_State *L, int index, const char *message);
+const char *mllm_lua_checklstring(lua_State *L, int index, size_t *length);
+lua_Number mllm_lua_checknumber(lua_State *L, int index);
+void mllm_lua_checktype(lua_State *L, int index, int type);
+void mllm_lua_where(lua_State *L, int level);
+#define luaL_where mllm_lua_where
+#define luaL_error mllm_lua_error
+#define luaL_argerror mllm_lua_argerror
+#define luaL_checklstring mllm_lua_checklstring
+#define luaL_checknumber mllm_lua_checknumber
+#define luaL_checktype mllm_lua_checktype
+
 /* The table that belongs to a userdata and lives as long as it (Lua functions that it calls, for one): a user value on 5.4, the
  * environment on 5.1. Pushes that table; makes it when there is none. */
 void mllm_lua_pushkept(lua_State *L, int index);

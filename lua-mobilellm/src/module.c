@@ -14,7 +14,8 @@ static int module_clock(lua_State *L) {
     return 1;
 }
 
-static const luaL_Reg functions[] = {{"clock", module_clock}, {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"clock", module_clock}, {"misuse", mllm_lua_misuse}, {"files", mllm_lua_files}, {NULL, NULL}};
 
 /* In the order of their floors. Each leaves the stack as it found it: the module table on top. */
 static void (*const openers[])(lua_State *L) = {
