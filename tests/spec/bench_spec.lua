@@ -172,4 +172,12 @@ describe("bench", function()
     for _, row in ipairs(report.rows) do assert.is_nil(row.peer) end
     assert.matches("1%.0 x the peer | not measured", suite.lines(report.rows, true)[4])
   end)
+
+  it("measures what reading tool calls costs", function()
+    local reading = require "mobilellm.bench.toolcall"
+    local rows = reading.run{repeats = 1}
+    assert.equal(#require "mobilellm".toolcall.formats() + 1, #rows)
+    for _, row in ipairs(rows) do assert.is_true(row.tokens > 50 and row.token.median > 0 and row.whole.median > 0, row.format) end
+    assert.matches("microseconds a token", table.concat(reading.lines(rows), "\n"))
+  end)
 end)

@@ -122,6 +122,36 @@ describe("the transcript of a chat", function()
     chat:close()
   end)
 
+  it("is saved, restored and forked as the model saw it", function()
+    local options = {template = revising["tells the place of a message from the end"], max_tokens = 5, temperature = 1, seed = 3,
+      ignore_end = true}
+    local chat = assert(model:chat(options))
+    for i = 1, 3 do assert(chat:ask("question " .. i)) end
+    local path = os.tmpname()
+    assert(chat:save(path))
+    local again, fork = assert(model:chat(options)), assert(chat:fork())
+    assert(again:restore(path))
+    local answer = assert(chat:ask "and now?")
+    for _, other in ipairs{again, fork} do
+      assert.equal(answer, (other:ask "and now?"))
+      assert.equal(0, other:stats().recomputed)
+      assert.equal(chat:prompt(), other:prompt())
+    end
+    local file = assert(io.open(path, "rb"))
+    local text = file:read "*a"
+    file:close()
+    file = assert(io.open(path, "wb"))
+    file:write((text:gsub('"ids":%[', '"ids":[99999999,'))) -- ids of another vocabulary
+    file:close()
+    local other = assert(model:chat(options))
+    assert(other:restore(path))
+    assert.equal(6, #other:messages())
+    assert(other:ask "and now?") -- all is tokenized anew
+    os.remove(path)
+    os.remove(path .. ".session")
+    for _, one in ipairs{chat, again, fork, other} do one:close() end
+  end)
+
   it("counts what is computed again", function()
     local chat = assert(model:chat{history = "template", template = revising["tells the place of a message from the end"], max_tokens = 4,
       temperature = 1, seed = 2, ignore_end = true})

@@ -30,6 +30,7 @@ local command = {
     {"--peer", "COMMAND", "another engine's benchmark: run as COMMAND MODEL THREADS PROMPT GENERATE 1, prints a JSON line"},
     {"--peer-call", "COMMAND", "its call: run as COMMAND MODEL THREADS GRAMMAR PROMPT MOST 1, prints a JSON line"},
     {"--suite", nil, "the goals: 125M and 350M, Q8_0 and Q4_0, one thread and all cores (or MODEL, or --shape)"},
+    {"--toolcall", nil, "what reading tool calls costs, by format; needs no model"},
     {"--plot", "FILE", "the roofline as SVG"},
     {"--json", nil, "one JSON object"},
     {"--markdown", nil, "the suite, or --grammar, as a Markdown table"},
@@ -80,6 +81,12 @@ end
 function command.run(values, others)
   for _, name in ipairs{"prompt", "generate", "repeats", "context"} do
     if values[name] < 1 then options.usage("--%s: at least 1 expected", name) end
+  end
+  if values.toolcall then
+    local reading = require "mobilellm.bench.toolcall"
+    local rows = reading.run(values)
+    print(values.json and require "mobilellm".json.encode(rows) or table.concat(reading.lines(rows), "\n"))
+    return
   end
   if values.read_mib < 1 then options.usage "--read-mib: at least 1 expected" end
   if values.prompt >= values.context or values.generate * 2 + 32 > values.context then

@@ -75,27 +75,22 @@ function Parser:expression(no_condition)
   return left
 end
 
-function Parser:any_of()
-  local left = self:all_of()
-  while self:is("name", "or") do
-    local node = self:node "or"
-    self:next()
-    node.left, node.right = left, self:all_of()
-    left = node
+-- Operands of the level below with operators of one rank between them, grouped from the left. node_of: operator -> kind of its node
+local function chain(kind, node_of, below)
+  return function(self)
+    local left = self[below](self)
+    while self:peek().kind == kind and node_of[self:peek().value] do
+      local node = self:node(node_of[self:peek().value])
+      node.operator = self:next().value
+      node.left, node.right = left, self[below](self)
+      left = node
+    end
+    return left
   end
-  return left
 end
 
-function Parser:all_of()
-  local left = self:negation()
-  while self:is("name", "and") do
-    local node = self:node "and"
-    self:next()
-    node.left, node.right = left, self:negation()
-    left = node
-  end
-  return left
-end
+Parser.any_of = chain("name", {["or"] = "or"}, "all_of")
+Parser.all_of = chain("name", {["and"] = "and"}, "negation")
 
 function Parser:negation()
   if self:is("name", "not") then
@@ -136,20 +131,7 @@ function Parser:comparison()
   end
 end
 
-local function chain(operators, below)
-  return function(self)
-    local left = self[below](self)
-    while self:peek().kind == "op" and operators[self:peek().value] do
-      local node = self:node "binary"
-      node.operator = self:next().value
-      node.left, node.right = left, self[below](self)
-      left = node
-    end
-    return left
-  end
-end
-
-Parser.sum = chain({["+"] = true, ["-"] = true}, "joined")
+Parser.sum = chain("op", {["+"] = "binary", ["-"] = "binary"}, "joined")
 
 function Parser:joined()
   local first = self:product()
@@ -159,8 +141,8 @@ function Parser:joined()
   return node
 end
 
-Parser.product = chain({["*"] = true, ["/"] = true, ["//"] = true, ["%"] = true}, "power")
-Parser.power = chain({["**"] = true}, "unary")
+Parser.product = chain("op", {["*"] = "binary", ["/"] = "binary", ["//"] = "binary", ["%"] = "binary"}, "power")
+Parser.power = chain("op", {["**"] = "binary"}, "unary")
 
 function Parser:unary(no_filter)
   local node
