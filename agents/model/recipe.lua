@@ -60,7 +60,9 @@ local function file_exists(path)
   return file ~= nil
 end
 
-local set = sources.open{data = options.data, seed = seed, say = say, share = options.smoke and 0.06 or nil}
+local set = sources.open{
+  data = options.data, seed = seed, say = say, share = options.smoke and 0.06 or nil, vocabulary = options.work .. "/vocabulary.gguf",
+}
 local vocabulary = set.vocabulary
 
 -------------------------------------------------------------------------------------------------------------------- training

@@ -1,12 +1,12 @@
 -- What the shipped model learns from, made ready: the rows of the training files without those that an evaluation asks, the vocabulary,
 -- parts of rows in a mixture, and small sets to look at while training goes on.
 --
---   local set = require "sources".open{data = DIR of calls, seed = 1, say = function(format, ...) end, share = 1}
+--   local set = require "sources".open{data = DIR of calls, seed = 1, say = function(format, ...) end, share = 1, vocabulary = FILE}
 --   set.vocabulary
 --   set:encode(row) -> ids, length of the prompt
 --   set:part(number) -> mobilellm.train.data of about sources.part_tokens tokens (number 0, the early one: sources.early_tokens)
 --   set:watched() -> list of {name, data};  set:copies(seed, count) -> rows
--- The same seed makes the same rows. `share` makes shorter parts.
+-- The same seed makes the same rows. `share` makes shorter parts. The vocabulary is read from FILE, if there is one, else written there.
 local mobilellm = require "mobilellm"
 local signature = require "mobilellm.signature"
 local data = require "data"
@@ -203,6 +203,12 @@ function set:watched()
   return sets
 end
 
+local function file_exists(path)
+  local file = io.open(path, "rb")
+  if file then file:close() end
+  return file ~= nil
+end
+
 function sources.open(o)
   local say = o.say or function() end
   local self = setmetatable({data = o.data, seed = o.seed or 1, say = say, share = o.share or 1, pools = {}, distractors = {}}, set)
@@ -213,7 +219,13 @@ function sources.open(o)
   end
   self.words = data.words(self.rows.snips)
   self.wishes = data.wishes(self.rows.seal) -- single sentences of rows that ask for several things
-  self.vocabulary = self:make_vocabulary()
+  -- Weights mean nothing with other pieces: the first vocabulary stays, whatever changes in the rows.
+  if o.vocabulary and file_exists(o.vocabulary) then
+    self.vocabulary = must(mobilellm.load(o.vocabulary, {vocabulary_only = true}))
+  else
+    self.vocabulary = self:make_vocabulary()
+    if o.vocabulary then must(self.vocabulary:save(o.vocabulary)) end
+  end
   return self
 end
 
