@@ -106,7 +106,7 @@ def main():
         start, work = time.perf_counter(), time.process_time()
         optimizer.zero_grad(set_to_none=True)
         total = 0.0
-        for part in batch.split(8):  # 2,048 tokens at a time: faster here than all at once, for both versions
+        for part in batch.split(8):  # 2,048 tokens at a time; other sizes were not tried
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
                 loss = model.loss(part) * (len(part) / len(batch))
             loss.backward()
