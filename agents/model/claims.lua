@@ -98,10 +98,11 @@ local results, set, watched, parts, rows = read_results(file), nil, nil, {}, {}
 
 local function run(name, changes, seed)
   if not set then
-    set = sources.open{data = options.data, say = say}
+    set = sources.open{data = options.data, say = say, vocabulary = options.work .. "/vocabulary.gguf"}
     watched = set:watched()
     for _, source in ipairs{"home", "snips", "nlueval", "sgd_dev"} do
-      rows[#rows + 1] = must(eval.read(("%s/public-eval/%s.jsonl.gz"):format(options.data, source), {sample = tonumber(options.rows), seed = 1}))
+      local path = ("%s/public-eval/%s.jsonl.gz"):format(options.data, source)
+      rows[#rows + 1] = must(eval.read(path, {sample = tonumber(options.rows), seed = 1}))
     end
   end
   local batch = 8192
@@ -133,8 +134,8 @@ local function run(name, changes, seed)
   trainer:close()
   local s = score(path, rows)
   local out = assert(io.open(file, "a"))
-  out:write(("%s,%d,%d,%.4f,%.4f,%.4f,%.4f,%.3f,%.0f\n"):format(name, seed, parameters, sum / scored, right / scored, s.em_intent,
-    s.em_structure, decode_time(path), seconds))
+  out:write(("%s,%d,%d,%.4f,%.4f,"):format(name, seed, parameters, sum / scored, right / scored),
+    ("%.4f,%.4f,%.3f,%.0f\n"):format(s.em_intent, s.em_structure, decode_time(path), seconds))
   out:close()
   results = read_results(file)
 end
@@ -145,7 +146,7 @@ for seed = 1, tonumber(options.seeds) do
   end
 end
 
-local lines = {"| shape | parameters, million | loss | answer tokens right, % | EM_intent, % | EM_structure, % | decode, ms a token | training, s |",
+local lines = {"| shape | parameters, million | loss | tokens right, % | EM_intent, % | EM_structure, % | decode, ms | training, s |",
   "|---|---|---|---|---|---|---|---|"}
 for _, entry in ipairs(runs) do
   local columns = {}

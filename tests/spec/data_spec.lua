@@ -118,7 +118,9 @@ describe("training rows", function()
     local random = data.random(9)
     local row = {
       tools = {{name = "find", description = "", parameters = {properties = {city = {type = "string"}}, required = {}}}},
-      messages = {{role = "user", content = "a hotel in Rome"}, {role = "assistant", content = "Rome it is?"}, {role = "user", content = "yes"}},
+      messages = {
+        {role = "user", content = "a hotel in Rome"}, {role = "assistant", content = "Rome it is?"}, {role = "user", content = "yes"},
+      },
       calls = {{name = "find", arguments = {city = "Rome"}}},
     }
     local pool, exchanged = {["find\0city"] = {"Bern", "Lima", "Oslo", "Paris"}}, 0
