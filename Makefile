@@ -113,7 +113,8 @@ demo: deps
 	@LUA_PATH="$(CURDIR)/lua-mobilellm/?.lua;$(CURDIR)/lua-mobilellm/?/init.lua;;" LUA_CPATH="$(CURDIR)/$(BUILD)/lua5.4/?.so;;" \
 	    lua5.4 agents/home.lua $${SAY:+"$$SAY"}
 
-test: deps
+test:
+	@sh .ci/deps test
 	@$(MAKE) --no-print-directory check
 
 # The tests without the look for missing packages.

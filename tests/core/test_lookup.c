@@ -86,11 +86,12 @@ static outcome generate(mllm_model *m, const mllm_token *prompt, size_t count, w
 static void same_output(void) {
     static const char *const kernels[] = {"reference", "avx2", "avxvnni", "avx512", "amx", "neon"};
     static const mllm_type types[] = {MLLM_Q8_0, MLLM_F32};
-    size_t drafted = 0, accepted = 0;
+    size_t drafted = 0, accepted = 0, integer_kernels = 0;
     for (int t = 0; t < 2; t++)
         for (size_t k = 0; k < (t == 0 ? sizeof kernels / sizeof *kernels : 1); k++) { /* floats are the same for all */
             mllm_model *m = load(types[t], kernels[k]);
             if (!m) continue;
+            integer_kernels += k > 0;
             for (int p = 0; p < (k == 0 ? 1 : 3); p++) {
                 mllm_token prompt[60];
                 for (int i = 0; i < 60; i++)
@@ -117,7 +118,8 @@ static void same_output(void) {
             }
             mllm_model_release(m);
         }
-    CHECK(accepted > 500 && drafted > accepted, " drafts were not tried in earnest: %zu of %zu", accepted, drafted);
+    CHECK(accepted > 100 * integer_kernels && drafted > accepted, " drafts were not tried in earnest: %zu of %zu",
+          accepted, drafted);
 }
 
 static void drafts(void) {
