@@ -20,6 +20,7 @@ WARN := -Wall -Wextra -Wshadow -Wcast-qual -Wstrict-prototypes -Wmissing-prototy
 OPT ?= -O2 -g
 STD := -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -fno-math-errno -ffp-contract=off -pthread
 
+VERSION := $(shell sed -n "s/^\#\# \([0-9][0-9.]*\).*/\1/p" CHANGELOG.md | head -n 1)
 PKGS := libutf8proc
 ifneq ($(BLAS),none)
 PKGS += openblas
@@ -146,6 +147,10 @@ install: all
 	install -D -m 644 lua-mobilellm/mobilellm.d.lua $(DESTDIR)$(PREFIX)/share/mobilellm/mobilellm.d.lua
 	install -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib/
 	cd core && find . -name '*.h' -exec install -D -m 644 {} $(DESTDIR)$(PREFIX)/include/mobilellm/{} \;
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$${prefix}/lib' 'includedir=$${prefix}/include/mobilellm' '' 'Name: mobilellm' \
+	    'Description: sub-billion-parameter language models inside a program' 'Version: $(VERSION)' 'Requires: $(PKGS)' \
+	    'Cflags: -I$${includedir}' 'Libs: -L$${libdir} -lmobilellm -lm -pthread' >$(DESTDIR)$(PREFIX)/lib/pkgconfig/mobilellm.pc
 
 # For rockspec/: luarocks says which Lua it builds for and where things go.
 ROCK_VERSION = $(shell $(ROCK_LUA) -e 'io.write((_VERSION:match "%d%.%d"))')

@@ -71,7 +71,7 @@ typedef struct mllm_model mllm_model;
 
 typedef struct {
     const char *kernel;   /* NULL or "auto": the best of this CPU; "reference": plain float arithmetic, the tests' truth;
-                             "blas", "avx2", "avxvnni", "avx512", "amx", "neon" force one (an error elsewhere) */
+                             "blas", "avx2", "avxvnni", "avx512", "amx", "neon", "i8mm" force one (an error elsewhere) */
     int threads;          /* 0: one per real core */
     bool vocabulary_only; /* tokens, no weights */
 } mllm_load_options;

@@ -1,6 +1,6 @@
 /* embed.c - the engine in a C program, without Lua.
  *
- *   cc -std=c11 -Icore examples/embed.c build/libmobilellm.a $(pkg-config --libs libutf8proc openblas) -lm -pthread -o embed
+ *   cc -std=c11 examples/embed.c $(pkg-config --cflags --libs mobilellm) -o embed        after `make install`
  *   ./embed MODEL "The capital of France is" */
 #include <stdio.h>
 #include <stdlib.h>

@@ -48,8 +48,9 @@ static void ask(void) {
 #include <sys/auxv.h>
 
 static void ask(void) {
-    enum { HWCAP_DOTPROD = 1 << 20 };
-    cpu.neon_dot = getauxval(AT_HWCAP) & HWCAP_DOTPROD;
+    enum { DOTPROD = 1 << 20, I8MM = 1 << 13 }; /* HWCAP_ASIMDDP, HWCAP2_I8MM of the kernel */
+    cpu.neon_dot = getauxval(AT_HWCAP) & DOTPROD;
+    cpu.neon_i8mm = getauxval(AT_HWCAP2) & I8MM;
 }
 
 #else

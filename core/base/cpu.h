@@ -12,6 +12,7 @@ typedef struct {
     bool avx512_bf16;
     bool amx_int8, amx_bf16; /* and the kernel has granted the tiles to this process */
     bool neon_dot; /* sdot/udot of ARMv8.2 */
+    bool neon_i8mm; /* smmla/usmmla of ARMv8.6 */
 } mllm_cpu;
 
 const mllm_cpu *mllm_cpu_features(void);

@@ -182,7 +182,8 @@ static mllm_code open_all(mllm_checkpoint *c, bool vocabulary_only, mllm_error *
         return MLLM_OK;
     }
     opening o = {c, folder ? mllm_checkpoint_find_folder : mllm_checkpoint_find_gguf, &facts, err};
-    return complete(&o);
+    if ((code = complete(&o)) != MLLM_OK || !folder) return code;
+    return mllm_checkpoint_check_folder(c, err);
 }
 
 mllm_checkpoint *mllm_checkpoint_open(const char *path, bool vocabulary_only, mllm_error *err) {

@@ -3,6 +3,7 @@
 #include "checkpoint_parts.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../base/alloc.h"
@@ -133,36 +134,61 @@ static mllm_code look_up(const mllm_checkpoint *c, const char *name, mllm_tensor
     return MLLM_OK;
 }
 
+static const char *const whole_names[] = {[MLLM_W_EMBEDDING] = "model.embed_tokens.weight",
+                                          [MLLM_W_OUTPUT_NORM] = "model.norm.weight",
+                                          [MLLM_W_HEAD] = "lm_head.weight"};
+static const char *const part_names[MLLM_W_ROLES] = {[MLLM_W_ATTENTION_NORM] = "input_layernorm.weight",
+                                                     [MLLM_W_Q] = "self_attn.q_proj.weight",
+                                                     [MLLM_W_K] = "self_attn.k_proj.weight",
+                                                     [MLLM_W_V] = "self_attn.v_proj.weight",
+                                                     [MLLM_W_O] = "self_attn.o_proj.weight",
+                                                     [MLLM_W_Q_BIAS] = "self_attn.q_proj.bias",
+                                                     [MLLM_W_K_BIAS] = "self_attn.k_proj.bias",
+                                                     [MLLM_W_V_BIAS] = "self_attn.v_proj.bias",
+                                                     [MLLM_W_O_BIAS] = "self_attn.o_proj.bias",
+                                                     [MLLM_W_Q_NORM] = "self_attn.q_norm.weight",
+                                                     [MLLM_W_K_NORM] = "self_attn.k_norm.weight",
+                                                     [MLLM_W_FFN_NORM] = "post_attention_layernorm.weight",
+                                                     [MLLM_W_GATE] = "mlp.gate_proj.weight",
+                                                     [MLLM_W_UP] = "mlp.up_proj.weight",
+                                                     [MLLM_W_DOWN] = "mlp.down_proj.weight"};
+
 mllm_code mllm_checkpoint_find_folder(const mllm_checkpoint *c, mllm_role role, int64_t index, char name[128],
                                       mllm_tensor *out, mllm_error *err) {
-    static const char *const whole[] = {[MLLM_W_EMBEDDING] = "model.embed_tokens.weight",
-                                        [MLLM_W_OUTPUT_NORM] = "model.norm.weight",
-                                        [MLLM_W_HEAD] = "lm_head.weight"};
-    static const char *const part[] = {[MLLM_W_ATTENTION_NORM] = "input_layernorm.weight",
-                                       [MLLM_W_Q] = "self_attn.q_proj.weight",
-                                       [MLLM_W_K] = "self_attn.k_proj.weight",
-                                       [MLLM_W_V] = "self_attn.v_proj.weight",
-                                       [MLLM_W_O] = "self_attn.o_proj.weight",
-                                       [MLLM_W_Q_BIAS] = "self_attn.q_proj.bias",
-                                       [MLLM_W_K_BIAS] = "self_attn.k_proj.bias",
-                                       [MLLM_W_V_BIAS] = "self_attn.v_proj.bias",
-                                       [MLLM_W_O_BIAS] = "self_attn.o_proj.bias",
-                                       [MLLM_W_Q_NORM] = "self_attn.q_norm.weight",
-                                       [MLLM_W_K_NORM] = "self_attn.k_norm.weight",
-                                       [MLLM_W_FFN_NORM] = "post_attention_layernorm.weight",
-                                       [MLLM_W_GATE] = "mlp.gate_proj.weight",
-                                       [MLLM_W_UP] = "mlp.up_proj.weight",
-                                       [MLLM_W_DOWN] = "mlp.down_proj.weight"};
     if (role <= MLLM_W_HEAD)
-        snprintf(name, 128, "%s", whole[role]);
+        snprintf(name, 128, "%s", whole_names[role]);
     else if (index == MLLM_FFN_OUTSIDE)
-        snprintf(name, 128, "model.%s", part[role]);
+        snprintf(name, 128, "model.%s", part_names[role]);
     else
-        snprintf(name, 128, "model.layers.%u.%s", (uint32_t)index, part[role]);
+        snprintf(name, 128, "model.layers.%u.%s", (uint32_t)index, part_names[role]);
     *out = (mllm_tensor){0};
     mllm_code code = look_up(c, name, out, err);
     if (code || out->data || strncmp(name, "model.", 6) != 0) return code;
     return look_up(c, name + 6, out, err);
+}
+
+/* A block beyond the config's, or a part of a block that no role stands for (the bias of a gate), would be left out of the sum in silence.
+ * Old files store the frequencies of the rotation, which follow from the config. */
+mllm_code mllm_checkpoint_check_folder(const mllm_checkpoint *c, mllm_error *err) {
+    for (size_t s = 0; s < c->shard_count; s++)
+        for (size_t i = 0; i < mllm_safetensors_count(c->shards[s]); i++) {
+            const char *name = mllm_safetensors_name(c->shards[s], i), *at = name;
+            if (strncmp(at, "model.", 6) == 0) at += 6;
+            if (strncmp(at, "layers.", 7) != 0 || at[7] < '0' || at[7] > '9') continue;
+            char *part;
+            unsigned long block = strtoul(at + 7, &part, 10);
+            if (block >= c->blueprint.blocks)
+                return mllm_fail(err, MLLM_E_FORMAT,
+                                 "%s: tensor %.100s is there, but num_hidden_layers in config.json is %u",
+                                 c->shard_paths[s], name, c->blueprint.blocks);
+            bool known = strcmp(part, ".self_attn.rotary_emb.inv_freq") == 0;
+            for (int role = 0; role < MLLM_W_ROLES && !known; role++)
+                known = *part == '.' && part_names[role] && strcmp(part + 1, part_names[role]) == 0;
+            if (!known)
+                return mllm_fail(err, MLLM_E_UNSUPPORTED, "%s: tensor %.100s has no place in this architecture",
+                                 c->shard_paths[s], name);
+        }
+    return MLLM_OK;
 }
 
 /* ------------------------------------------------------------ chat template */

@@ -44,6 +44,8 @@ mllm_code mllm_checkpoint_find_gguf(const mllm_checkpoint *c, mllm_role role, in
                                     mllm_tensor *out, mllm_error *err);
 mllm_code mllm_checkpoint_find_folder(const mllm_checkpoint *c, mllm_role role, int64_t index, char name[128],
                                       mllm_tensor *out, mllm_error *err);
+/* Nothing of a block is stored that the blueprint does not use. */
+mllm_code mllm_checkpoint_check_folder(const mllm_checkpoint *c, mllm_error *err);
 /* The name of a tensor in a GGUF file. */
 void mllm_gguf_tensor_name(mllm_role role, uint32_t index, char name[128]);
 /* The divisors of Llama 3's rotary frequencies, [rope_size / 2], as rope_freqs.weight holds them. */

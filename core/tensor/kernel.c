@@ -9,11 +9,11 @@ static const mllm_kernel *const kernels[] = {
 #if defined(__x86_64__)
     &mllm_kernel_amx,  &mllm_kernel_avx512,   &mllm_kernel_avxvnni, &mllm_kernel_avx2,
 #elif defined(__aarch64__)
-    &mllm_kernel_neon,
+    &mllm_kernel_i8mm, &mllm_kernel_neon,
 #endif
     &mllm_kernel_blas, &mllm_kernel_reference};
 /* Names of the interface, whether or not this build has them: asking for one elsewhere is not a spelling mistake. */
-static const char *const known[] = {"amx", "avx512", "avxvnni", "avx2", "neon", "blas", "reference"};
+static const char *const known[] = {"amx", "avx512", "avxvnni", "avx2", "i8mm", "neon", "blas", "reference"};
 
 const mllm_kernel *mllm_kernel_choose(const char *name, mllm_error *err) {
     enum { COUNT = sizeof kernels / sizeof *kernels, NAMES = sizeof known / sizeof *known };

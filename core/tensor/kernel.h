@@ -82,7 +82,7 @@ size_t mllm_attention_scratch(uint32_t head_size);
 const mllm_kernel *mllm_kernel_choose(const char *name, mllm_error *err);
 
 extern const mllm_kernel mllm_kernel_reference, mllm_kernel_blas, mllm_kernel_avx2, mllm_kernel_avxvnni,
-    mllm_kernel_avx512, mllm_kernel_amx, mllm_kernel_neon;
+    mllm_kernel_avx512, mllm_kernel_amx, mllm_kernel_neon, mllm_kernel_i8mm;
 
 /* Plain versions that several kernels share (ops.c). */
 void mllm_rms_norm(const float *x, const float *weight, float epsilon, size_t n, float *out);

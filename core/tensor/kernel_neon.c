@@ -71,44 +71,79 @@ TARGET static void prepare(const float *x, size_t cols, void *out) {
     }
 }
 
+/* Four rows of a group, from row 4 r: their 32 weights fill eight registers, nibbles less `less`. Returns their scales. */
+INLINE float32x4_t four_rows(const unsigned char *panel, bool four, int8_t less, int r, int8x16_t *w) {
+    if (four) MLLM_UNROLL for (int s = 0; s < 4; s++) {
+            uint8x16_t v = vld1q_u8(panel + 64 * s + 16 * r);
+            w[s] = vsubq_s8(vreinterpretq_s8_u8(vandq_u8(v, vdupq_n_u8(15))), vdupq_n_s8(less));
+            w[s + 4] = vsubq_s8(vreinterpretq_s8_u8(vshrq_n_u8(v, 4)), vdupq_n_s8(less));
+        }
+    else
+        MLLM_UNROLL for (int s = 0; s < 8; s++) w[s] =
+            vreinterpretq_s8_u8(veorq_u8(vld1q_u8(panel + 64 * s + 16 * r), vdupq_n_u8(0x80)));
+    return v_half((const uint16_t *)(const void *)(panel + (four ? MLLM_P4_SCALES : MLLM_P8_SCALES)) + 4 * r);
+}
+
+/* sum + (four rows . 32 activations q + offset) * scale * d. */
+INLINE float32x4_t add_group(float32x4_t sum, const int8x16_t *w, float32x4_t scale, const char *q, int32_t offset,
+                             float d) {
+    int8x16_t a = vld1q_s8((const int8_t *)q), b = vld1q_s8((const int8_t *)q + 16);
+    int32x4_t dot = vdupq_n_s32(offset);
+    dot = vdotq_laneq_s32(dot, w[0], a, 0);
+    dot = vdotq_laneq_s32(dot, w[1], a, 1);
+    dot = vdotq_laneq_s32(dot, w[2], a, 2);
+    dot = vdotq_laneq_s32(dot, w[3], a, 3);
+    dot = vdotq_laneq_s32(dot, w[4], b, 0);
+    dot = vdotq_laneq_s32(dot, w[5], b, 1);
+    dot = vdotq_laneq_s32(dot, w[6], b, 2);
+    dot = vdotq_laneq_s32(dot, w[7], b, 3);
+    return vfmaq_f32(sum, vcvtq_f32_s32(dot), vmulq_n_f32(scale, d));
+}
+
+/* Four rows by MLLM_TILE tokens: the weights are brought into registers once for all of them, and the nibbles centred there. */
+INLINE void tile_product(const unsigned char *panel, bool four, const mllm_operand *o, int r, float (*y)[MLLM_PANEL]) {
+    float32x4_t sum[MLLM_TILE];
+    const char *row[MLLM_TILE];
+    MLLM_UNROLL for (int t = 0; t < MLLM_TILE; t++) {
+        sum[t] = vdupq_n_f32(0);
+        row[t] = o->x + (size_t)t * o->stride;
+    }
+    size_t groups = o->groups, q = o->p.q, d = o->p.d;
+    for (size_t g = 0; g < groups; g++, panel += four ? MLLM_P4_BYTES : MLLM_P8_BYTES) {
+        /* Eight row pointers and two offsets: left alone, gcc keeps and moves sixteen pointers. */
+        MLLM_UNROLL for (int t = 0; t < MLLM_TILE; t++) __asm__("" : "+r"(row[t]));
+        int8x16_t w[8];
+        float32x4_t scale = four_rows(panel, four, 8, r, w);
+        MLLM_UNROLL for (int t = 0; t < MLLM_TILE; t++) sum[t] =
+            add_group(sum[t], w, scale, row[t] + q + g * MLLM_GROUP, 0,
+                      *(const float *)(const void *)(row[t] + d + g * sizeof(float)));
+    }
+    MLLM_UNROLL for (int t = 0; t < MLLM_TILE; t++) vst1q_f32(y[t] + 4 * r, sum[t]);
+}
+
+/* All sixteen rows by few tokens, group by group as they lie in memory. */
 INLINE void panel_product(const unsigned char *panel, bool four, const mllm_operand *o, int n, float (*y)[MLLM_PANEL]) {
     float32x4_t sum[4][4];
     MLLM_UNROLL for (int t = 0; t < n; t++) MLLM_UNROLL for (int r = 0; r < 4; r++) sum[t][r] = vdupq_n_f32(0);
-    for (size_t g = 0; g < o->groups; g++, panel += four ? MLLM_P4_BYTES : MLLM_P8_BYTES) {
-        const uint16_t *scales = (const uint16_t *)(const void *)(panel + (four ? MLLM_P4_SCALES : MLLM_P8_SCALES));
-        MLLM_UNROLL for (int r = 0; r < 4; r++) { /* four rows: their 32 weights fill eight registers */
+    for (size_t g = 0; g < o->groups; g++, panel += four ? MLLM_P4_BYTES : MLLM_P8_BYTES)
+        MLLM_UNROLL for (int r = 0; r < 4; r++) {
             int8x16_t w[8];
-            if (four) MLLM_UNROLL for (int s = 0; s < 4; s++) {
-                    uint8x16_t v = vld1q_u8(panel + 64 * s + 16 * r);
-                    w[s] = vreinterpretq_s8_u8(vandq_u8(v, vdupq_n_u8(15)));
-                    w[s + 4] = vreinterpretq_s8_u8(vshrq_n_u8(v, 4));
-                }
-            else
-                MLLM_UNROLL for (int s = 0; s < 8; s++) w[s] =
-                    vreinterpretq_s8_u8(veorq_u8(vld1q_u8(panel + 64 * s + 16 * r), vdupq_n_u8(0x80)));
-            float32x4_t scale = v_half(scales + 4 * r);
+            float32x4_t scale = four_rows(panel, four, 0, r, w);
             MLLM_UNROLL for (int t = 0; t < n; t++) {
                 const char *row = o->x + (size_t)t * o->stride;
-                const int8_t *q = (const int8_t *)row + o->p.q + g * MLLM_GROUP;
-                int8x16_t a = vld1q_s8(q), b = vld1q_s8(q + 16);
-                int32x4_t dot = vdupq_n_s32(four ? *(const int32_t *)(const void *)(row + o->p.sum4 + 4 * g) : 0);
-                dot = vdotq_laneq_s32(dot, w[0], a, 0);
-                dot = vdotq_laneq_s32(dot, w[1], a, 1);
-                dot = vdotq_laneq_s32(dot, w[2], a, 2);
-                dot = vdotq_laneq_s32(dot, w[3], a, 3);
-                dot = vdotq_laneq_s32(dot, w[4], b, 0);
-                dot = vdotq_laneq_s32(dot, w[5], b, 1);
-                dot = vdotq_laneq_s32(dot, w[6], b, 2);
-                dot = vdotq_laneq_s32(dot, w[7], b, 3);
+                int32_t offset = four ? *(const int32_t *)(const void *)(row + o->p.sum4 + 4 * g) : 0;
                 float d = *(const float *)(const void *)(row + o->p.d + 4 * g);
-                sum[t][r] = vfmaq_f32(sum[t][r], vcvtq_f32_s32(dot), vmulq_n_f32(scale, d));
+                sum[t][r] = add_group(sum[t][r], w, scale, row + o->p.q + g * MLLM_GROUP, offset, d);
             }
         }
-    }
     MLLM_UNROLL for (int t = 0; t < n; t++) MLLM_UNROLL for (int r = 0; r < 4; r++) vst1q_f32(y[t] + 4 * r, sum[t][r]);
 }
 
 INLINE void any_panel(const unsigned char *panel, bool four, const mllm_operand *whole, int n, float (*y)[MLLM_PANEL]) {
+    if (n == MLLM_TILE) {
+        for (int r = 0; r < 4; r++) tile_product(panel, four, whole, r, y);
+        return;
+    }
     mllm_operand o = *whole;
     for (; n > 0; n -= 4, y += 4, o.x += 4 * o.stride) switch (n) {
         case 1: panel_product(panel, four, &o, 1, y); break;

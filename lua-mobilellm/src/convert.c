@@ -55,7 +55,8 @@ static int machine(lua_State *L) {
                     {"avx512_bf16", cpu->avx512_bf16},
                     {"amx_int8", cpu->amx_int8},
                     {"amx_bf16", cpu->amx_bf16},
-                    {"neon_dot", cpu->neon_dot}};
+                    {"neon_dot", cpu->neon_dot},
+                    {"neon_i8mm", cpu->neon_i8mm}};
     lua_createtable(L, 0, 2);
     mllm_lua_pushinteger(L, mllm_cpu_cores());
     lua_setfield(L, -2, "cores");

@@ -221,6 +221,22 @@ static void bad_folders(void) {
     refuse(dir, MLLM_E_IO, "model.safetensors", "index");
     refuse(tiny_path("nothing"), MLLM_E_IO, "nothing", "");
 
+    /* What is stored and would not be used. */
+    static const struct {
+        const char *extra, *name, *two;
+    } unused[] = {{"\"num_hidden_layers\": 2", "layers.2.", "num_hidden_layers in config.json is 2"},
+                  {"", "model.layers.1.mlp.gate_proj.bias", "no place"},
+                  {"", "layers.0.self_attn.sinks", "no place"},
+                  {"", "layers.99999999999999999999.mlp.up_proj.weight", "num_hidden_layers"}};
+    for (size_t i = 0; i < sizeof unused / sizeof *unused; i++) {
+        tiny_extra = i ? unused[i].name : NULL;
+        refuse(tiny_folder("unused", "llama", unused[i].extra, 0),
+               i == 1 || i == 2 ? MLLM_E_UNSUPPORTED : MLLM_E_FORMAT, unused[i].name, unused[i].two);
+    }
+    tiny_extra = "model.layers.1.self_attn.rotary_emb.inv_freq"; /* old files have it; it follows from the config */
+    mllm_checkpoint_close(opened(tiny_folder("unused", "llama", "", 0)));
+    tiny_extra = NULL;
+
     dir = tiny_folder("sharded", "llama", "", TINY_SHARDS);
     char *index = tiny_path("sharded/model.safetensors.index.json")[0]
                       ? strdup(tiny_path("sharded/model.safetensors.index.json"))

@@ -179,6 +179,10 @@ static void neon(void) {
     check_kernel("neon");
 }
 
+static void i8mm(void) {
+    check_kernel("i8mm");
+}
+
 static const test_case tests[] = {{"reference", reference}, {"blas", blas}, {"avx2", avx2}, {"avxvnni", avxvnni},
-                                  {"avx512", avx512},       {"amx", amx},   {"neon", neon}};
+                                  {"avx512", avx512},       {"amx", amx},   {"neon", neon}, {"i8mm", i8mm}};
 TEST_MAIN(tests)

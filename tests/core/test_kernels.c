@@ -17,7 +17,7 @@ static float uniform(void) { /* in [-1, 1) */
 
 enum { MOST = 7 };
 static int kernels_here(const mllm_kernel **list) {
-    static const char *const names[] = {"reference", "blas", "avx2", "avxvnni", "avx512", "amx", "neon"};
+    static const char *const names[] = {"reference", "blas", "avx2", "avxvnni", "avx512", "amx", "neon", "i8mm"};
     int n = 0;
     for (int i = 0; i < MOST; i++) {
         const mllm_kernel *k = mllm_kernel_choose(names[i], NULL);

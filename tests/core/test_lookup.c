@@ -84,7 +84,7 @@ static outcome generate(mllm_model *m, const mllm_token *prompt, size_t count, w
 
 /* Prompts that repeat in several ways, so that drafts are right, half right and wrong. */
 static void same_output(void) {
-    static const char *const kernels[] = {"reference", "avx2", "avxvnni", "avx512", "amx", "neon"};
+    static const char *const kernels[] = {"reference", "avx2", "avxvnni", "avx512", "amx", "neon", "i8mm"};
     static const mllm_type types[] = {MLLM_Q8_0, MLLM_F32};
     size_t drafted = 0, accepted = 0, integer_kernels = 0;
     for (int t = 0; t < 2; t++)

@@ -7,7 +7,7 @@
 #include "tiny_model.h"
 
 enum { CONTEXT = 200, LENGTH = 70 };
-static const char *const kernels[] = {"reference", "blas", "avx2", "avxvnni", "avx512", "amx", "neon"};
+static const char *const kernels[] = {"reference", "blas", "avx2", "avxvnni", "avx512", "amx", "neon", "i8mm"};
 static char plain[64], packed[64], back[64];
 
 static void names(void) {

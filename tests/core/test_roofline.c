@@ -22,7 +22,8 @@ static void test_read(void) {
 }
 
 static void test_product(void) {
-    static const char *const kernels[] = {"auto", "reference", "blas", "avx2", "avxvnni", "avx512", "amx", "neon"};
+    static const char *const kernels[] = {"auto",   "reference", "blas", "avx2", "avxvnni",
+                                          "avx512", "amx",       "neon", "i8mm"};
     static const mllm_type types[] = {MLLM_Q8_0, MLLM_Q4_0, MLLM_F32, MLLM_BF16};
     for (size_t k = 0; k < 7; k++)
         for (size_t t = 0; t < 4; t++) {

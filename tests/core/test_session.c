@@ -9,7 +9,7 @@ enum { CONTEXT = 600, LENGTH = 150 };
 static char path[64], saved[64];
 static mllm_token tokens[LENGTH];
 static uint32_t window; /* of the attention of every second step; 0: all positions */
-static const char *const kernels[] = {"reference", "avx2", "avxvnni", "avx512", "amx", "neon"};
+static const char *const kernels[] = {"reference", "avx2", "avxvnni", "avx512", "amx", "neon", "i8mm"};
 
 static void make_file(mllm_type type, uint64_t seed) {
     mllm_error err = {0};

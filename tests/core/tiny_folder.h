@@ -23,6 +23,7 @@ enum {
     TINY_WIDE = 1024 /* 8 heads, which fill the width */
 };
 
+static const char *tiny_extra; /* the name of one more tensor, a vector of four; NULL: none */
 static char tiny_root[64];
 static inline const char *tiny_path(const char *name) {
     static char paths[8][160];
@@ -174,6 +175,7 @@ static inline const char *tiny_folder(const char *name, const char *model_type, 
             TINY_ADD(full, content, ffn[k].rows, ffn[k].cols, false);
         }
     }
+    if (tiny_extra) TINY_ADD(tiny_extra, tiny_extra, 1, 4, true);
     snprintf(path, sizeof path, "%s/%s", dir, shard);
     tiny_finish(&file, path);
     if (flags & TINY_SHARDS) {
