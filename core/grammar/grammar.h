@@ -93,9 +93,10 @@ MLLM_API bool mllm_matcher_is_complete(const mllm_matcher *matcher); /* the text
 MLLM_API bool mllm_matcher_is_finished(const mllm_matcher *matcher); /* an end token was taken */
 
 /* Which tokens may come next: bit `id` of mask[(tokens + 63) / 64] words. End tokens are set where the text is complete. An empty mask is
- * MLLM_E_GRAMMAR (a dead end: roll back) unless the text is complete. With `budget` > 0 and mllm_matcher_min_left below it, only tokens are
- * left after which the text can still be completed within budget - 1 further tokens, counted one byte a token; where less is left than
- * half of what the shortest text needs, only tokens on a shortest way. */
+ * MLLM_E_GRAMMAR (a dead end: roll back) unless the text is complete. With `budget` > 0 only tokens are left after which the text can still be
+ * completed within budget - 1 further tokens, if mllm_matcher_min_left (one byte a token) or mllm_matcher_completion says that it can be
+ * now; where little more is left than the latter needs, only its tokens. Then, and only then, a dead end is impossible: where values are
+ * checked as a whole when they close, a token is allowed only if a way to the end was found behind it. */
 MLLM_API mllm_code mllm_matcher_mask(mllm_matcher *matcher, uint64_t *mask, uint32_t budget, mllm_error *err);
 /* The bytes that must come next, whatever the tokens: at most `capacity` of them into out; returns their number. */
 MLLM_API size_t mllm_matcher_forced_bytes(mllm_matcher *matcher, char *out, size_t capacity);
@@ -104,6 +105,9 @@ MLLM_API size_t mllm_matcher_forced_bytes(mllm_matcher *matcher, char *out, size
 MLLM_API size_t mllm_matcher_forced_tokens(mllm_matcher *matcher, mllm_token *out, size_t capacity);
 /* Fewest bytes that complete the text from here (an upper bound of the fewest tokens); UINT32_MAX when unknown. */
 MLLM_API uint32_t mllm_matcher_min_left(mllm_matcher *matcher);
+/* Tokens of a short way to complete the text, found by a search: at most `capacity` of them into out; returns their number (0: the text is
+ * complete), SIZE_MAX when none was found or there is no trie. */
+MLLM_API size_t mllm_matcher_completion(mllm_matcher *matcher, mllm_token *out, size_t capacity);
 /* Memory of this matcher beside its grammar and its trie, with what it shares with its forks: automata seen so far and cached masks. */
 MLLM_API size_t mllm_matcher_bytes(const mllm_matcher *matcher);
 /* All bytes taken since the start or the last reset. Valid until the next accept. */

@@ -4,26 +4,7 @@
 #include "../base/alloc.h"
 #include "machine.h"
 
-/* Inside a character: which bytes may come. */
-enum {
-    SUB_NONE,
-    SUB_1, /* one more continuation byte */
-    SUB_2,
-    SUB_3,
-    SUB_E0, /* A0..BF, then one */
-    SUB_ED, /* 80..9F, then one */
-    SUB_F0, /* 90..BF, then two */
-    SUB_F4, /* 80..8F, then two */
-    SUB_ESCAPE, /* after \ */
-    SUB_U, /* \u */
-    SUB_U0,
-    SUB_U00,
-    SUB_U000, /* \u000 */
-    SUB_U001 /* \u001 */
-};
-
-/* Fewest bytes that end what was begun. */
-static uint32_t sub_left(uint8_t sub) {
+uint32_t mllm_json_sub_left(uint8_t sub) {
     static const uint8_t left[] = {0, 1, 2, 3, 2, 2, 3, 3, 1, 4, 3, 2, 1, 1};
     return left[sub];
 }
@@ -38,14 +19,6 @@ static uint32_t spaces(const mllm_grammar *g, bool after_separator) {
 
 static const mllm_flat *flat_of(const mllm_grammar *g, uint32_t id) {
     return &g->shapes.flats[id];
-}
-
-static const mllm_object_shape *object_of(const mllm_frame *f) {
-    return &f->g->shapes.objects[f->g->shapes.flats[f->id].object];
-}
-
-static bool has_seen(const mllm_frame *f, uint32_t key) {
-    return f->seen[key / 64] >> (key % 64) & 1;
 }
 
 /* ------------------------------------------------------------ closing values */
@@ -114,75 +87,90 @@ void mllm_json_value_ended(mllm_machine *m, const mllm_frame *up, const mllm_cap
 
 /* -------------------------------------------------------------------- objects */
 
-/* Required keys that are still missing, without `key`. */
+/* Keys that must still come when `key` (NONE: another one) comes now, without that key. */
 static uint32_t missing(const mllm_frame *f, uint32_t key) {
-    const mllm_object_shape *o = object_of(f);
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < o->keys; i++)
-        n += i != key && f->g->shapes.keys[o->first_key + i].required && !has_seen(f, i);
+    const mllm_object_shape *o = mllm_object_of(f);
+    const mllm_key *k = key == NONE ? NULL : &f->g->shapes.keys[o->first_key + key];
+    uint32_t words = mllm_key_words(o), n = 0;
+    const uint64_t *due = f->seen + words;
+    for (uint32_t i = 0; i < words; i++) n += (uint32_t)__builtin_popcountll(due[i] & ~f->seen[i]);
+    if (!k) return n;
+    n -= (due[key / 64] & ~f->seen[key / 64]) >> (key % 64) & 1;
+    for (uint32_t j = 0; j < k->needs; j++) {
+        uint32_t other = f->g->shapes.indices[k->first_need + j];
+        n += other != key && !((due[other / 64] | f->seen[other / 64]) >> (other % 64) & 1);
+    }
     return n;
 }
 
+/* With `key` (NONE: another one) there are neither too many members nor, later, too few. */
 static bool fits(const mllm_frame *f, uint32_t key) {
-    const mllm_object_shape *o = object_of(f);
-    if (o->max == NONE) return true;
-    return f->count < o->max && f->count + 1 + missing(f, key) <= o->max;
+    const mllm_object_shape *o = mllm_object_of(f);
+    uint32_t count = f->count + 1;
+    if (o->max == NONE && o->min <= count) return true;
+    if (count > o->max) return false;
+    count += missing(f, key);
+    if (count > o->max) return false;
+    if (count >= o->min || o->extra_some) return true;
+    uint32_t from = f->g->any_order ? 0 : key == NONE ? f->index : key + 1, words = mllm_key_words(o);
+    for (uint32_t i = from; i < o->keys && count < o->min; i++) {
+        const mllm_key *k = &f->g->shapes.keys[o->first_key + i];
+        bool due = f->seen[words + i / 64] >> (i % 64) & 1;
+        count += i != key && !k->forbidden && !due && !mllm_has_seen(f, i) && !k->needs;
+    }
+    return count >= o->min;
 }
 
-static bool key_allowed(const mllm_frame *f, uint32_t i) {
-    const mllm_object_shape *o = object_of(f);
+bool mllm_json_key_allowed(const mllm_frame *f, uint32_t i) {
+    const mllm_object_shape *o = mllm_object_of(f);
     const mllm_key *k = &f->g->shapes.keys[o->first_key + i];
-    if (k->forbidden || has_seen(f, i)) return false;
+    if (k->forbidden || mllm_has_seen(f, i)) return false;
     if (!f->g->any_order && (i < f->index || i > f->limit)) return false;
     for (uint32_t j = 0; j < k->needs; j++) {
         uint32_t other = f->g->shapes.indices[k->first_need + j];
-        if (other == i || has_seen(f, other)) continue;
+        if (other == i || mllm_has_seen(f, other)) continue;
         if (f->g->shapes.keys[o->first_key + other].forbidden || (!f->g->any_order && other < i)) return false;
     }
     return fits(f, i);
 }
 
 /* Keys beside the declared ones come when no required one is missing, unless the order is free. */
-static bool extra_allowed(const mllm_frame *f) {
-    return object_of(f)->extra_some && (f->g->any_order || f->limit == NONE) && fits(f, NONE);
+bool mllm_json_extra_allowed(const mllm_frame *f) {
+    return mllm_object_of(f)->extra_some && (f->g->any_order || f->limit == NONE) && fits(f, NONE);
 }
 
 static bool some_key(const mllm_frame *f) {
-    if (extra_allowed(f)) return true;
-    const mllm_object_shape *o = object_of(f);
+    if (mllm_json_extra_allowed(f)) return true;
+    const mllm_object_shape *o = mllm_object_of(f);
     uint32_t from = f->g->any_order ? 0 : f->index,
              to = f->g->any_order || f->limit >= o->keys ? o->keys : f->limit + 1;
     for (uint32_t i = from; i < to; i++)
-        if (key_allowed(f, i)) return true;
+        if (mllm_json_key_allowed(f, i)) return true;
     return false;
 }
 
-static bool object_closable(const mllm_frame *f) {
-    const mllm_object_shape *o = object_of(f);
+bool mllm_json_closable(const mllm_frame *f) {
+    const mllm_object_shape *o = mllm_object_of(f);
+    uint32_t words = mllm_key_words(o);
     if (f->count < o->min) return false;
-    for (uint32_t i = 0; i < o->keys; i++) {
-        const mllm_key *k = &f->g->shapes.keys[o->first_key + i];
-        bool seen = has_seen(f, i);
-        if (k->required && !seen) return false;
-        for (uint32_t j = 0; seen && j < k->needs; j++)
-            if (!has_seen(f, f->g->shapes.indices[k->first_need + j])) return false;
-    }
+    for (uint32_t i = 0; i < words; i++)
+        if (f->seen[words + i] & ~f->seen[i]) return false;
     return true;
 }
 
+/* In schema order the first key that must come is the last one that may come next. */
 static void set_limit(mllm_frame *f) {
-    const mllm_object_shape *o = object_of(f);
+    const mllm_object_shape *o = mllm_object_of(f);
+    uint32_t words = mllm_key_words(o);
     f->limit = NONE;
-    if (!o->required) return;
-    for (uint32_t i = f->index; i < o->keys; i++)
-        if (f->g->shapes.keys[o->first_key + i].required && !has_seen(f, i)) {
-            f->limit = i;
-            return;
-        }
+    for (uint32_t i = 0; i < words && f->limit == NONE; i++) {
+        uint64_t open = f->seen[words + i] & ~f->seen[i];
+        if (open) f->limit = i * 64 + (uint32_t)__builtin_ctzll(open);
+    }
 }
 
 static mllm_frame *copy_object(mllm_machine *m, const mllm_frame *f) {
-    uint32_t words = (object_of(f)->keys + 63) / 64;
+    uint32_t words = 2 * mllm_key_words(mllm_object_of(f));
     mllm_frame *n = mllm_machine_frame(m, f->g, FRAME_OBJECT, f->id, f->up, words);
     if (!n) return NULL;
     uint64_t serial = n->serial;
@@ -200,9 +188,11 @@ static bool too_deep(const mllm_grammar *g, const mllm_frame *up) {
 static void open_object(mllm_machine *m, const mllm_thread *t, uint32_t flat) {
     const mllm_object_shape *o = &t->g->shapes.objects[flat_of(t->g, flat)->object];
     if (too_deep(t->g, t->up)) return;
-    mllm_frame *f = mllm_machine_frame(m, t->g, FRAME_OBJECT, flat, t->up, (o->keys + 63) / 64);
+    mllm_frame *f = mllm_machine_frame(m, t->g, FRAME_OBJECT, flat, t->up, 2 * mllm_key_words(o));
     if (!f) return;
     f->start = m->length - 1;
+    if (o->keys)
+        memcpy(f->seen + mllm_key_words(o), t->g->shapes.bits + o->first_bit, mllm_key_words(o) * sizeof f->seen[0]);
     set_limit(f);
     mllm_thread n = {
         .kind = THREAD_OBJECT, .up = f, .g = t->g, .captured = t->captured, .a = PHASE_OPEN, .b = spaces(t->g, false)};
@@ -210,7 +200,7 @@ static void open_object(mllm_machine *m, const mllm_thread *t, uint32_t flat) {
 }
 
 static void open_key(mllm_machine *m, const mllm_thread *t) {
-    const mllm_object_shape *o = object_of(t->up);
+    const mllm_object_shape *o = mllm_object_of(t->up);
     if (!some_key(t->up)) return;
     mllm_thread n = {.kind = THREAD_KEY,
                      .up = t->up,
@@ -220,7 +210,8 @@ static void open_key(mllm_machine *m, const mllm_thread *t) {
                      .b = o->first_word,
                      .c = o->first_word + o->keys,
                      .e = m->length};
-    if (o->lexer != NONE && extra_allowed(t->up)) n.a = mllm_lexer_start(m->lexers, &t->g->shapes.lexers[o->lexer]);
+    if (o->lexer != NONE && mllm_json_extra_allowed(t->up))
+        n.a = mllm_lexer_start(m->lexers, &t->g->shapes.lexers[o->lexer]);
     mllm_machine_add(m, &n, false);
 }
 
@@ -232,7 +223,7 @@ static uint64_t hash_key(const char *s, uint32_t n) {
 
 /* propertyNames, on the text of the key. */
 static bool name_holds(mllm_machine *m, const mllm_thread *t) {
-    const mllm_object_shape *o = object_of(t->up);
+    const mllm_object_shape *o = mllm_object_of(t->up);
     mllm_json doc;
     if (!o->names) return true;
     m->by_text = true;
@@ -250,11 +241,11 @@ static bool name_holds(mllm_machine *m, const mllm_thread *t) {
     return ok;
 }
 
-/* Takes away the patterns whose lengths, which are not in their states, the key does not have. */
-static uint32_t check_lengths(const mllm_machine *m, const mllm_thread *t, uint32_t bits) {
+/* Takes away the patterns whose lengths, which are not in their states, the key in front of `end` does not have. */
+static uint32_t check_lengths(const mllm_machine *m, const mllm_thread *t, uint32_t end, uint32_t bits) {
     const mllm_lexer *lexer = m->lexers->states[t->a].lexer;
     uint32_t chars = 0;
-    for (uint32_t i = t->e; i + 1 < m->length; i++) {
+    for (uint32_t i = t->e; i < end; i++) {
         uint8_t c = (uint8_t)m->text[i];
         if (c == '\\') i += m->text[i + 1] == 'u' ? 5 : 1;
         chars += (c & 0xC0) != 0x80;
@@ -264,35 +255,44 @@ static uint32_t check_lengths(const mllm_machine *m, const mllm_thread *t, uint3
     return bits;
 }
 
+uint32_t mllm_json_extra_shape(const mllm_machine *m, const mllm_thread *t, uint32_t end) {
+    const mllm_shapes *s = &t->g->shapes;
+    const mllm_object_shape *o = mllm_object_of(t->up);
+    uint32_t bits = t->a == NONE ? 0 : check_lengths(m, t, end, m->lexers->states[t->a].accepting), shape;
+    if (o->all_names ? t->a == NONE || !(m->lexers->states[t->a].flags & LEXER_ACCEPT)
+                     : bits == 0 && !o->extra_anywhere)
+        return NONE;
+    if (o->all_names) bits = 0;
+    if (o->extra_table)
+        shape = s->indices[o->first_extra + bits];
+    else if (bits & (bits - 1))
+        return NONE; /* several patterns at once: too many combinations were possible to prepare them all */
+    else
+        shape = s->indices[o->first_extra + (bits ? 1 + (uint32_t)__builtin_ctz(bits) : 0)];
+    return s->shapes[shape].min_bytes == NONE ? NONE : shape;
+}
+
 static void close_key(mllm_machine *m, const mllm_thread *t) {
     const mllm_shapes *s = &t->g->shapes;
-    const mllm_object_shape *o = object_of(t->up);
+    const mllm_object_shape *o = mllm_object_of(t->up);
     uint32_t shape;
     mllm_frame *f;
     if (t->b < t->c && s->words[t->b].length == t->d) {
         uint32_t key = s->words[t->b].tag;
-        if (!key_allowed(t->up, key) || !(f = copy_object(m, t->up))) return;
+        if (!mllm_json_key_allowed(t->up, key) || !(f = copy_object(m, t->up))) return;
+        const mllm_key *k = &s->keys[o->first_key + key];
+        uint64_t *due = f->seen + mllm_key_words(o);
         f->seen[key / 64] |= (uint64_t)1 << (key % 64);
+        for (uint32_t i = 0; i < k->needs; i++) {
+            uint32_t other = s->indices[k->first_need + i];
+            due[other / 64] |= (uint64_t)1 << (other % 64);
+        }
         f->index = key + 1;
-        shape = s->keys[o->first_key + key].shape;
+        shape = k->shape;
         set_limit(f);
     } else {
-        if (!extra_allowed(t->up)) return;
-        uint32_t bits = t->a == NONE ? 0 : check_lengths(m, t, m->lexers->states[t->a].accepting);
-        if (o->all_names ? t->a == NONE || !(m->lexers->states[t->a].flags & LEXER_ACCEPT)
-                         : bits == 0 && !o->extra_anywhere)
-            return;
-        if (o->all_names) bits = 0;
-        if (o->extra_table)
-            shape = s->indices[o->first_extra + bits];
-        else if (bits & (bits - 1))
-            return; /* several patterns at once: too many combinations were possible to prepare them all */
-        else {
-            uint32_t i = 0;
-            while (bits >> i) i++;
-            shape = s->indices[o->first_extra + i];
-        }
-        if (s->shapes[shape].min_bytes == NONE || !name_holds(m, t)) return;
+        if (!mllm_json_extra_allowed(t->up) || (shape = mllm_json_extra_shape(m, t, m->length - 1)) == NONE) return;
+        if (!name_holds(m, t)) return;
         uint64_t hash = hash_key(m->text + t->e, m->length - 1 - t->e);
         m->by_text = true;
         for (const mllm_extra *x = t->up->extra; x; x = x->up)
@@ -325,7 +325,7 @@ static void step_object(mllm_machine *m, mllm_thread *t, uint8_t byte) {
     case PHASE_OPEN:
     case PHASE_NEXT:
         if (byte == '"') open_key(m, t);
-        if (byte == '}' && t->a == PHASE_OPEN && object_closable(t->up))
+        if (byte == '}' && t->a == PHASE_OPEN && mllm_json_closable(t->up))
             finish_value(m, t, t->up->id, t->up->start, t->up->up);
         return;
     case PHASE_COLON:
@@ -340,7 +340,7 @@ static void step_object(mllm_machine *m, mllm_thread *t, uint8_t byte) {
             t->a = PHASE_NEXT;
             t->b = spaces(g, true);
             mllm_machine_add(m, t, false);
-        } else if (byte == '}' && object_closable(t->up))
+        } else if (byte == '}' && mllm_json_closable(t->up))
             finish_value(m, t, t->up->id, t->up->start, t->up->up);
         return;
     default: return;
@@ -466,8 +466,7 @@ static bool character(mllm_thread *t, uint8_t byte, bool *whole, int *decoded) {
     }
 }
 
-/* May the escape that was begun stand for this character? */
-static bool escapes(uint8_t sub, uint8_t c) {
+bool mllm_json_escapes(uint8_t sub, uint8_t c) {
     bool brief = c == '"' || c == '\\' || c == '\b' || c == '\t' || c == '\n' || c == '\f' || c == '\r';
     if (sub == SUB_ESCAPE) return brief || c < 0x20;
     if (brief || c >= 0x20) return false;
@@ -478,7 +477,7 @@ static bool escapes(uint8_t sub, uint8_t c) {
 static bool escape_leads(mllm_machine *m, uint32_t state, uint8_t sub, uint32_t room) {
     for (uint32_t i = 0; i < 0x22; i++) {
         uint8_t c = i < 0x20 ? (uint8_t)i : i == 0x20 ? '"' : '\\';
-        if (!escapes(sub, c)) continue;
+        if (!mllm_json_escapes(sub, c)) continue;
         uint32_t next = mllm_lexer_next(m->lexers, state, c);
         if (next == NONE) continue;
         if (room == NONE && m->lexers->states[next].lexer->count == 1) return true;
@@ -518,15 +517,15 @@ static void step_string(mllm_machine *m, mllm_thread *t, uint8_t byte) {
 
 /* Some key that starts like this one may come. */
 static bool key_alive(mllm_machine *m, const mllm_thread *t) {
-    const mllm_object_shape *o = object_of(t->up);
-    if (extra_allowed(t->up)) {
+    const mllm_object_shape *o = mllm_object_of(t->up);
+    if (mllm_json_extra_allowed(t->up)) {
         if (o->extra_anywhere && !o->all_names) return true;
         if (t->a != NONE && (t->sub < SUB_ESCAPE || escape_leads(m, t->a, t->sub, NONE))) return true;
     }
     for (uint32_t i = t->b; i < t->c; i++) {
         const mllm_word *w = &t->g->shapes.words[i];
-        if (t->sub >= SUB_ESCAPE && (w->length <= t->d || !escapes(t->sub, (uint8_t)w->text[t->d]))) continue;
-        if (key_allowed(t->up, w->tag)) return true;
+        if (t->sub >= SUB_ESCAPE && (w->length <= t->d || !mllm_json_escapes(t->sub, (uint8_t)w->text[t->d]))) continue;
+        if (mllm_json_key_allowed(t->up, w->tag)) return true;
     }
     return false;
 }
@@ -641,8 +640,8 @@ uint32_t mllm_machine_plain_room(mllm_machine *m, const mllm_thread *t, uint32_t
         return room;
     }
     case THREAD_KEY: {
-        const mllm_object_shape *o = object_of(t->up);
-        if (!extra_allowed(t->up)) return 0;
+        const mllm_object_shape *o = mllm_object_of(t->up);
+        if (!mllm_json_extra_allowed(t->up)) return 0;
         if (o->extra_anywhere && !o->all_names) return NONE;
         if (t->a == NONE) return 0;
         if (m->lexers->states[t->a].flags & LEXER_TOTAL && !o->all_names) return NONE;
@@ -655,144 +654,4 @@ uint32_t mllm_machine_plain_room(mllm_machine *m, const mllm_thread *t, uint32_t
                    : 0;
     default: return 0;
     }
-}
-
-static uint32_t plus(uint32_t a, uint32_t b) {
-    return a == NONE || b == NONE || a > NONE - 1 - b ? NONE : a + b;
-}
-
-/* `,"name":value` */
-static uint32_t member_bytes(const mllm_frame *f, uint32_t key) {
-    const mllm_key *k = &f->g->shapes.keys[object_of(f)->first_key + key];
-    return plus(f->g->shapes.shapes[k->shape].min_bytes, f->g->schema.doc.nodes[k->name].count + 4);
-}
-
-/* A further member that nobody requires, at least: `,"name":value`. */
-static uint32_t optional_bytes(const mllm_frame *f) {
-    const mllm_object_shape *o = object_of(f);
-    const mllm_shapes *s = &f->g->shapes;
-    uint32_t best = NONE;
-    if (o->extra_some && o->extra_anywhere) best = plus(5, s->shapes[s->indices[o->first_extra]].min_bytes);
-    for (uint32_t i = f->g->any_order ? 0 : f->index; i < o->keys; i++) {
-        const mllm_key *k = &s->keys[o->first_key + i];
-        if (k->required || k->forbidden || has_seen(f, i) || k->needs) continue;
-        uint32_t v = member_bytes(f, i);
-        if (v < best) best = v;
-    }
-    return best;
-}
-
-/* What closes an object or array after the value that is being read. */
-uint32_t mllm_json_frame_left(const mllm_frame *f) {
-    const mllm_shapes *s = &f->g->shapes;
-    uint32_t n = 1;
-    if (f->kind == FRAME_ARRAY) {
-        const mllm_array_shape *a = &s->arrays[s->flats[f->id].array];
-        for (uint32_t i = f->index; i < a->min && n != NONE; i++) {
-            uint32_t one = s->shapes[i < a->prefix ? s->indices[a->first_prefix + i] : a->rest].min_bytes;
-            if (i >= a->prefix && one != NONE) {
-                uint64_t all = (uint64_t)(one + 1) * (a->min - i);
-                return all > NONE / 2 ? NONE : plus(n, (uint32_t)all);
-            }
-            n = plus(n, plus(one, 1));
-        }
-        return n;
-    }
-    const mllm_object_shape *o = object_of(f);
-    uint32_t members = f->count;
-    for (uint32_t i = 0; i < o->keys && n != NONE; i++) {
-        const mllm_key *k = &s->keys[o->first_key + i];
-        if (!k->required || has_seen(f, i)) continue;
-        n = plus(n, member_bytes(f, i));
-        members++;
-    }
-    if (members < o->min) { /* each a little longer than the one before, so that the names differ */
-        uint32_t more = o->min - members, one = plus(optional_bytes(f), 4);
-        if (one == NONE || (uint64_t)one * more > NONE / 2) return NONE;
-        n = plus(n, one * more);
-    }
-    return n;
-}
-
-/* Fewest bytes that bring the lexer of a string from inside a character to an accepted text. It has read the bytes of the character so far, but
- * nothing of an escape. */
-static uint32_t lexer_left(mllm_machine *m, uint32_t state, uint8_t sub) {
-    uint32_t best = NONE;
-    if (sub < SUB_ESCAPE) return mllm_lexer_bytes_left(m->lexers, state, true);
-    for (uint32_t i = 0; i < 0x22; i++) {
-        uint8_t c = i < 0x20 ? (uint8_t)i : i == 0x20 ? '"' : '\\';
-        if (!escapes(sub, c)) continue;
-        uint32_t next = mllm_lexer_next(m->lexers, state, c), v;
-        if (next == NONE) continue;
-        bool brief = c == '"' || c == '\\' || c == '\b' || c == '\t' || c == '\n' || c == '\f' || c == '\r';
-        v = plus(mllm_lexer_bytes_left(m->lexers, next, true), sub == SUB_ESCAPE && !brief ? 5 : sub_left(sub));
-        if (v < best) best = v;
-    }
-    return best;
-}
-
-/* What ends the leaf, up to the frame above it. Below zero where the frame counts a member that has begun already. */
-int64_t mllm_json_leaf_left(mllm_machine *m, const mllm_thread *t) {
-    const mllm_shapes *s = &t->g->shapes;
-    int64_t n = INT64_MAX;
-    uint32_t v = NONE;
-    switch ((mllm_thread_kind)t->kind) {
-    case THREAD_VALUE: v = s->shapes[t->a].min_bytes; break;
-    case THREAD_WORD:
-        for (uint32_t i = t->b; i < t->c; i++)
-            if (s->words[i].length - t->d < v) v = s->words[i].length - t->d;
-        break;
-    case THREAD_STRING: {
-        const mllm_flat *f = flat_of(t->g, t->d);
-        uint32_t more = f->min_length > t->b ? f->min_length - t->b : 0;
-        uint32_t need = t->a == NONE ? sub_left(t->sub) : lexer_left(m, t->a, t->sub), begun = sub_left(t->sub);
-        if (t->sub != SUB_NONE && more > 0) more--; /* the one that has begun */
-        v = need == NONE ? NONE : plus(need > more + begun ? need : more + begun, 1);
-        break;
-    }
-    case THREAD_NUMBER:
-        v = mllm_number_shortest(&t->g->schema, s->indices, &s->numbers[flat_of(t->g, t->d)->number], m->text + t->e,
-                                 m->length - t->e);
-        break;
-    case THREAD_KEY: {
-        bool needed = t->up->count < object_of(t->up)->min; /* the frame counts a further member */
-        for (uint32_t i = t->b; i < t->c; i++) {
-            const mllm_word *w = &s->words[i];
-            bool escaping = t->sub >= SUB_ESCAPE;
-            uint32_t key = w->tag, rest = w->length - t->d + 2 + (escaping ? sub_left(t->sub) - 1u : 0u);
-            if (escaping && (w->length <= t->d || !escapes(t->sub, (uint8_t)w->text[t->d]))) continue;
-            if (!key_allowed(t->up, key)) continue;
-            const mllm_key *k = &s->keys[object_of(t->up)->first_key + key];
-            v = plus(rest, s->shapes[k->shape].min_bytes);
-            if (v == NONE) continue;
-            int64_t own = k->required ? (int64_t)v - member_bytes(t->up, key) : v;
-            if (own < n) n = own;
-        }
-        if (extra_allowed(t->up)) {
-            v = plus(2 + (t->a == NONE ? sub_left(t->sub) : 0),
-                     s->shapes[s->indices[object_of(t->up)->first_extra]].min_bytes);
-            if (t->a != NONE) v = plus(v, lexer_left(m, t->a, t->sub));
-            if (v != NONE && v < n) n = v;
-        }
-        if (needed && n != INT64_MAX && n > 0) {
-            v = optional_bytes(t->up);
-            if (v != NONE) n -= n < v ? n : v;
-        }
-        return n;
-    }
-    case THREAD_OBJECT:
-        if (t->a == PHASE_COLON)
-            v = plus(1, s->shapes[t->c].min_bytes);
-        else if (t->a != PHASE_NEXT)
-            v = 0;
-        else if (t->up->limit != NONE || missing(t->up, NONE))
-            return -1;
-        else {
-            v = optional_bytes(t->up);
-            return v == NONE ? INT64_MAX : t->up->count < object_of(t->up)->min ? -1 : (int64_t)v - 1;
-        }
-        break;
-    default: v = 0;
-    }
-    return v == NONE ? INT64_MAX : v;
 }

@@ -19,7 +19,9 @@ void mllm_lexer_init(mllm_lexer *lexer, const mllm_nfa *const *parts, size_t cou
     }
     int class = -1;
     for (int b = 0; b < 256; b++) {
-        if (starts[b]) lexer->byte_of[++class] = (uint8_t)b;
+        if (starts[b]) class ++;
+        if (starts[b] || mllm_json_width((uint8_t)b) < mllm_json_width(lexer->byte_of[class]))
+            lexer->byte_of[class] = (uint8_t)b;
         lexer->classes[b] = (uint8_t) class;
     }
     lexer->class_count = (uint16_t)(class + 1);
@@ -270,17 +272,82 @@ uint32_t mllm_lexer_bytes_left(mllm_lexers *t, uint32_t state, bool json) {
     if (t->states[state].bytes_left != LEXER_UNKNOWN) return t->states[state].bytes_left;
     const mllm_lexer *lexer = t->states[state].lexer;
     uint8_t cost[256];
-    memset(cost, 0xFF, sizeof cost);
-    for (int b = 0; b < 256; b++) {
-        uint8_t own = 1;
-        if (json && b < 0x20) own = b == '\b' || b == '\t' || b == '\n' || b == '\f' || b == '\r' ? 2 : 6;
-        if (json && (b == '"' || b == '\\')) own = 2;
-        if (own < cost[lexer->classes[b]]) cost[lexer->classes[b]] = own;
-    }
+    for (uint32_t c = 0; c < lexer->class_count; c++)
+        cost[c] = json ? (uint8_t)mllm_json_width(lexer->byte_of[c]) : 1;
     uint32_t d = cheapest(t, state, cost);
     if (d == 0 && !(t->states[state].flags & LEXER_ACCEPT)) d = 1;
     if (t->failed == MLLM_OK) t->states[state].bytes_left = d;
     return d;
+}
+
+/* States in the order of the fewest bytes of a JSON string that lead to them. */
+enum { SPREAD_MOST = 1500 };
+typedef struct {
+    uint32_t state[SPREAD_MOST], cost[SPREAD_MOST], next[SPREAD_MOST];
+    uint32_t head[8]; /* by cost modulo 8: no step costs more than 6 */
+    uint32_t count, waiting, at;
+    uint32_t epoch;
+} spread;
+
+static void spread_start(spread *s, mllm_lexers *t, uint32_t state) {
+    memset(s->head, 0xFF, sizeof s->head);
+    s->state[0] = state;
+    s->cost[0] = s->at = 0;
+    s->next[0] = NONE;
+    s->head[0] = 0;
+    s->count = s->waiting = 1;
+    s->epoch = ++t->epoch;
+}
+
+/* The next state and its cost. False: there are no more, or (s->count at its most) too many. */
+static bool spread_next(spread *s, mllm_lexers *t, uint32_t *state, uint32_t *cost) {
+    while (s->waiting) {
+        uint32_t *slot = &s->head[s->at % 8];
+        if (*slot == NONE) {
+            s->at++;
+            continue;
+        }
+        uint32_t i = *slot;
+        *slot = s->next[i];
+        s->waiting--;
+        *state = s->state[i];
+        *cost = s->cost[i];
+        if (t->states[*state].epoch == s->epoch) continue;
+        t->states[*state].epoch = s->epoch;
+        const mllm_lexer *lexer = t->states[*state].lexer;
+        for (uint32_t c = 0; c < lexer->class_count; c++) {
+            uint8_t b = lexer->byte_of[c];
+            uint32_t n = mllm_lexer_next(t, *state, b);
+            if (t->failed != MLLM_OK) return false;
+            if (n == NONE || t->states[n].epoch == s->epoch) continue;
+            if (s->count == SPREAD_MOST) continue;
+            uint32_t k = s->count++, to = *cost + mllm_json_width(b);
+            s->state[k] = n;
+            s->cost[k] = to;
+            s->next[k] = s->head[to % 8];
+            s->head[to % 8] = k;
+            s->waiting++;
+        }
+        return true;
+    }
+    return false;
+}
+
+void mllm_lexer_combinations(mllm_lexers *t, uint32_t state, uint32_t *out, uint32_t count, bool single) {
+    spread s;
+    uint32_t at, cost;
+    for (uint32_t i = 0; i < count; i++) out[i] = NONE;
+    spread_start(&s, t, state);
+    while (spread_next(&s, t, &at, &cost)) {
+        uint32_t bits = t->states[at].accepting, which = bits, more = 0;
+        const mllm_lexer *lexer = t->states[at].lexer;
+        for (uint32_t i = 0; i < lexer->count; i++) /* lengths that are not in the states */
+            if ((bits >> i & 1) && lexer->parts[i]->min_chars > more) more = lexer->parts[i]->min_chars;
+        if (single && (bits & (bits - 1))) continue;
+        if (single && bits) which = 1 + (uint32_t)__builtin_ctz(bits);
+        if (cost < more) cost = more;
+        if (which < count && cost < out[which]) out[which] = cost;
+    }
 }
 
 /* All ways of `more` continuation bytes lead from `state` to `target`. */

@@ -14,7 +14,7 @@ typedef struct {
     bool any; /* alive while one part is (accepting says which); otherwise all parts must be, and accept together */
     uint8_t classes[256]; /* bytes that no part tells apart */
     uint16_t class_count;
-    uint8_t byte_of[256]; /* one byte of each class */
+    uint8_t byte_of[256]; /* one byte of each class, the one that JSON writes shortest */
 } mllm_lexer;
 
 void mllm_lexer_init(mllm_lexer *lexer, const mllm_nfa *const *parts, size_t count, bool any);
@@ -67,8 +67,18 @@ uint32_t mllm_lexer_step(mllm_lexers *t, uint32_t state, uint8_t byte);
 uint32_t mllm_lexer_distance(mllm_lexers *t, uint32_t state);
 /* The same in bytes; `json`: as a JSON string has them, with its escapes (the same for all states of one lexer). */
 uint32_t mllm_lexer_bytes_left(mllm_lexers *t, uint32_t state, bool json);
+/* The fewest bytes of JSON strings for every combination of parts that accept: out[bits], or with `single` out[1 + part] for texts of that
+ * part alone and out[0] for none; NONE where there is no such text, or it was not found in time. */
+void mllm_lexer_combinations(mllm_lexers *t, uint32_t state, uint32_t *out, uint32_t count, bool single);
 bool mllm_lexer_is_loop(mllm_lexers *t, uint32_t state);
 size_t mllm_lexers_bytes(const mllm_lexers *t);
+/* Bytes that a character takes in a JSON string, told from the first of its own. */
+static inline uint32_t mllm_json_width(uint8_t byte) {
+    return byte == '"' || byte == '\\' || byte == '\b' || byte == '\t' || byte == '\n' || byte == '\f' || byte == '\r'
+               ? 2
+           : byte < 0x20 ? 6
+                         : 1;
+}
 
 /* The state after `byte`; NONE: dead. */
 static inline uint32_t mllm_lexer_next(mllm_lexers *t, uint32_t state, uint8_t byte) {

@@ -345,23 +345,24 @@ void mllm_machine_step(mllm_machine *m, mllm_thread t, uint8_t byte) {
         m->failed = m->lexers->failed, m->limit = "30000 states of automata";
 }
 
-uint32_t mllm_machine_min_left(mllm_machine *m, const mllm_thread *t) {
-    int64_t n = INT64_MAX;
+uint32_t mllm_machine_min_left(mllm_machine *m, const mllm_thread *t, bool whatever) {
+    const mllm_frame *f = t->up;
+    uint64_t n = NONE;
     switch ((mllm_thread_kind)t->kind) {
     case THREAD_DONE: return 0;
     case THREAD_LEX: {
-        uint32_t rest = t->g->min_bytes[t->b], more = mllm_lexer_bytes_left(m->lexers, t->a, false);
-        if (rest != NONE && more != NONE) n = (int64_t)rest + more;
+        uint32_t rest = t->g->min_bytes[t->b], distance = mllm_lexer_bytes_left(m->lexers, t->a, false);
+        if (rest != NONE && distance != NONE) n = (uint64_t)rest + distance;
         break;
     }
-    case THREAD_TOKEN: n = t->g->min_bytes[t->b] == NONE ? INT64_MAX : (int64_t)t->g->min_bytes[t->b] + 1; break;
-    default: n = mllm_json_leaf_left(m, t);
+    case THREAD_TOKEN: n = t->g->min_bytes[t->b] == NONE ? NONE : (uint64_t)t->g->min_bytes[t->b] + 1; break;
+    default: n = mllm_json_leaf_left(m, t, whatever, &f);
     }
-    for (const mllm_frame *f = t->up; f && n != INT64_MAX; f = f->up) {
+    for (; f && n < NONE; f = f->up) {
         uint32_t more = f->kind == FRAME_RULE      ? f->g->min_bytes[f->id]
                         : f->kind == FRAME_CAPTURE ? 0
                                                    : mllm_json_frame_left(f);
-        n = more == NONE ? INT64_MAX : n + more;
+        n = more == NONE ? NONE : n + more;
     }
-    return n < 0 ? 0 : n >= NONE ? NONE : (uint32_t)n;
+    return n < NONE ? (uint32_t)n : NONE;
 }

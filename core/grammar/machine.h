@@ -72,7 +72,8 @@ typedef struct mllm_frame {
     uint8_t kind;
     bool nonempty;
     const mllm_extra *extra;
-    uint64_t seen[]; /* OBJECT: declared keys */
+    uint64_t seen
+        []; /* OBJECT: declared keys, and after those bits as many of the keys that must come: required, or needed by one seen */
 } mllm_frame;
 
 typedef struct mllm_captured {
@@ -104,6 +105,24 @@ typedef struct {
 } mllm_thread;
 
 enum { PHASE_OPEN, PHASE_NEXT, PHASE_COLON, PHASE_AFTER };
+
+/* Inside a character: which bytes may come. */
+enum {
+    SUB_NONE,
+    SUB_1, /* one more continuation byte */
+    SUB_2,
+    SUB_3,
+    SUB_E0, /* A0..BF, then one */
+    SUB_ED, /* 80..9F, then one */
+    SUB_F0, /* 90..BF, then two */
+    SUB_F4, /* 80..8F, then two */
+    SUB_ESCAPE, /* after \ */
+    SUB_U, /* \u */
+    SUB_U0,
+    SUB_U00,
+    SUB_U000, /* \u000 */
+    SUB_U001 /* \u001 */
+};
 
 /* ------------------------------------------------------------------ allocation */
 
@@ -161,8 +180,9 @@ void mllm_machine_take_token(mllm_machine *m, mllm_thread t);
  * lexer from that state to a live one, as far as there is room for them and for what the lexer still needs; keys that are declared come
  * on top. */
 uint32_t mllm_machine_plain_room(mllm_machine *m, const mllm_thread *t, uint32_t *lexer);
-/* Fewest bytes that complete the text from thread `t`; NONE: unknown. */
-uint32_t mllm_machine_min_left(mllm_machine *m, const mllm_thread *t);
+/* Fewest bytes that complete the text from thread `t`, or a little more; NONE: there is no way, or it is unknown. `whatever`: after any
+ * plain text that its leaf takes still. */
+uint32_t mllm_machine_min_left(mllm_machine *m, const mllm_thread *t, bool whatever);
 
 /* For the two halves of the machine. */
 void mllm_machine_add(mllm_machine *m, const mllm_thread *t, bool unique);
@@ -176,7 +196,29 @@ void mllm_machine_enter_grammar(mllm_machine *m, const mllm_grammar *g, const ml
                                 const mllm_captured *captured);
 void mllm_json_step(mllm_machine *m, mllm_thread *t, uint8_t byte);
 void mllm_json_value_ended(mllm_machine *m, const mllm_frame *up, const mllm_captured *captured);
-int64_t mllm_json_leaf_left(mllm_machine *m, const mllm_thread *t);
+/* What ends the leaf, and the frame above it: the stack goes on at *up. */
+uint32_t mllm_json_leaf_left(mllm_machine *m, const mllm_thread *t, bool whatever, const mllm_frame **up);
+/* What closes an object or array after the value that is being read. */
 uint32_t mllm_json_frame_left(const mllm_frame *f);
+
+/* Of json_machine.c, for looking ahead. */
+bool mllm_json_key_allowed(const mllm_frame *f, uint32_t key);
+bool mllm_json_extra_allowed(const mllm_frame *f); /* keys beside the declared ones */
+bool mllm_json_closable(const mllm_frame *f); /* the object may end here */
+uint32_t mllm_json_sub_left(uint8_t sub); /* fewest bytes that end a character or an escape */
+/* May the escape that was begun stand for this character? */
+bool mllm_json_escapes(uint8_t sub, uint8_t c);
+/* The shape of the value of an extra key that ends here; NONE: it cannot. */
+uint32_t mllm_json_extra_shape(const mllm_machine *m, const mllm_thread *t, uint32_t end);
+
+static inline const mllm_object_shape *mllm_object_of(const mllm_frame *f) {
+    return &f->g->shapes.objects[f->g->shapes.flats[f->id].object];
+}
+static inline bool mllm_has_seen(const mllm_frame *f, uint32_t key) {
+    return f->seen[key / 64] >> (key % 64) & 1;
+}
+static inline uint32_t mllm_key_words(const mllm_object_shape *o) {
+    return (o->keys + 63) / 64;
+}
 
 #endif

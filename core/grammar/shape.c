@@ -22,6 +22,7 @@ void mllm_shapes_free(mllm_shapes *t) {
     mllm_free(t->numbers);
     mllm_free(t->lexers);
     mllm_free(t->indices);
+    mllm_free(t->bits);
     memset(t, 0, sizeof *t);
 }
 
@@ -31,7 +32,7 @@ size_t mllm_shapes_bytes(const mllm_shapes *t) {
            t->key_capacity * sizeof *t->keys + t->object_capacity * sizeof *t->objects +
            t->array_capacity * sizeof *t->arrays + t->number_capacity * sizeof *t->numbers +
            t->lexer_capacity * sizeof *t->lexers + t->index_capacity * sizeof *t->indices +
-           t->text_capacity * sizeof *t->texts;
+           t->text_capacity * sizeof *t->texts + t->bit_capacity * sizeof *t->bits;
 }
 
 bool mllm_words_step(const mllm_word *words, uint32_t *lo, uint32_t *hi, uint32_t depth, uint8_t byte) {
@@ -590,35 +591,40 @@ static uint32_t plus(uint32_t a, uint32_t b) {
     return a == NONE || b == NONE || a > NONE - 1 - b ? NONE : a + b;
 }
 
-/* At least so many members that nobody requires; NONE: there cannot be so many. */
-static uint32_t members_least(const mllm_shapes *t, const mllm_schema *s, const mllm_object_shape *o, uint32_t count) {
-    uint32_t best = NONE, possible = 0;
-    for (uint32_t i = 0; i < o->keys; i++) {
-        const mllm_key *k = &t->keys[o->first_key + i];
-        if (k->required || k->forbidden || t->shapes[k->shape].min_bytes == NONE) continue;
-        uint32_t v = plus(t->shapes[k->shape].min_bytes, s->doc.nodes[k->name].count + 4);
-        possible++;
-        if (v < best) best = v;
-    }
-    uint32_t combinations = o->extra_table ? 1u << o->patterns : 1 + o->patterns;
-    for (uint32_t j = 0; o->extra_some && j < combinations; j++) {
-        uint32_t v = plus(t->shapes[t->indices[o->first_extra + j]].min_bytes, 5);
-        if (v == NONE) continue;
-        possible = NONE;
-        if (v < best) best = v;
-    }
-    if (possible < count || best == NONE) return NONE;
-    return (uint64_t)(best + 4) * count > NONE / 2 ? NONE / 2 : (best + 4) * count;
+static uint32_t combinations(const mllm_object_shape *o) {
+    return o->extra_table ? 1u << o->patterns : 1 + o->patterns;
 }
 
-static uint32_t flat_least(mllm_shapes *t, const mllm_schema *s, const mllm_flat *f) {
+/* The least of `,"key":value` with a key that is not declared. */
+static uint32_t extra_least(const mllm_shapes *t, const mllm_object_shape *o) {
+    uint32_t best = NONE, count = o->all_names ? 1 : combinations(o);
+    for (uint32_t j = o->extra_anywhere || o->all_names ? 0 : 1; o->extra_some && j < count; j++) {
+        uint32_t v = plus(t->shapes[t->indices[o->first_extra + j]].min_bytes, t->indices[o->first_extra_bytes + j]);
+        if (v != NONE && v + 4 < best) best = v + 4;
+    }
+    return best;
+}
+
+/* At least so many members that nobody requires; NONE: there cannot be so many. */
+static uint32_t members_least(const mllm_shapes *t, const mllm_object_shape *o, uint32_t count) {
+    uint32_t most = 0, possible = 0, extra = extra_least(t, o);
+    for (uint32_t i = 0; i < o->keys && possible < count; i++) {
+        const mllm_key *k = &t->keys[o->first_key + i];
+        if (k->required || k->forbidden || k->needs || t->shapes[k->shape].min_bytes == NONE) continue;
+        uint32_t v = plus(t->shapes[k->shape].min_bytes, k->bytes + 2);
+        possible++;
+        if (v > most) most = v;
+    }
+    if (extra != NONE && (possible < count || extra + 4 < most)) possible = NONE, most = extra + 4;
+    if (possible < count) return NONE;
+    return (uint64_t)most * count > NONE / 2 ? NONE / 2 : most * count;
+}
+
+static uint32_t flat_least(mllm_shapes *t, const mllm_flat *f) {
     uint32_t best = NONE, v;
     for (uint32_t i = 0; i < f->words; i++)
         if (t->words[f->first_word + i].length < best) best = t->words[f->first_word + i].length;
-    if (f->types & TYPE_STRING) {
-        v = plus(f->min_length > f->string_bytes ? f->min_length : f->string_bytes, 2);
-        if (v < best) best = v;
-    }
+    if ((f->types & TYPE_STRING) && plus(f->string_bytes, 2) < best) best = f->string_bytes + 2;
     if ((f->types & (TYPE_INTEGER | TYPE_FRACTION)) && best > t->numbers[f->number].min_bytes)
         best = t->numbers[f->number].min_bytes;
     if (f->types & TYPE_ARRAY) {
@@ -639,12 +645,10 @@ static uint32_t flat_least(mllm_shapes *t, const mllm_schema *s, const mllm_flat
         for (uint32_t i = 0; i < o->keys && v != NONE; i++) {
             const mllm_key *k = &t->keys[o->first_key + i];
             if (k->required)
-                v = plus(v, k->forbidden
-                                ? NONE
-                                : plus(t->shapes[k->shape].min_bytes, s->doc.nodes[k->name].count + 3 + (n++ > 0)));
+                v = plus(v, k->forbidden ? NONE : plus(t->shapes[k->shape].min_bytes, k->bytes + 1 + (n++ > 0)));
         }
         if (n > o->max) v = NONE;
-        if (n < o->min && v != NONE) v = plus(v, members_least(t, s, o, o->min - n));
+        if (n < o->min && v != NONE) v = plus(v, members_least(t, o, o->min - n));
         if (v < best) best = v;
     }
     return best;
@@ -685,7 +689,7 @@ static void least_bytes(mllm_build *b) {
             uint32_t best = NONE;
             for (uint32_t j = 0; j < s->flats; j++) {
                 mllm_flat *f = &t->flats[s->first_flat + j];
-                uint32_t v = flat_least(t, b->s, f);
+                uint32_t v = flat_least(t, f);
                 if (v < f->min_bytes) f->min_bytes = v;
                 if (f->min_bytes < best) best = f->min_bytes;
             }
@@ -696,12 +700,13 @@ static void least_bytes(mllm_build *b) {
         if (t->shapes[t->keys[i].shape].min_bytes == NONE) t->keys[i].forbidden = true;
     for (uint32_t i = 0; i < t->object_count; i++) {
         mllm_object_shape *o = &t->objects[i];
-        uint32_t n = o->extra_table ? 1u << o->patterns : 1 + o->patterns;
+        uint32_t n = combinations(o);
         o->extra_anywhere = o->extra_anywhere && t->shapes[t->indices[o->first_extra]].min_bytes != NONE;
         bool some = o->extra_anywhere;
         for (uint32_t j = 1; j < n && !o->all_names; j++)
             some = some || t->shapes[t->indices[o->first_extra + j]].min_bytes != NONE;
-        o->extra_some = o->extra_some && some;
+        o->extra_some = o->extra_some && (some || o->all_names);
+        o->extra_bytes = extra_least(t, o);
     }
     for (uint32_t i = 0; i < t->array_count; i++) {
         mllm_array_shape *a = &t->arrays[i];
@@ -728,6 +733,18 @@ static void least_bytes(mllm_build *b) {
         }
         s->flats = left;
     }
+}
+
+static bool is_uncertain(const mllm_shapes *t) {
+    for (uint32_t i = 0; i < t->flat_count; i++)
+        if (t->flats[i].checks) return true;
+    for (uint32_t i = 0; i < t->array_count; i++)
+        if (t->arrays[i].unique) return true;
+    for (uint32_t i = 0; i < t->object_count; i++)
+        if (t->objects[i].names || t->objects[i].min > 1) return true;
+    for (uint32_t i = 0; i < t->number_count; i++)
+        if (t->numbers[i].multiples) return true;
+    return false;
 }
 
 /* The schema object that holds each key of "dependencies" and "dependentSchemas". */
@@ -776,6 +793,7 @@ mllm_code mllm_shapes_build(mllm_shapes *t, mllm_schema *s, mllm_error *err) {
             least_bytes(&b);
             if (t->shapes[t->root].min_bytes == NONE)
                 code = mllm_fail(err, MLLM_E_GRAMMAR, "schema #: no value can satisfy it");
+            t->uncertain = t->uncertain || is_uncertain(t);
         }
     }
     mllm_free(b.noted);

@@ -35,7 +35,8 @@ typedef struct {
 typedef struct {
     uint32_t name; /* the key's node in the schema */
     uint32_t shape;
-    uint32_t first_need, needs; /* indices of keys that must be there too */
+    uint32_t first_need, needs; /* indices of keys that must be there too, with those that they need in turn */
+    uint32_t bytes; /* of the name as JSON, with its quotes */
     bool required, forbidden;
 } mllm_key;
 
@@ -52,6 +53,10 @@ typedef struct {
     bool all_names; /* the lexer's patterns are conditions on every other key, not keys to shapes */
     uint32_t first_name, names; /* schemas (propertyNames) that other keys must satisfy */
     uint32_t required; /* number of required keys */
+    uint32_t first_bit; /* in `bits`: the required keys */
+    uint32_t
+        first_extra_bytes; /* least bytes of another key, by the patterns it matches, as first_extra; NONE: there is none */
+    uint32_t extra_bytes; /* least of a further member with such a key: `,"key":value`; NONE: there is none */
     uint32_t min, max;
 } mllm_object_shape;
 
@@ -76,8 +81,8 @@ typedef struct {
 typedef struct {
     uint8_t types; /* string, array, object, and numbers; literals stand for all else */
     uint32_t first_word, words; /* literals as JSON text, sorted; true, false and null are among them */
-    uint32_t min_length, max_length, lexer; /* string; lexer NONE: any characters */
-    uint32_t string_bytes; /* that the lexer asks for at least, with escapes and without quotes */
+    uint32_t min_length, max_length, lexer; /* string, in characters; lexer NONE: any */
+    uint32_t string_bytes; /* fewest of a string, without its quotes */
     uint32_t number, array, object;
     uint32_t first_check, checks; /* items for the validator */
     uint32_t min_bytes; /* UINT32_MAX: nothing satisfies it */
@@ -100,7 +105,9 @@ typedef struct {
     mllm_array_shape *arrays;
     mllm_number_shape *numbers;
     mllm_lexer *lexers;
-    uint32_t *indices; /* prefix shapes, extra shapes, needs, name schemas, multiples */
+    uint32_t *indices; /* prefix shapes, extra shapes, their keys' bytes, needs, name schemas, multiples */
+    uint64_t *bits;
+    uint32_t bit_count, bit_capacity;
     uint32_t shape_count, shape_capacity, flat_count, flat_capacity, item_count, item_capacity, word_count,
         word_capacity;
     uint32_t key_count, key_capacity, object_count, object_capacity, array_count, array_capacity, number_count,
@@ -108,6 +115,8 @@ typedef struct {
     char **texts; /* owned spellings of literals */
     uint32_t text_count, text_capacity;
     uint32_t root;
+    bool
+        uncertain; /* what completes a value is not certain before it is tried: checks, items that must differ, lengths of patterns */
 } mllm_shapes;
 
 enum { MLLM_MAX_SHAPES = 40000, MLLM_MAX_FLATS = 256 };

@@ -182,6 +182,16 @@ static void finish_keys(mllm_build *b, mllm_object_shape *o) {
         o->required += k->required;
     }
     sort_words(b, o->first_word, false);
+    uint32_t words = (o->keys + 63) / 64;
+    o->first_bit = t->bit_count;
+    if (!mllm_build_reserve(b, &t->bits, t->bit_count + words, &t->bit_capacity, sizeof *t->bits)) return;
+    for (uint32_t i = 0; i < words; i++) t->bits[t->bit_count++] = 0;
+    for (uint32_t i = 0; i < o->keys; i++) {
+        mllm_key *k = &t->keys[o->first_key + i];
+        if (k->required) t->bits[o->first_bit + i / 64] |= (uint64_t)1 << (i % 64);
+        k->bytes = 2;
+        for (uint32_t j = 0; j < n[k->name].count; j++) k->bytes += mllm_json_width((uint8_t)n[k->name].as.string[j]);
+    }
 }
 
 /* An array or object that must equal the one at `node`. */
@@ -202,7 +212,7 @@ static void const_flat(mllm_build *b, uint32_t node) {
             if (!again) add_key(b, (mllm_key){.name = c, .shape = const_shape(b, c + 1), .required = true});
         }
         if (b->failed) return;
-        t->objects[at].first_extra = mllm_build_index(b, 0);
+        t->objects[at].first_extra = t->objects[at].first_extra_bytes = mllm_build_index(b, 0);
         t->flats[flat].object = at;
         finish_keys(b, &t->objects[at]);
     } else {
@@ -285,7 +295,7 @@ static void string_flat(const source *src, uint32_t flat) {
         t->flats[flat].types &= (uint8_t)~TYPE_STRING;
         return;
     }
-    t->flats[flat].min_length = low;
+    t->flats[flat].min_length = t->flats[flat].string_bytes = low;
     t->flats[flat].max_length = high;
     if (!count) return;
     for (uint32_t i = 0; i < t->lexer_count; i++) {
@@ -307,19 +317,40 @@ void mllm_build_lengths(mllm_build *b) {
         if (t->lexers[i].any) continue;
         uint32_t start = mllm_lexer_start(&table, &t->lexers[i]);
         uint32_t least = start == NONE ? NONE : mllm_lexer_distance(&table, start);
-        uint32_t bytes = least == NONE ? NONE : mllm_lexer_bytes_left(&table, start, true);
+        uint32_t bytes = start == NONE ? NONE : mllm_lexer_bytes_left(&table, start, true);
         if (table.failed == MLLM_E_MEMORY) b->failed = true;
         if (table.failed != MLLM_OK)
             least = bytes = 0; /* too large to know now; the matcher will say so if it gets there */
         for (uint32_t j = 0; j < t->flat_count; j++) {
             mllm_flat *f = &t->flats[j];
             if (!(f->types & TYPE_STRING) || f->lexer != i) continue;
-            f->string_bytes = bytes;
-            if (least == NONE || least > f->max_length)
+            if (least == NONE || least > f->max_length) {
                 f->types &= (uint8_t)~TYPE_STRING;
-            else if (least > f->min_length)
-                f->min_length = least;
+                continue;
+            }
+            const mllm_nfa *only =
+                t->lexers[i].count == 1 ? t->lexers[i].parts[0] : NULL; /* a class that repeats: any length */
+            bool free = only && (only->min_chars || only->max_chars != NONE);
+            t->uncertain = t->uncertain || (!free && (f->max_length != NONE || f->min_length > least));
+            f->string_bytes = f->min_length > least ? bytes + f->min_length - least : bytes;
+            if (least > f->min_length) f->min_length = least;
         }
+        mllm_lexers_free(&table);
+    }
+    for (uint32_t i = 0; i < t->object_count; i++) {
+        const mllm_object_shape *o = &t->objects[i];
+        if (o->lexer == NONE) continue;
+        uint32_t *out = t->indices + o->first_extra_bytes, count = o->extra_table ? 1u << o->patterns : 1 + o->patterns;
+        uint32_t start = mllm_lexer_start(&table, &t->lexers[o->lexer]);
+        if (start == NONE)
+            for (uint32_t j = 0; j < count; j++) out[j] = NONE;
+        else if (o->all_names)
+            out[0] = mllm_lexer_bytes_left(&table, start, true);
+        else
+            mllm_lexer_combinations(&table, start, out, count, !o->extra_table);
+        if (table.failed == MLLM_E_MEMORY) b->failed = true;
+        for (uint32_t j = 0; j < count; j++) /* with quotes */
+            out[j] = table.failed != MLLM_OK ? 2 : out[j] == NONE ? NONE : out[j] + 2;
         mllm_lexers_free(&table);
     }
     mllm_lexers_free(&table);
@@ -639,28 +670,54 @@ static void gather_names(const source *src, names *l, bool *listed) {
     }
 }
 
-/* "If this key is there, so are those": for every key of the object. */
+/* "If this key is there, so are those": for every key of the object, with what those need in turn. */
 static void add_needs(const source *src, names *l, mllm_object_shape *o) {
     mllm_build *b = src->b;
     const mllm_json_node *n = b->s->doc.nodes;
     mllm_keywords k;
-    uint32_t v;
-    for (uint32_t at = 0; at < l->count && !b->failed; at++) {
-        uint32_t first = b->t->index_count, count = 0;
-        SCHEMAS(src, i, k)
-        for (int w = 0; w < 2; w++) {
-            if (!(v = k.at[w ? KW_DEPENDENCIES : KW_DEPENDENT_REQUIRED])) continue;
-            uint32_t needs = find_key(b->s, v, l->list[at].key);
-            if (!needs || n[needs].kind != MLLM_JSON_ARRAY) continue;
-            for (uint32_t d = needs + 1, m = 0; m < n[needs].count && !b->failed; m++, d = n[d].next)
-                if (n[d].kind == MLLM_JSON_STRING) {
-                    mllm_build_index(b, put_name(b, l, d));
-                    count++;
-                }
-        }
-        b->t->keys[o->first_key + at].first_need = first;
-        b->t->keys[o->first_key + at].needs = count;
+    uint32_t v, count = l->count, words = (count + 63) / 64;
+    if (count > 4096) {
+        b->too_large = true;
+        return;
     }
+    uint64_t *needs = mllm_calloc((size_t)count * words, sizeof *needs);
+    if (!needs) {
+        b->failed = true;
+        return;
+    }
+    SCHEMAS(src, i, k)
+    for (int w = 0; w < 2; w++) {
+        if (!(v = k.at[w ? KW_DEPENDENCIES : KW_DEPENDENT_REQUIRED])) continue;
+        for (uint32_t c = v + 1, j = 0; j < n[v].count; j++, c = n[c + 1].next) {
+            if (n[c + 1].kind != MLLM_JSON_ARRAY) continue;
+            uint32_t from = put_name(b, l, c);
+            for (uint32_t d = c + 2, m = 0; m < n[c + 1].count; m++, d = n[d].next) {
+                uint32_t to = n[d].kind == MLLM_JSON_STRING ? put_name(b, l, d) : from;
+                if (from < count && to < count) needs[from * words + to / 64] |= (uint64_t)1 << (to % 64);
+            }
+        }
+    }
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (uint32_t i = 0; i < count; i++)
+            for (uint32_t j = 0; j < count; j++)
+                for (uint32_t w = 0; w < words && (needs[i * words + j / 64] >> (j % 64) & 1); w++) {
+                    uint64_t more = needs[j * words + w] & ~needs[i * words + w];
+                    needs[i * words + w] |= more;
+                    changed = changed || more;
+                }
+    }
+    for (uint32_t i = 0; i < count && !b->failed; i++) {
+        mllm_key *key = &b->t->keys[o->first_key + i];
+        key->first_need = b->t->index_count;
+        for (uint32_t j = 0; j < count && !b->failed; j++)
+            if (j != i && (needs[i * words + j / 64] >> (j % 64) & 1)) {
+                mllm_build_index(b, j);
+                key->needs++;
+                if (key->required) b->t->keys[o->first_key + j].required = true;
+            }
+    }
+    mllm_free(needs);
 }
 
 static void object_flat(const source *src, uint32_t flat) {
@@ -722,6 +779,8 @@ static void object_flat(const source *src, uint32_t flat) {
         if (i == 0) first = index;
     }
     o.first_extra = first;
+    o.first_extra_bytes = t->index_count; /* mllm_build_lengths says */
+    for (uint32_t i = 0; i < combinations && !b->failed; i++) mllm_build_index(b, 2);
     mllm_free(list);
     mllm_free(l.list);
     mllm_free(l.buckets);

@@ -1,0 +1,517 @@
+/* mask.c - which tokens may come next: the trie walked by the machine's threads, with what is known without trying. */
+#include <string.h>
+
+#include "../base/alloc.h"
+#include "../base/error.h"
+#include "matcher.h"
+#include "plan.h"
+
+enum { PLAN_BYTES = 4096, PLAN_EFFORT = 20000, TRY_EFFORT = 300, TRIES_EFFORT = 2000, PLAN_SLACK = 8, WAY_BYTES = 32 };
+
+typedef struct {
+    mllm_matcher *x;
+    uint64_t *mask;
+    uint32_t budget; /* 0: none */
+    uint32_t most; /* bytes of that way */
+    bool verify; /* a token counts only if a way to the end is found behind it */
+    uint32_t effort; /* left for that */
+    uint32_t from, count; /* the threads before the token */
+    /* The way that was found last: from way_at in the text on, for the nodes of a subtree. */
+    char way[WAY_BYTES];
+    uint32_t way_at, way_length, way_end;
+} walk_state;
+
+static bool within(mllm_machine *m, uint32_t first, uint32_t count, uint32_t budget) {
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t left = mllm_machine_min_left(m, &m->pool[first + i], false);
+        if (left < budget) return true;
+    }
+    return false;
+}
+
+/* What is read in the leaf may end it in a way that nothing can follow. */
+static bool uncertain_leaf(const mllm_thread *t) {
+    const mllm_flat *f;
+    switch ((mllm_thread_kind)t->kind) {
+    case THREAD_STRING:
+        f = &t->g->shapes.flats[t->d];
+        return f->checks || (t->a != NONE && t->g->shapes.uncertain && (f->max_length != NONE || f->min_length));
+    case THREAD_KEY: {
+        const mllm_object_shape *o = mllm_object_of(t->up);
+        return (t->g->shapes.flats[t->up->id].checks || o->names) && !(o->extra_anywhere && o->lexer == NONE);
+    }
+    case THREAD_NUMBER: return true;
+    default: return false;
+    }
+}
+
+/* Nothing that is open will be checked as a whole. */
+static bool is_certain(const mllm_thread *t) {
+    for (const mllm_frame *f = t->up; f; f = f->up) {
+        if (f->kind == FRAME_RULE || f->kind == FRAME_CAPTURE) continue;
+        const mllm_shapes *s = &f->g->shapes;
+        const mllm_flat *flat = &s->flats[f->id];
+        if (flat->checks) return false;
+        if (f->kind == FRAME_ARRAY ? s->arrays[flat->array].unique : s->objects[flat->object].names > 0) return false;
+    }
+    return t->kind == THREAD_STRING || t->kind == THREAD_KEY || t->kind == THREAD_NUMBER ? !uncertain_leaf(t) : true;
+}
+
+/* A token that ended in threads [first, first + count) leaves a way to the end. */
+static bool leads_on(walk_state *w, const mllm_trie *trie, uint32_t node, uint32_t first, uint32_t count) {
+    mllm_machine *m = &w->x->m;
+    if (!w->verify || !w->effort) return true;
+    if (node < w->way_end) {
+        uint32_t n = m->length - w->way_at;
+        if (n <= w->way_length && memcmp(m->text + w->way_at, w->way, n) == 0) return true;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        if (is_certain(&m->pool[first + i])) return true;
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t j = 0; j < w->count; j++) {
+            const mllm_thread *t = &m->pool[first + i], *o = &m->pool[w->from + j];
+            if (t->kind == o->kind && t->up == o->up && t->e == o->e && !uncertain_leaf(t)) return true;
+        }
+    uint32_t effort = w->effort < TRY_EFFORT ? w->effort : TRY_EFFORT, before = effort;
+    uint32_t length = mllm_plan(m, first, count, w->most, &effort);
+    w->effort -= before - effort;
+    if (length == NONE) return false;
+    w->way_at = m->length;
+    w->way_end = trie->end[node];
+    w->way_length = length < WAY_BYTES ? length : WAY_BYTES;
+    memcpy(w->way, m->text + m->length, w->way_length);
+    return true;
+}
+
+void mllm_machine_first_bytes(mllm_machine *m, const mllm_thread *t, bool *may) {
+    switch ((mllm_thread_kind)t->kind) {
+    case THREAD_DONE:
+    case THREAD_TOKEN: return;
+    case THREAD_WORD:
+        for (uint32_t i = t->b; i < t->c; i++)
+            if (t->g->shapes.words[i].length > t->d) may[(uint8_t)t->g->shapes.words[i].text[t->d]] = true;
+        return;
+    case THREAD_NUMBER:
+        for (const char *p = "0123456789+-.eE"; *p; p++) may[(uint8_t)*p] = true;
+        return;
+    case THREAD_OBJECT:
+    case THREAD_ARRAY:
+        for (const char *p = " \t\r\n\",:}]"; *p; p++) may[(uint8_t)*p] = true;
+        return;
+    case THREAD_VALUE:
+        for (const char *p = " \t\r\n\"{[-0123456789tfn"; *p; p++) may[(uint8_t)*p] = true;
+        return;
+    case THREAD_KEY: {
+        uint32_t lexer;
+        if (t->sub || t->a != NONE || mllm_machine_plain_room(m, t, &lexer)) break;
+        for (uint32_t i = t->b; i < t->c; i++)
+            if (t->g->shapes.words[i].length > t->d) {
+                uint8_t c = (uint8_t)t->g->shapes.words[i].text[t->d];
+                may[c < 0x20 || c == '"' || c == '\\' ? '\\' : c] = true;
+            }
+        may['"'] = true;
+        return;
+    }
+    case THREAD_STRING:
+        if (t->a == NONE || t->sub) break;
+        may['"'] = may['\\'] = true;
+        for (int c = 0x20; c < 256; c++)
+            if (!may[c]) may[c] = mllm_lexer_next(m->lexers, t->a, (uint8_t)c) != NONE;
+        return;
+    case THREAD_LEX:
+        for (int c = 0; c < 256; c++)
+            if (!may[c]) may[c] = mllm_lexer_next(m->lexers, t->a, (uint8_t)c) != NONE;
+        return;
+    }
+    memset(may, true, 256);
+}
+
+/* Sets the bits of all tokens of `t` that the threads [first, first + count) take. */
+static void walk(walk_state *w, const mllm_trie *t, uint32_t first, uint32_t count) {
+    mllm_machine *m = &w->x->m;
+    uint32_t starts[MAX_DEPTH + 1], counts[MAX_DEPTH + 1], text = m->length, bottom = m->count;
+    mllm_mark marks[MAX_DEPTH + 1];
+    bool may[256] = {false};
+    if (!count) return;
+    for (uint32_t i = 0; i < count; i++) mllm_machine_first_bytes(m, &m->pool[first + i], may);
+    starts[0] = first;
+    counts[0] = count;
+    marks[0] = mllm_arena_mark(m->arena);
+    for (int c = 0; c < 256 && m->failed == MLLM_OK; c++) {
+        uint32_t i = may[c] ? t->child[c] : 0, end = i ? t->end[i] : 0;
+        while (i < end) {
+            uint32_t d = t->depth[i];
+            m->count = d > 1 ? starts[d - 1] + counts[d - 1] : bottom;
+            m->length = text + d - 1;
+            mllm_arena_reset(m->arena, marks[d - 1]);
+            if (!mllm_machine_advance(m, starts[d - 1], counts[d - 1], t->byte[i])) {
+                i = t->end[i];
+                continue;
+            }
+            starts[d] = m->base;
+            counts[d] = m->count - m->base;
+            marks[d] = mllm_arena_mark(m->arena);
+            int32_t id = t->id[i];
+            if (id >= 0 &&
+                (!w->budget || (within(m, starts[d], counts[d], w->budget) && leads_on(w, t, i, starts[d], counts[d]))))
+                w->mask[id / 64] |= (uint64_t)1 << (id % 64);
+            i++;
+            if (m->failed != MLLM_OK) break;
+        }
+    }
+    m->count = bottom;
+    m->length = text;
+    mllm_arena_reset(m->arena, marks[0]);
+}
+
+static uint32_t room_class(const mllm_matcher *x, uint32_t room) {
+    return room > x->trie->longest ? x->trie->longest + 1 : room;
+}
+
+/* The same threads make the same mask, except that a count far from its bound does not matter. */
+static void make_key(const mllm_matcher *x, const mllm_thread *from, mllm_thread *to, uint64_t *serial) {
+    *to = *from;
+    *serial = from->up ? from->up->serial : 0;
+    to->captured = NULL;
+    if (to->kind == THREAD_STRING) {
+        const mllm_flat *f = &to->g->shapes.flats[to->d];
+        uint32_t low = f->min_length > to->b ? room_class(x, f->min_length - to->b) : 0;
+        uint32_t high = f->max_length == NONE ? x->trie->longest + 1 : room_class(x, f->max_length - to->b);
+        /* Patterns look farther than a token: only far from the bound is the same as anywhere else. */
+        if (to->a == NONE || f->max_length == NONE || f->max_length - to->b > 4096) to->b = low << 16 | high, to->c = 1;
+    }
+}
+
+static mllm_cached_mask *find_cached(mllm_matcher *x, const mllm_thread *key, const uint64_t *serials, uint32_t count) {
+    for (int i = 0; i < CACHED_MASKS; i++) {
+        mllm_cached_mask *c = &x->family->cache[i];
+        if (!c->used || c->count != count || memcmp(c->serials, serials, count * sizeof *serials) != 0) continue;
+        bool same = true;
+        for (uint32_t k = 0; k < count && same; k++) {
+            const mllm_thread *p = &c->key[k], *q = &key[k];
+            same = p->kind == q->kind && p->sub == q->sub && p->a == q->a && p->b == q->b && p->c == q->c &&
+                   p->d == q->d && p->e == q->e && p->g == q->g;
+        }
+        if (same) {
+            c->used = ++x->family->clock;
+            return c;
+        }
+    }
+    return NULL;
+}
+
+static void remember(mllm_matcher *x, const mllm_thread *key, const uint64_t *serials, uint32_t count,
+                     const uint64_t *mask) {
+    mllm_cached_mask *c = &x->family->cache[0];
+    for (int i = 1; i < CACHED_MASKS; i++)
+        if (x->family->cache[i].used < c->used) c = &x->family->cache[i];
+    c->used = 0;
+    if (!c->mask && !(c->mask = mllm_alloc_array(x->trie->words, sizeof *c->mask))) return;
+    if (count > c->capacity) {
+        mllm_free(c->key);
+        mllm_free(c->serials);
+        c->key = mllm_alloc_array(count, sizeof *c->key);
+        c->serials = mllm_alloc_array(count, sizeof *c->serials);
+        c->capacity = c->key && c->serials ? count : 0;
+        if (!c->capacity) return;
+    }
+    memcpy(c->key, key, count * sizeof *key);
+    memcpy(c->serials, serials, count * sizeof *serials);
+    memcpy(c->mask, mask, x->trie->words * sizeof *mask);
+    c->count = count;
+    c->used = ++x->family->clock;
+}
+
+static mllm_plain_mask *make_plain(mllm_matcher *x, uint32_t state) {
+    const mllm_token_trie *t = x->trie;
+    mllm_family *f = x->family;
+    mllm_plain_mask *p = &f->plain[0];
+    for (int i = 0; i < PLAIN_MASKS; i++) {
+        if (f->plain[i].used && f->plain[i].state == state) {
+            f->plain[i].used = ++f->clock;
+            return &f->plain[i];
+        }
+        if (f->plain[i].used < p->used) p = &f->plain[i];
+    }
+    p->used = 0;
+    if (!p->mask && !(p->mask = mllm_alloc_array(t->words, sizeof *p->mask))) return NULL;
+    memset(p->mask, 0, t->words * sizeof *p->mask);
+    p->state = state;
+    p->need = 0;
+    p->bytes = LEXER_UNKNOWN;
+    uint32_t states[MAX_DEPTH + 1], chars[MAX_DEPTH + 1];
+    const uint64_t *plain = t->plain[MLLM_PLAIN_LENGTHS];
+    bool always = f->lexers.states[state].lexer->count == 1 || f->lexers.states[state].lexer->any;
+    states[0] = state;
+    chars[0] = 0;
+    for (uint32_t i = 1; i < t->all.count;) {
+        uint32_t d = t->all.depth[i];
+        uint8_t c = t->all.byte[i];
+        bool dead = c < 0x20 || c == '"' || c == '\\' || c == 0x7F;
+        if (!dead) dead = (states[d] = mllm_lexer_next(&f->lexers, states[d - 1], c)) == NONE;
+        if (dead) {
+            i = t->all.end[i];
+            continue;
+        }
+        chars[d] = chars[d - 1] + ((c & 0xC0) != 0x80);
+        int32_t id = t->all.id[i++];
+        if (id < 0 || !(plain[id / 64] >> (id % 64) & 1)) continue;
+        uint32_t more = mllm_lexer_distance(&f->lexers, states[d]);
+        if (more == NONE && !always) continue;
+        if (more != NONE && chars[d] + more > p->need) p->need = chars[d] + more;
+        p->mask[id / 64] |= (uint64_t)1 << (id % 64);
+    }
+    if (f->lexers.failed != MLLM_OK) return NULL;
+    p->used = ++f->clock;
+    return p;
+}
+
+/* Adds the plain tokens that a thread takes, if they are known without trying; `add` false: only says so. */
+static bool add_plain(mllm_matcher *x, const mllm_thread *thread, uint64_t *mask, bool add) {
+    const mllm_token_trie *t = x->trie;
+    uint32_t lexer, room = mllm_machine_plain_room(&x->m, thread, &lexer);
+    const uint64_t *plain;
+    if (room == 0) return false;
+    if (lexer != NONE) {
+        const mllm_plain_mask *p = make_plain(x, lexer);
+        if (!p || room < p->need) return false;
+        plain = p->mask;
+    } else {
+        if (room >= MLLM_PLAIN_LENGTHS && room < t->longest_plain) return false;
+        plain = t->plain[room < MLLM_PLAIN_LENGTHS ? room : MLLM_PLAIN_LENGTHS];
+    }
+    for (uint32_t k = 0; add && k < t->words; k++) mask[k] |= plain[k];
+    return true;
+}
+
+/* The most bytes that a lexer asks for after any of the plain tokens that `state` takes; NONE: not known. */
+static uint32_t most_bytes(mllm_matcher *x, uint32_t state, bool json) {
+    mllm_plain_mask *p = make_plain(x, state);
+    mllm_lexers *l = &x->family->lexers;
+    const mllm_trie *all = &x->trie->all;
+    uint32_t states[MAX_DEPTH + 1], most = 0;
+    if (!p) return NONE;
+    if (p->bytes != LEXER_UNKNOWN) return p->bytes;
+    states[0] = state;
+    for (uint32_t i = 1; i < all->count && l->failed == MLLM_OK;) {
+        uint32_t d = all->depth[i];
+        uint8_t c = all->byte[i];
+        bool dead = c < 0x20 || c == '"' || c == '\\' || c == 0x7F;
+        if (!dead) dead = (states[d] = mllm_lexer_next(l, states[d - 1], c)) == NONE;
+        if (dead) {
+            i = all->end[i];
+            continue;
+        }
+        int32_t id = all->id[i++];
+        if (id < 0 || !(p->mask[id / 64] >> (id % 64) & 1)) continue;
+        uint32_t bytes = mllm_lexer_bytes_left(l, states[d], json);
+        if (bytes > most) most = bytes;
+    }
+    return p->bytes = l->failed == MLLM_OK ? most : NONE;
+}
+
+/* Whatever plain text follows in the leaf, the text can be completed in time. */
+static bool stays_within(mllm_matcher *x, const mllm_thread *t, uint32_t budget) {
+    uint32_t left = mllm_machine_min_left(&x->m, t, true), lexer, need = 0;
+    if (left == NONE || left >= budget) return false;
+    if (!mllm_machine_plain_room(&x->m, t, &lexer)) return true;
+    bool string = t->kind == THREAD_STRING || t->kind == THREAD_KEY;
+    if (t->a != NONE && (string || t->kind == THREAD_LEX) &&
+        !(x->family->lexers.states[t->a].flags & LEXER_UNIVERSAL) && (lexer != NONE || t->kind != THREAD_KEY))
+        need = most_bytes(x, t->a, string);
+    return need < budget - left;
+}
+
+enum { KEY_THREADS = 16 };
+
+static void set_bit(uint64_t *mask, mllm_token id) {
+    mask[id / 64] |= (uint64_t)1 << (id % 64);
+}
+
+/* Some tokens that are text[length]: the longest each time. Returns their number; 0: it cannot be done. */
+static uint32_t longest_tokens(const mllm_token_trie *t, const char *text, uint32_t length, mllm_token *out) {
+    uint32_t n = 0;
+    for (uint32_t at = 0; at < length;) {
+        uint32_t i = t->all.child[(uint8_t)text[at]], best = 0;
+        for (uint32_t depth = 1; i; depth++) {
+            if (t->all.id[i] >= 0) best = depth, out[n] = t->all.id[i];
+            uint32_t c = i + 1, found = 0;
+            for (; at + depth < length && c < t->all.end[i] && !found; c = t->all.end[c])
+                if (t->all.byte[c] == (uint8_t)text[at + depth]) found = c;
+            i = found;
+        }
+        if (!best) return 0;
+        at += best;
+        n++;
+    }
+    return n;
+}
+
+/* The tokens that complete the text, if a way is found: x->plan[x->plan_at ..]. Returns their number; NONE: it is not known. */
+static uint32_t tokens_left(mllm_matcher *x) {
+    const mllm_token_trie *t = x->trie;
+    if (x->planned) return x->plan_known ? x->plan_count - x->plan_at : NONE;
+    mllm_machine *m = &x->m;
+    const mllm_step *s = mllm_last_step(x);
+    uint32_t effort = PLAN_EFFORT, length = mllm_plan(m, s->first, s->count, PLAN_BYTES, &effort);
+    x->planned = true;
+    x->plan_at = x->plan_count = 0;
+    if (length == NONE || m->failed != MLLM_OK) return NONE;
+    if (length > x->plan_capacity) {
+        mllm_free(x->plan);
+        x->plan_capacity = 0;
+        if (!(x->plan = mllm_alloc_array(length, sizeof *x->plan))) return NONE;
+        x->plan_capacity = length;
+    }
+    const char *text = m->text + m->length;
+    uint32_t longest = longest_tokens(t, text, length, x->plan);
+    if (t->vocab && length) { /* as the tokenizer writes it, unless that is longer or spells it otherwise */
+        mllm_token *list = mllm_alloc_array(length, sizeof *list);
+        size_t n = list ? mllm_tokenize(t->vocab, text, length, MLLM_TOKENIZE_NO_PREFIX, list, length) : 0, bytes = 0;
+        for (size_t i = 0; i < n && n <= length; i++) bytes += t->bytes[list[i]] ? t->lengths[list[i]] : length;
+        if (n && n <= length && bytes == length && (n <= longest || !longest)) {
+            memcpy(x->plan, list, n * sizeof *list);
+            longest = (uint32_t)n;
+        }
+        mllm_free(list);
+    }
+    if (length && !longest) return NONE;
+    x->plan_count = longest;
+    x->plan_bytes = length;
+    x->plan_known = true;
+    return longest;
+}
+
+size_t mllm_matcher_completion(mllm_matcher *x, mllm_token *out, size_t capacity) {
+    if (!x->trie) return SIZE_MAX;
+    if (mllm_last_step(x)->finished) return 0;
+    uint32_t n = tokens_left(x);
+    if (n == NONE) return SIZE_MAX;
+    for (size_t i = 0; i < n && i < capacity; i++) out[i] = x->plan[x->plan_at + i];
+    return n;
+}
+
+typedef struct {
+    uint32_t bytes; /* so many and one may be left after the next token, by mllm_matcher_min_left; 0: any number */
+    uint32_t hidden; /* what a way that was found needs beyond that */
+    bool only; /* the next token must be that of the plan */
+} allowance;
+
+/* Sets the bits of what may follow. `verify`: only if a way to the end is found where that is not certain. */
+static void fill(mllm_matcher *x, uint64_t *mask, const allowance *allowed, bool verify) {
+    const mllm_token_trie *t = x->trie;
+    mllm_machine *m = &x->m;
+    mllm_step s = *mllm_last_step(x);
+    uint32_t end = s.first + s.count;
+    uint32_t budget = allowed->bytes;
+    walk_state w = {.x = x,
+                    .mask = mask,
+                    .budget = budget,
+                    .most = budget ? budget + allowed->hidden - 1 : PLAN_BYTES,
+                    .verify = verify,
+                    .effort = TRIES_EFFORT,
+                    .from = s.first,
+                    .count = s.count};
+    m->by_text = false;
+    memset(mask, 0, t->words * sizeof *mask);
+    /* Threads of which it is known what plain tokens they take are tried on the other tokens only. */
+    for (int pass = 0; pass < 2 && m->failed == MLLM_OK; pass++) {
+        m->count = m->base = end;
+        for (uint32_t i = 0; i < s.count && m->failed == MLLM_OK; i++) {
+            mllm_thread thread = m->pool[s.first + i];
+            if (thread.kind == THREAD_TOKEN) {
+                if (thread.a < t->size) set_bit(mask, (mllm_token)thread.a);
+                continue;
+            }
+            bool known = !budget || stays_within(x, &thread, budget);
+            known = known && !(verify && uncertain_leaf(&thread)) && add_plain(x, &thread, mask, pass == 0);
+            uint32_t lexer = NONE;
+            if (known && pass == 1 && thread.kind == THREAD_KEY && thread.b < thread.c)
+                mllm_machine_plain_room(m, &thread, &lexer);
+            if (lexer != NONE) {
+                thread.a = NONE; /* the declared keys, which the lexer may not know */
+                mllm_machine_add(m, &thread, false);
+            } else if (known == (pass == 0))
+                mllm_machine_add(m, &thread, false);
+        }
+        w.way_end = 0;
+        walk(&w, pass == 0 ? &t->rest : &t->all, end, m->count - end);
+    }
+    m->count = end;
+}
+
+static bool is_empty(const mllm_matcher *x, const uint64_t *mask) {
+    for (uint32_t k = 0; k < x->trie->words; k++)
+        if (mask[k]) return false;
+    return true;
+}
+
+/* What a budget of tokens means in bytes. */
+static allowance bytes_allowed(mllm_matcher *x, uint32_t budget) {
+    enum { NEAR = 1024 }; /* no token needs so much */
+    allowance a = {0};
+    uint32_t left = mllm_matcher_min_left(x);
+    if (left <= budget && budget - left > NEAR * (x->uncertain ? 1u : 4u)) return a;
+    a.bytes = left <= budget ? budget : 0;
+    if (left <= budget && !x->uncertain) return a;
+    uint32_t tokens = tokens_left(x);
+    if (tokens <= budget) {
+        uint32_t need = left != NONE && left > x->plan_bytes ? left : x->plan_bytes, slack = budget - tokens;
+        a.hidden = left != NONE ? need - left : 0;
+        a.only = tokens && (left == NONE || slack < PLAN_SLACK);
+        a.bytes = left == NONE ? 0 : budget > need + PLAN_SLACK ? budget - a.hidden : left + 1 + slack / 2;
+        if (a.bytes && budget > need + PLAN_SLACK) a.only = false;
+    } else if (
+        left != NONE &&
+        left > budget) /* no promise is possible; when it gets tight at two bytes a token, the shortest way is taken */
+        a.bytes = left / 2 >= budget ? left : 0;
+    return a;
+}
+
+mllm_code mllm_matcher_mask(mllm_matcher *x, uint64_t *mask, uint32_t budget, mllm_error *err) {
+    const mllm_token_trie *t = x->trie;
+    if (!t) return mllm_fail(err, MLLM_E_ARGUMENT, "this matcher has no vocabulary");
+    mllm_machine *m = &x->m;
+    mllm_step s = *mllm_last_step(x);
+    memset(mask, 0, t->words * sizeof *mask);
+    if (s.finished) return MLLM_OK;
+    if (!mllm_machine_room(m, t->longest + 1)) return mllm_matcher_failure(x, err);
+    mllm_thread key[KEY_THREADS];
+    uint64_t serials[KEY_THREADS];
+    bool complete = mllm_matcher_is_complete(x), verify = budget && x->uncertain;
+    allowance allowed = {0};
+    for (uint32_t i = 0; i < s.count && s.count <= KEY_THREADS; i++)
+        make_key(x, &m->pool[s.first + i], &key[i], &serials[i]);
+    if (budget) allowed = bytes_allowed(x, budget);
+    if (allowed.only) {
+        set_bit(mask, x->plan[x->plan_at]);
+        return MLLM_OK;
+    }
+    bool cacheable = s.count <= KEY_THREADS && !allowed.bytes && !verify;
+    mllm_cached_mask *cached = cacheable ? find_cached(x, key, serials, s.count) : NULL;
+    if (cached) {
+        memcpy(mask, cached->mask, t->words * sizeof *mask);
+        return MLLM_OK;
+    }
+    fill(x, mask, &allowed, verify);
+    bool any = !is_empty(x, mask);
+    if (!any && !complete && budget && m->failed == MLLM_OK) { /* the search looks farther than one token */
+        uint32_t tokens = tokens_left(x);
+        if (tokens != NONE)
+            set_bit(mask, x->plan[x->plan_at]);
+        else if (verify)
+            fill(x, mask, &allowed, false);
+        any = !is_empty(x, mask);
+    }
+    if (m->failed != MLLM_OK) {
+        mllm_matcher_go_back(x, x->count);
+        return mllm_matcher_failure(x, err);
+    }
+    for (uint32_t i = 0; complete && i < t->end_count; i++) set_bit(mask, t->ends[i]);
+    if (!any && !complete) {
+        uint32_t at = mllm_last_step(x)->length;
+        return mllm_fail(err, MLLM_E_GRAMMAR, "dead end at byte %u: no token can follow", (unsigned)at);
+    }
+    if (cacheable && !m->by_text) remember(x, key, serials, s.count, mask);
+    return MLLM_OK;
+}
