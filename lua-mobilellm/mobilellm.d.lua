@@ -141,6 +141,9 @@ function Model:is_end(id) end
 ---@field ignore_end? boolean end tokens are ordinary ones
 ---@field show_special? boolean control tokens are spelled in the text, and stop strings find them
 ---@field lookup? integer most tokens guessed at once from earlier occurrences of the last ones (8 is a good one for extraction); the output is the same
+---@field heal? boolean the prompt's last token may become a longer one: it is taken back, and what follows begins with its text, which does not
+---come out again. For prompts that end in the middle of a word or with a space (default false); not with a matcher
+---@field mask_mass? boolean stats.mask_mass says what probability the grammar's masks took away; every step then computes all logits
 ---@field context? integer of the session that is made for it
 
 ---@class mobilellm.Stats
@@ -153,6 +156,8 @@ function Model:is_end(id) end
 ---@field decode_seconds number
 ---@field prefill_per_second number
 ---@field tokens_per_second number
+---@field mask_mass? {sum: number, steps: integer, [integer]: number|false} with option mask_mass: the probability (before any sampler stage) that
+---the mask of each token took away, false where no logits were needed; the sum over all measured steps, the end's too
 ---@field stop "end"|"length"|"stop"|"context"|"cancelled"|"running"|"error"
 
 ---@param prompt mobilellm.Prompt
@@ -660,9 +665,10 @@ function Matcher:accept_text(text) end
 
 ---Tokens that may not come next become -inf. Without logits: a string whose bit id % 8 of byte id / 8 allows a token.
 ---@param logits? mobilellm.Logits
----@param options? {budget?: integer} only tokens after which the text can be completed within so many tokens
+---@param options? {budget?: integer, mass?: boolean} budget: only tokens after which the text can be completed within so many tokens. mass:
+---the second result is the share of the logits' probability that was taken away
 ---@return mobilellm.Logits|string|nil mask
----@return string? message
+---@return string|number|nil message
 ---@return mobilellm.code? code
 function Matcher:mask(logits, options) end
 
@@ -710,9 +716,15 @@ function Matcher:min_left() end
 ---@return {name: string, text: string, from: integer, to: integer}[] list in the order they closed
 function Matcher:captures() end
 
+---A short way to complete the text, found by a search; nil when none was found. #ids tokens are enough to finish from here.
+---@return integer[]? ids
+---@return string? text
+function Matcher:completion() end
+
+---mask_mass: probability that mask(logits, {mass = true}) took away, summed over mask_steps calls.
 ---bytes: memory of this matcher and what it shares with its forks. trie_bytes: memory of the vocabulary made ready for masks, once for
 ---a model; tokens: its size (both nil without a vocabulary). steps: tokens and texts accepted so far.
----@return {bytes: integer, trie_bytes: integer?, tokens: integer?, steps: integer}
+---@return {bytes: integer, trie_bytes: integer?, tokens: integer?, steps: integer, mask_mass: number, mask_steps: integer}
 function Matcher:info() end
 
 function Matcher:close() end

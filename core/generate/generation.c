@@ -48,7 +48,9 @@ struct mllm_generation {
     uint64_t *mask; /* [(vocabulary + 63) / 64]; with a constraint, as the next two */
     mllm_token *allowed; /* [vocabulary] */
     float *scores; /* [vocabulary] */
-    bool ignore_end, feed_last, stepping;
+    bool ignore_end, feed_last, stepping, weigh, healing;
+    size_t skip; /* bytes of text that still do not come out */
+    float weight; /* what the mask of the token being chosen took away; below 0: not measured */
     mllm_stop_filter filter;
     mllm_detokenizer detokenizer;
     char *piece; /* [piece_capacity] */
@@ -63,6 +65,8 @@ struct mllm_generation {
     size_t text_from, text_to, text_capacity;
     mllm_token *tokens; /* unread: tokens[tokens_from, tokens_to) */
     size_t tokens_from, tokens_to, tokens_capacity;
+    float *removed; /* [stats.tokens]: with `weigh` */
+    size_t removed_capacity;
     mllm_generation_stats stats; /* stats.stop is the state */
     mllm_error error;
     int fd, fd_write; /* -1: not made; the same for an eventfd */
@@ -162,7 +166,18 @@ static mllm_code publish_token(mllm_generation *g, mllm_token id, mllm_error *er
     void *tokens = g->tokens;
     mllm_code code = reserve(&tokens, &g->tokens_from, &g->tokens_to, &g->tokens_capacity, 1, sizeof id, err);
     g->tokens = tokens;
+    if (code == MLLM_OK && g->weigh && g->stats.tokens == g->removed_capacity) {
+        size_t wanted = 2 * g->removed_capacity + 64;
+        float *grown = mllm_realloc_array(g->removed, wanted, sizeof *grown);
+        if (grown) {
+            g->removed = grown;
+            g->removed_capacity = wanted;
+        } else
+            code = mllm_fail_memory(err, wanted * sizeof *grown, "weights of masks");
+    }
     if (code == MLLM_OK) {
+        if (g->weigh) g->removed[g->stats.tokens] = g->weight;
+        g->weight = -1;
         g->tokens[g->tokens_to++] = id;
         g->stats.tokens++;
     }
@@ -176,6 +191,12 @@ static mllm_code push_text(mllm_generation *g, mllm_token id, bool *found, mllm_
     if (!g->vocab) return MLLM_OK;
     size_t ready;
     size_t length = mllm_detokenizer_push(&g->detokenizer, id, g->piece, g->piece_capacity);
+    if (g->skip && length) {
+        size_t drop = length < g->skip ? length : g->skip;
+        g->skip -= drop;
+        length -= drop;
+        memmove(g->piece, g->piece + drop, length);
+    }
     mllm_code code = mllm_stop_filter_push(&g->filter, g->piece, length, &ready, found, err);
     return code == MLLM_OK ? publish_text(g, ready, err) : code;
 }
@@ -300,7 +321,11 @@ static size_t best_of(const float *scores, size_t count) {
 /* Fills mask[] and allowed[*count]. */
 static mllm_code allowed_tokens(mllm_generation *g, size_t *count, mllm_error *err) {
     size_t words = (g->vocabulary + 63) / 64;
-    size_t left = g->max_tokens - g->stats.tokens;
+    size_t left = g->max_tokens - g->stats.tokens, said;
+    mllm_session_tokens(g->session, &said);
+    if (g->trial) said -= g->draft_count - g->draft_right;
+    size_t room = (size_t)mllm_session_context(g->session) - said - g->unfed_count + 1; /* the last one is not fed */
+    if (left > room) left = room;
     memset(g->mask, 0, words * sizeof *g->mask);
     mllm_code code = g->constraint.mask(g->constraint.ctx, g->mask, left < UINT32_MAX ? (uint32_t)left : 0, err);
     if (code == MLLM_E_GRAMMAR && left < UINT32_MAX) { /* no way to end in time: it goes on as far as it comes */
@@ -333,6 +358,16 @@ static mllm_code choose_constrained(mllm_generation *g, mllm_token *id, mllm_err
     }
     code = feed_due(g, err);
     if (code != MLLM_OK) return code;
+    if (g->weigh) {
+        const float *logits = next_logits(g, err);
+        if (!logits) return err->code;
+        double removed = mllm_logits_removed(logits, NULL, g->vocabulary, g->mask);
+        g->weight = (float)removed;
+        pthread_mutex_lock(&g->lock);
+        g->stats.removed += removed;
+        g->stats.weighed++;
+        pthread_mutex_unlock(&g->lock);
+    }
     if (count <= g->vocabulary / FEW && !(g->sampler && mllm_sampler_needs_script(g->sampler))) {
         if (g->trial)
             for (size_t i = 0; i < count; i++) g->scores[i] = next_logits(g, err)[g->allowed[i]];
@@ -397,6 +432,11 @@ static mllm_code take(mllm_generation *g, mllm_token id, mllm_stop *stop, mllm_e
         *stop = MLLM_STOP_LENGTH;
     else if (!fits)
         *stop = MLLM_STOP_CONTEXT;
+    if (g->healing && !g->skip) {
+        if (g->constraint.release) g->constraint.release(g->constraint.ctx);
+        memset(&g->constraint, 0, sizeof g->constraint);
+        g->healing = false;
+    }
     return MLLM_OK;
 }
 
@@ -545,6 +585,10 @@ mllm_generation *mllm_generation_new(mllm_session *session, const mllm_generatio
     g->max_tokens = options->max_tokens;
     g->ignore_end = options->ignore_end;
     g->feed_last = options->feed_last;
+    g->skip = options->healed;
+    g->healing = options->healing;
+    g->weigh = options->weigh;
+    g->weight = -1;
     mllm_lookup_init(&g->lookup, options->lookup);
     if (mllm_stop_filter_init(&g->filter, options->stops, options->stop_count, err) != MLLM_OK) goto failed;
     g->prompt = mllm_alloc_array(options->prompt_count, sizeof *g->prompt);
@@ -571,7 +615,7 @@ mllm_generation *mllm_generation_new(mllm_session *session, const mllm_generatio
     /* At the very beginning of a text SentencePiece's first piece loses its dummy space; behind any text it keeps it. */
     size_t before;
     mllm_session_tokens(session, &before);
-    bool behind_text = before > 0;
+    bool behind_text = before > 0 || options->healed > 0;
     for (size_t i = 0; i < g->prompt_count && g->vocab && !behind_text; i++)
         behind_text = mllm_vocab_kind(g->vocab, g->prompt[i]) != MLLM_TOKEN_CONTROL;
     unsigned flags =
@@ -606,6 +650,7 @@ void mllm_generation_release(mllm_generation *g) {
     mllm_free(g->allowed);
     mllm_free(g->scores);
     mllm_free(g->rows);
+    mllm_free(g->removed);
     mllm_free(g->said);
     release_constraint(&g->constraint);
     mllm_free(g->piece);
@@ -723,4 +768,12 @@ mllm_generation_stats mllm_generation_get_stats(mllm_generation *g) {
     mllm_generation_stats stats = g->stats;
     pthread_mutex_unlock(&g->lock);
     return stats;
+}
+
+size_t mllm_generation_removed(mllm_generation *g, float *out, size_t capacity) {
+    pthread_mutex_lock(&g->lock);
+    size_t count = g->weigh ? g->stats.tokens : 0;
+    for (size_t i = 0; i < count && i < capacity; i++) out[i] = g->removed[i];
+    pthread_mutex_unlock(&g->lock);
+    return count;
 }

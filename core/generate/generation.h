@@ -46,6 +46,11 @@ typedef struct {
     const mllm_constraint *constraint; /* NULL: none. Copied; its mask comes before any stage of the sampler */
     uint32_t
         lookup; /* tokens drafted at most from earlier occurrences of the last ones; 0: none. The output is the same */
+    /* The output begins with so many bytes that the prompt's text had: they are no part of the text that comes out. `healing`: the
+     * constraint is for them only and ends with them. */
+    size_t healed;
+    bool healing;
+    bool weigh; /* the probability that the constraint's masks take away is measured: all logits of every step */
     bool ignore_end; /* end tokens are ordinary ones */
     bool show_special; /* control tokens are spelled in the text, where stop strings find them */
     bool feed_last; /* the session holds the last token too when it is over (not an end token) */
@@ -108,9 +113,14 @@ typedef struct {
     size_t prompt_tokens, tokens; /* fed from the prompt; generated (the end token not counted) */
     size_t forced; /* of those, taken without a draw because the constraint left no choice */
     size_t drafted, accepted; /* tokens that lookup guessed; of those, generated */
+    double removed; /* with `weigh`: probability that masks took away, summed over `weighed` steps (the end's too) */
+    size_t weighed;
     double prefill_seconds, decode_seconds;
     mllm_stop stop;
 } mllm_generation_stats;
 MLLM_API mllm_generation_stats mllm_generation_get_stats(mllm_generation *g);
+/* With `weigh`: what the mask of each generated token took away, from the first on; below 0 where no logits were needed. At most `capacity`;
+ * returns how many there are. */
+MLLM_API size_t mllm_generation_removed(mllm_generation *g, float *out, size_t capacity);
 
 #endif

@@ -69,6 +69,10 @@ MLLM_API mllm_token_trie *mllm_token_trie_from(const char *const *bytes, const u
 MLLM_API mllm_token_trie *mllm_token_trie_retain(mllm_token_trie *trie);
 MLLM_API void mllm_token_trie_release(mllm_token_trie *trie);
 MLLM_API size_t mllm_token_trie_size(const mllm_token_trie *trie); /* tokens */
+/* The bytes of a token; NULL: it is no text. Owned by the vocabulary. */
+MLLM_API const char *mllm_token_trie_text(const mllm_token_trie *trie, mllm_token id, size_t *length);
+/* Some token is more than bytes[length] and begins with it. */
+MLLM_API bool mllm_token_trie_extends(const mllm_token_trie *trie, const char *bytes, size_t length);
 MLLM_API size_t mllm_token_trie_bytes(const mllm_token_trie *trie); /* memory */
 
 /* ----------------------------------------------------------------- matcher */

@@ -111,17 +111,19 @@ static uint32_t extra_value(const mllm_frame *f) {
     return most;
 }
 
-/* What the lexer asks for behind the character that is being read: an escape leads it elsewhere. */
+/* Fewest bytes that bring the lexer from inside a character to an accepted text, with what ends the character. It has read the bytes of the
+ * character so far, but nothing of an escape. */
 static uint32_t lexer_left(mllm_machine *m, const mllm_thread *t) {
-    uint32_t best = NONE;
-    if (t->a == NONE) return 0;
+    uint32_t best = NONE, inside = mllm_json_sub_left(t->sub);
+    if (t->a == NONE) return inside;
     if (t->sub < SUB_ESCAPE) return mllm_lexer_bytes_left(m->lexers, t->a, true);
     for (uint32_t i = 0; i < 0x22; i++) {
         uint8_t c = i < 0x20 ? (uint8_t)i : i == 0x20 ? '"' : '\\';
         if (!mllm_json_escapes(t->sub, c)) continue;
         uint32_t next = mllm_lexer_next(m->lexers, t->a, c);
-        uint32_t v = next == NONE ? NONE : mllm_lexer_bytes_left(m->lexers, next, true);
-        if (v != NONE && t->sub == SUB_ESCAPE) v += mllm_json_width(c) - 2; /* \u00XX is longer than \n */
+        if (next == NONE) continue;
+        uint32_t v = mllm_lexer_bytes_left(m->lexers, next, true); /* \u00XX is longer than \n */
+        v = plus(v, t->sub == SUB_ESCAPE ? mllm_json_width(c) - 1 : inside);
         if (v < best) best = v;
     }
     return best;
@@ -144,14 +146,13 @@ static uint32_t key_left(mllm_machine *m, const mllm_thread *t, bool whatever) {
         if (v < best) best = v;
     }
     if (!mllm_json_extra_allowed(f)) return best;
-    uint32_t name = lexer_left(m, t), v = NONE;
-    if (o->extra_anywhere && !o->all_names) name = 0;
+    uint32_t v = NONE, name = o->extra_anywhere && !o->all_names ? inside : lexer_left(m, t);
     uint32_t shape = whatever || inside ? NONE : mllm_json_extra_shape(m, t, m->length);
     if (shape != NONE)
         v = s->shapes[shape].min_bytes;
     else
         v = plus(name, plus(extra_value(f), 2)); /* and some room, as this very name may be there already */
-    v = plus(plus(v, 2 + inside), object_left(f, NONE, true));
+    v = plus(plus(v, 2), object_left(f, NONE, true));
     return v < best ? v : best;
 }
 
@@ -167,13 +168,11 @@ uint32_t mllm_json_leaf_left(mllm_machine *m, const mllm_thread *t, bool whateve
         return v;
     case THREAD_STRING: {
         const mllm_flat *f = &s->flats[t->d];
-        uint32_t more = f->min_length > t->b ? f->min_length - t->b : 0, need = 0, characters = 0;
-        if (t->a != NONE) {
-            need = lexer_left(m, t);
-            characters = more ? mllm_lexer_distance(m->lexers, t->a) : 0;
-        }
-        if (characters != NONE && characters < more) need = plus(need, more - characters);
-        return plus(need, 1 + mllm_json_sub_left(t->sub));
+        uint32_t more = f->min_length > t->b ? f->min_length - t->b : 0, need = lexer_left(m, t), characters = 0;
+        if (t->sub != SUB_NONE && more > 0) more--; /* the one that has begun */
+        if (t->a != NONE && more) characters = mllm_lexer_distance(m->lexers, t->a);
+        if (characters < more) need = plus(need, more - characters);
+        return plus(need, 1);
     }
     case THREAD_NUMBER:
         return mllm_number_shortest(&t->g->schema, s->indices, &s->numbers[s->flats[t->d].number], m->text + t->e,

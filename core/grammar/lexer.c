@@ -272,8 +272,7 @@ uint32_t mllm_lexer_bytes_left(mllm_lexers *t, uint32_t state, bool json) {
     if (t->states[state].bytes_left != LEXER_UNKNOWN) return t->states[state].bytes_left;
     const mllm_lexer *lexer = t->states[state].lexer;
     uint8_t cost[256];
-    for (uint32_t c = 0; c < lexer->class_count; c++)
-        cost[c] = json ? (uint8_t)mllm_json_width(lexer->byte_of[c]) : 1;
+    for (uint32_t c = 0; c < lexer->class_count; c++) cost[c] = json ? (uint8_t)mllm_json_width(lexer->byte_of[c]) : 1;
     uint32_t d = cheapest(t, state, cost);
     if (d == 0 && !(t->states[state].flags & LEXER_ACCEPT)) d = 1;
     if (t->failed == MLLM_OK) t->states[state].bytes_left = d;

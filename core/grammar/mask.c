@@ -368,7 +368,7 @@ static uint32_t tokens_left(mllm_matcher *x) {
     if (t->vocab && length) { /* as the tokenizer writes it, unless that is longer or spells it otherwise */
         mllm_token *list = mllm_alloc_array(length, sizeof *list);
         size_t n = list ? mllm_tokenize(t->vocab, text, length, MLLM_TOKENIZE_NO_PREFIX, list, length) : 0, bytes = 0;
-        for (size_t i = 0; i < n && n <= length; i++) bytes += t->bytes[list[i]] ? t->lengths[list[i]] : length;
+        for (size_t i = 0; i < n && n <= length; i++) bytes += t->lengths[list[i]] ? t->lengths[list[i]] : length;
         if (n && n <= length && bytes == length && (n <= longest || !longest)) {
             memcpy(x->plan, list, n * sizeof *list);
             longest = (uint32_t)n;

@@ -216,7 +216,14 @@ size_t mllm_matcher_bytes(const mllm_matcher *x) {
 bool mllm_machine_advance(mllm_machine *m, uint32_t first, uint32_t count, uint8_t byte) {
     m->base = m->count;
     m->text[m->length++] = (char)byte;
-    for (uint32_t i = 0; i < count && m->failed == MLLM_OK; i++) mllm_machine_step(m, m->pool[first + i], byte);
+    for (uint32_t i = 0; i < count && m->failed == MLLM_OK; i++) {
+        const mllm_thread *t = &m->pool[first + i];
+        if (t->kind == THREAD_WORD && t->c - t->b == 1) { /* one of many alternatives, most often another one */
+            const mllm_word *w = &t->g->shapes.words[t->b];
+            if (w->length <= t->d || (uint8_t)w->text[t->d] != byte) continue;
+        }
+        mllm_machine_step(m, *t, byte);
+    }
     return m->count > m->base;
 }
 
@@ -299,10 +306,10 @@ static mllm_code take_token(mllm_matcher *x, mllm_token token, mllm_error *err) 
         s.finished = true;
         return push_step(x, s) ? MLLM_OK : mllm_matcher_failure(x, err);
     }
-    if (!t->bytes[token]) return mllm_fail(err, MLLM_E_GRAMMAR, "token %d is no text", (int)token);
+    if (!t->lengths[token]) return mllm_fail(err, MLLM_E_GRAMMAR, "token %d is no text", (int)token);
     size_t taken;
-    if (!run(x, t->bytes[token], t->lengths[token], &taken))
-        return refused(x, t->bytes[token], t->lengths[token], taken, err);
+    if (!run(x, mllm_trie_text(t, token), t->lengths[token], &taken))
+        return refused(x, mllm_trie_text(t, token), t->lengths[token], taken, err);
     return commit(x, err);
 }
 
@@ -358,18 +365,6 @@ size_t mllm_matcher_forced_bytes(mllm_matcher *x, char *out, size_t capacity) {
     return n;
 }
 
-/* Some token has text[length] as a proper beginning. */
-static bool goes_on(const mllm_trie *t, const char *text, size_t length) {
-    uint32_t i = t->child[(uint8_t)text[0]];
-    for (size_t depth = 1; i && depth < length; depth++) {
-        uint32_t c = i + 1, found = 0;
-        for (; c < t->end[i] && !found; c = t->end[c])
-            if (t->byte[c] == (uint8_t)text[depth]) found = c;
-        i = found;
-    }
-    return i && t->end[i] > i + 1;
-}
-
 size_t mllm_matcher_forced_tokens(mllm_matcher *x, mllm_token *out, size_t capacity) {
     enum { CONTEXT = 256, STEPS = 4 };
     const mllm_token_trie *t = x->trie;
@@ -391,7 +386,7 @@ size_t mllm_matcher_forced_tokens(mllm_matcher *x, mllm_token *out, size_t capac
            at = 0, used = 0, skip = 0;
     if (count > CONTEXT + MAX_FORCED) return 0;
     for (size_t seen = 0; seen < context;) {
-        if (skip == count || !t->bytes[list[skip]]) return 0;
+        if (skip == count || !t->lengths[list[skip]]) return 0;
         seen += t->lengths[list[skip++]];
         if (seen > context) return 0;
     }
@@ -401,10 +396,11 @@ size_t mllm_matcher_forced_tokens(mllm_matcher *x, mllm_token *out, size_t capac
      * go on past that end. */
     while (used < count && used < capacity) {
         mllm_token id = ids[used];
-        size_t length = t->bytes[id] ? t->lengths[id] : 0;
+        size_t length = t->lengths[id];
         if (!length || at + length > n) break;
         bool open = false;
-        for (size_t from = at; from < at + length && !open; from++) open = goes_on(&t->all, run_of + from, n - from);
+        for (size_t from = at; from < at + length && !open; from++)
+            open = mllm_token_trie_extends(t, run_of + from, n - from);
         if (open) break;
         out[used++] = id;
         at += length;

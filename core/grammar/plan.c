@@ -83,15 +83,21 @@ static void key_bytes(mllm_machine *m, const mllm_thread *t, options *o) {
     const mllm_shapes *s = &t->g->shapes;
     const mllm_object_shape *shape = mllm_object_of(f);
     const uint64_t *due = f->seen + mllm_key_words(shape);
-    for (int pass = 0; pass < 2; pass++) { /* keys that must come, then the others */
-        for (uint32_t i = t->b, n = 0; i < t->c && n < 3; i++) {
-            const mllm_word *w = &s->words[i];
-            bool must = due[w->tag / 64] >> (w->tag % 64) & 1;
-            if (must != (pass == 0) || !mllm_json_key_allowed(f, w->tag)) continue;
-            if (t->sub >= SUB_ESCAPE && (w->length <= t->d || !mllm_json_escapes(t->sub, (uint8_t)w->text[t->d])))
-                continue;
-            offer(o, w->length == t->d ? '"' : spelled(t->sub, (uint8_t)w->text[t->d]));
-            n++;
+    for (int pass = 0; pass < 2; pass++) { /* keys that must come, then the others, both in declared order */
+        uint32_t after = 0;
+        for (int n = 0; n < 3; n++) {
+            const mllm_word *best = NULL;
+            for (uint32_t i = t->b; i < t->c; i++) {
+                const mllm_word *w = &s->words[i];
+                bool must = due[w->tag / 64] >> (w->tag % 64) & 1;
+                if (must != (pass == 0) || w->tag < after || (best && w->tag > best->tag)) continue;
+                if (t->sub >= SUB_ESCAPE && (w->length <= t->d || !mllm_json_escapes(t->sub, (uint8_t)w->text[t->d])))
+                    continue;
+                if (mllm_json_key_allowed(f, w->tag)) best = w;
+            }
+            if (!best) break;
+            after = best->tag + 1;
+            offer(o, best->length == t->d ? '"' : spelled(t->sub, (uint8_t)best->text[t->d]));
         }
         if (pass == 0 && o->count) return;
     }
@@ -110,6 +116,8 @@ static void value_bytes(const mllm_thread *t, options *o) {
     enum { NUMBERS = TYPE_INTEGER | TYPE_FRACTION };
     const mllm_shapes *s = &t->g->shapes;
     const mllm_shape *shape = &s->shapes[t->a];
+    const mllm_frame *up = t->up;
+    bool differ = up && up->kind == FRAME_ARRAY && up->g->shapes.arrays[up->g->shapes.flats[up->id].array].unique;
     uint64_t last = 0;
     for (int n = 0; n < 4; n++) { /* flats in the order of what they need */
         uint64_t best = UINT64_MAX;
@@ -121,11 +129,12 @@ static void value_bytes(const mllm_thread *t, options *o) {
         if (at == NONE) return;
         last = best + 1;
         const mllm_flat *f = &s->flats[shape->first_flat + at];
-        uint32_t shortest = NONE;
-        for (uint32_t i = 0; i < f->words; i++)
-            if (shortest == NONE || s->words[f->first_word + i].length < s->words[shortest].length)
-                shortest = f->first_word + i;
-        if (shortest != NONE) offer(o, (uint8_t)s->words[shortest].text[0]);
+        uint32_t shortest = f->first_word;
+        for (uint32_t i = f->first_word; i < f->first_word + f->words; i++)
+            if (s->words[i].length < s->words[shortest].length) shortest = i;
+        if (f->words && !differ) offer(o, (uint8_t)s->words[shortest].text[0]);
+        for (uint32_t i = 0; i < f->words && i < 64 && (differ || f->min_bytes == s->words[shortest].length); i++)
+            offer(o, (uint8_t)s->words[f->first_word + (differ ? i + up->index : i) % f->words].text[0]);
         if ((f->types & TYPE_STRING) && f->string_bytes + 2 == f->min_bytes) offer(o, '"');
         if ((f->types & TYPE_ARRAY) && f->min_bytes == 2) offer(o, '[');
         if ((f->types & TYPE_OBJECT) && f->min_bytes == 2) offer(o, '{');
@@ -142,7 +151,6 @@ static void value_bytes(const mllm_thread *t, options *o) {
         if (f->types & TYPE_STRING) offer(o, '"');
         if (f->types & TYPE_ARRAY) offer(o, '[');
         if (f->types & TYPE_OBJECT) offer(o, '{');
-        if (f->words > 1) offer(o, (uint8_t)s->words[f->first_word + (shortest == f->first_word)].text[0]);
     }
 }
 
@@ -226,9 +234,11 @@ static void choose(mllm_machine *m, uint32_t first, uint32_t count, options *out
         order[at] = first + i;
     }
     for (uint32_t i = 0; i < n; i++) thread_bytes(m, &m->pool[order[i]], &each[i]);
-    for (uint32_t k = 0; k < OPTIONS; k++)
-        for (uint32_t i = 0; i < n; i++)
-            if (k < each[i].count) offer(out, each[i].bytes[k]);
+    for (int numbers = 0; numbers < 2; numbers++) /* what could end goes on last */
+        for (uint32_t k = 0; k < OPTIONS; k++)
+            for (uint32_t i = 0; i < n; i++)
+                if (k < each[i].count && (m->pool[order[i]].kind == THREAD_NUMBER) == (numbers == 1))
+                    offer(out, each[i].bytes[k]);
 }
 
 typedef struct {
@@ -262,8 +272,14 @@ uint32_t mllm_plan(mllm_machine *m, uint32_t first, uint32_t count, uint32_t mos
     uint32_t text = m->length, bottom = m->count, result = NONE, capacity = 0;
     mllm_mark mark = mllm_arena_mark(m->arena);
     place *at = NULL;
-    if (most > MOST_BYTES) most = MOST_BYTES;
     if (is_done(m, first, count)) return 0;
+    uint32_t least = NONE; /* a way that is much longer than the least leads nowhere */
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t v = mllm_machine_min_left(m, &m->pool[first + i], false);
+        if (v < least) least = v;
+    }
+    if (least < MOST_BYTES && most > 2 * least + 80) most = 2 * least + 80;
+    if (most > MOST_BYTES) most = MOST_BYTES;
     if (!mllm_machine_room(m, most + 2) || !reserve(m, &at, &capacity, 0)) return NONE;
     at[0].used = 0;
     for (uint8_t allowed = 0; allowed <= DISCREPANCIES && result == NONE && *effort && m->failed == MLLM_OK;

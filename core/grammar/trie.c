@@ -94,8 +94,9 @@ static bool build(mllm_trie *t, const entry *list, uint32_t n, size_t *memory) {
     return true;
 }
 
-static mllm_token_trie *make(const char *const *bytes, const uint32_t *lengths, const bool *ends, const uint8_t *ranks,
-                             size_t count, mllm_error *err) {
+/* `vocab` NULL: bytes[count] are kept. */
+static mllm_token_trie *make(const mllm_vocab *vocab, const char *const *bytes, const uint32_t *lengths,
+                             const bool *ends, const uint8_t *ranks, size_t count, mllm_error *err) {
     mllm_token_trie *t = mllm_calloc(1, sizeof *t);
     entry *list = mllm_alloc_array(count, sizeof *list);
     uint32_t n = 0, rest = 0;
@@ -103,23 +104,23 @@ static mllm_token_trie *make(const char *const *bytes, const uint32_t *lengths, 
     atomic_init(&t->refs, 1);
     t->size = (uint32_t)count;
     t->words = (t->size + 63) / 64;
-    t->bytes = mllm_calloc(count, sizeof *t->bytes);
+    if (!vocab) t->bytes = mllm_calloc(count, sizeof *t->bytes);
     t->lengths = mllm_calloc(count, sizeof *t->lengths);
     uint32_t end_count = 0;
     for (size_t i = 0; i < count; i++) end_count += ends && ends[i];
     t->ends = mllm_alloc_array(end_count, sizeof *t->ends);
     uint64_t *sets = mllm_calloc((size_t)t->words * (MLLM_PLAIN_LENGTHS + 1), sizeof *sets);
     t->plain[0] = sets;
-    if (!t->bytes || !t->lengths || !t->ends || !sets) goto memory;
+    if ((!vocab && !t->bytes) || !t->lengths || !t->ends || !sets) goto memory;
     for (int k = 1; k <= MLLM_PLAIN_LENGTHS; k++) t->plain[k] = sets + (size_t)t->words * (size_t)k;
-    t->memory =
-        sizeof *t + count * (sizeof *t->bytes + sizeof *t->lengths) + (size_t)t->words * 8 * (MLLM_PLAIN_LENGTHS + 1);
+    t->memory = sizeof *t + count * ((vocab ? 0 : sizeof *t->bytes) + sizeof *t->lengths) +
+                (size_t)t->words * 8 * (MLLM_PLAIN_LENGTHS + 1);
     for (size_t i = 0; i < count; i++) {
         if (ends && ends[i]) t->ends[t->end_count++] = (mllm_token)i;
         if (!bytes[i] || lengths[i] == 0 || (ends && ends[i])) continue;
         if (lengths[i] > 255) continue; /* no real vocabulary has them; they are never allowed */
-        t->bytes[i] = bytes[i];
-        t->lengths[i] = lengths[i];
+        if (!vocab) t->bytes[i] = bytes[i];
+        t->lengths[i] = (uint8_t)lengths[i];
         if (lengths[i] > t->longest) t->longest = lengths[i];
         list[n++] = (entry){bytes[i], lengths[i], (int32_t)i, ranks ? ranks[i] : 0};
     }
@@ -152,7 +153,7 @@ memory:
 
 mllm_token_trie *mllm_token_trie_from(const char *const *bytes, const uint32_t *lengths, const bool *ends, size_t count,
                                       mllm_error *err) {
-    return make(bytes, lengths, ends, NULL, count, err);
+    return make(NULL, bytes, lengths, ends, NULL, count, err);
 }
 
 mllm_token_trie *mllm_token_trie_new(const mllm_vocab *vocab, mllm_error *err) {
@@ -172,7 +173,7 @@ mllm_token_trie *mllm_token_trie_new(const mllm_vocab *vocab, mllm_error *err) {
             bytes[i] = mllm_vocab_bytes(vocab, (mllm_token)i, &length);
             lengths[i] = length > 255 ? 0 : (uint32_t)length;
         }
-        t = make(bytes, lengths, ends, ranks, n, err);
+        t = make(vocab, bytes, lengths, ends, ranks, n, err);
         if (t) t->vocab = vocab, mllm_vocab_retain((mllm_vocab *)(uintptr_t)vocab);
     } else
         mllm_fail_memory(err, n * 14, "token trie");
@@ -198,6 +199,23 @@ void mllm_token_trie_release(mllm_token_trie *t) {
     mllm_free(t->plain[0]);
     mllm_vocab_free((mllm_vocab *)(uintptr_t)t->vocab);
     mllm_free(t);
+}
+
+const char *mllm_token_trie_text(const mllm_token_trie *t, mllm_token id, size_t *length) {
+    *length = id >= 0 && (uint32_t)id < t->size ? t->lengths[id] : 0;
+    return *length ? mllm_trie_text(t, id) : NULL;
+}
+
+bool mllm_token_trie_extends(const mllm_token_trie *trie, const char *bytes, size_t length) {
+    const mllm_trie *t = &trie->all;
+    uint32_t i = length ? t->child[(uint8_t)bytes[0]] : 0;
+    for (size_t depth = 1; i && depth < length; depth++) {
+        uint32_t c = i + 1, found = 0;
+        for (; c < t->end[i] && !found; c = t->end[c])
+            if (t->byte[c] == (uint8_t)bytes[depth]) found = c;
+        i = found;
+    }
+    return i && t->end[i] > i + 1;
 }
 
 size_t mllm_token_trie_size(const mllm_token_trie *t) {

@@ -21,8 +21,8 @@ struct mllm_token_trie {
     atomic_int refs;
     const mllm_vocab *vocab; /* NULL: made from byte strings */
     uint32_t size, words; /* tokens; 64-bit words of a mask */
-    const char **bytes; /* [size] NULL: no text */
-    uint32_t *lengths;
+    const char **bytes; /* [size], without a vocabulary */
+    uint8_t *lengths; /* [size] 0: no text */
     mllm_token *ends;
     uint32_t end_count;
     mllm_trie all;
@@ -33,5 +33,11 @@ struct mllm_token_trie {
     uint32_t longest; /* bytes */
     size_t memory;
 };
+
+/* The bytes of a token that is text: lengths[id] of them. */
+static inline const char *mllm_trie_text(const mllm_token_trie *t, mllm_token id) {
+    size_t length;
+    return t->bytes ? t->bytes[id] : mllm_vocab_bytes(t->vocab, id, &length);
+}
 
 #endif

@@ -45,6 +45,20 @@ double mllm_logits_entropy(const float *logits, size_t n) {
     return h > 0 ? h : 0;
 }
 
+double mllm_logits_removed(const float *logits, const mllm_token *ids, size_t n, const uint64_t *mask) {
+    float max = mllm_max(logits, n);
+    double all = 0, removed = 0;
+    if (!(max > -INFINITY)) return 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t id = ids ? (size_t)ids[i] : i;
+        double w = logits[i] == max ? 1 : mllm_exp((double)logits[i] - (double)max);
+        if (w != w) continue;
+        all += w;
+        if (!(mask[id / 64] >> (id % 64) & 1)) removed += w;
+    }
+    return removed / all;
+}
+
 bool mllm_logits_softmax(const float *logits, size_t n, float *out) {
     float max = mllm_max(logits, n);
     double sum = 0;

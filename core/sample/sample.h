@@ -128,6 +128,8 @@ MLLM_API double mllm_logits_logsumexp(const float *logits, size_t n); /* -INFINI
 MLLM_API double mllm_logits_entropy(const float *logits, size_t n); /* nats; 0 when all are masked */
 /* The min(k, tokens not masked) best into out, best first, of equals the smaller id; returns how many. SIZE_MAX: out of memory. */
 MLLM_API size_t mllm_logits_topk(const float *logits, size_t n, size_t k, mllm_candidate *out);
+/* The share of the probability that tokens outside the mask (bit id of its words) have; ids[n] NULL: logits[i] is of token i. */
+MLLM_API double mllm_logits_removed(const float *logits, const mllm_token *ids, size_t n, const uint64_t *mask);
 /* Probabilities [n] into out, which may be `logits`. False when all are masked. */
 MLLM_API bool mllm_logits_softmax(const float *logits, size_t n, float *out);
 

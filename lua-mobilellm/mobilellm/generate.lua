@@ -6,7 +6,7 @@ local misuse -- raises at the caller's line; core.misuse
 -- Options of generate, stream and start. `true`: handed to the core as it is; a string: the sampler stage it belongs to.
 local OPTIONS = {
   max_tokens = true, stop = true, special = true, show_special = true, ignore_end = true, sampler = true, grammar = true, tools = true,
-  on_token = true, context = true, seed = true, lookup = true,
+  on_token = true, context = true, seed = true, lookup = true, heal = true, mask_mass = true,
   temperature = "temperature", top_k = "top_k", top_p = "top_p", min_p = "min_p", typical = "typical",
   logit_bias = "logit_bias",
   repeat_penalty = "penalties", frequency_penalty = "penalties", presence_penalty = "penalties", penalty_last_n = "penalties",
@@ -94,7 +94,8 @@ end
 
 -- The matcher that options `grammar` or `tools` ask for (false: none), and whether it belongs to somebody else; nil, message,
 -- code when it cannot be made. A grammar gives a new one.
-local function make_matcher(core, session, options, where)
+-- `healed`: bytes that come before what the grammar says.
+local function make_matcher(core, session, options, where, healed)
   local grammar = options.grammar
   if options.tools ~= nil then
     if grammar ~= nil then misuse(where .. ": options 'grammar' and 'tools' exclude each other") end
@@ -102,16 +103,23 @@ local function make_matcher(core, session, options, where)
     grammar, message, code = grammar_of_tools(core, options.tools, where)
     if not grammar then return nil, message, code end
   end
-  if grammar == nil then return false, false end
+  if grammar == nil then
+    if not healed then return false, false end
+    grammar = core.grammar.free()
+  end
   if type(grammar) == "userdata" then
     local known, method = pcall(function() return grammar.matcher end)
     if known and method then
+      if healed then grammar = assert(core.grammar.seq(core.grammar.lit(healed), grammar)) end
       local matcher, message, code = grammar:matcher(session:model())
       if not matcher then return nil, message, code end
       return matcher, false
     end
     known, method = pcall(function() return grammar.is_complete end)
-    if known and method then return grammar, true end
+    if known and method then
+      if options.heal then misuse(where .. ": option 'heal' needs a grammar, not a matcher") end
+      return grammar, true
+    end
   end
   misuse(("%s: option 'grammar': grammar or matcher expected, got %s"):format(where, type(grammar)))
 end
@@ -121,10 +129,21 @@ local function start(core, session, prompt, options, where, feed_last, loop)
   if type(prompt) ~= "string" and type(prompt) ~= "table" then
     misuse(("%s: a prompt is a text or a list of token ids, got %s"):format(where, type(prompt)))
   end
-  local matcher, shared, code = make_matcher(core, session, options, where)
+  local healed, code
+  if options.heal then -- the last token of the prompt is written again, as the beginning of what follows
+    prompt, healed, code = core.heal(session, session:model(), prompt, options.special)
+    if not prompt then return nil, healed, code end
+  end
+  local matcher, shared
+  matcher, shared, code = make_matcher(core, session, options, where, healed)
   if matcher == nil then return nil, shared, code end
+  local max_tokens = options.max_tokens or MAX_TOKENS
+  if healed and type(max_tokens) == "number" then max_tokens = max_tokens + 1 end
   return core.start(session, prompt, {
-    max_tokens = options.max_tokens or MAX_TOKENS,
+    max_tokens = max_tokens,
+    healed = healed and #healed,
+    healing = healed ~= nil and options.grammar == nil and options.tools == nil,
+    mask_mass = options.mask_mass,
     stop = options.stop,
     special = options.special,
     show_special = options.show_special,

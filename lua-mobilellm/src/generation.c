@@ -91,12 +91,13 @@ static mllm_span *check_stops(lua_State *L, int options, size_t *count) {
     return stops;
 }
 
-/* core.start(session, prompt, {max_tokens, stop, sampler, special, show_special, ignore_end, feed_last, lookup, matcher, shared, loop}) -> job
+/* core.start(session, prompt, {max_tokens, stop, sampler, special, show_special, ignore_end, feed_last, lookup, matcher, shared, loop, healed, healing, mask_mass}) -> job
  * | nil, message, code. The sampler is the job's alone until it is over. The matcher is forked; `shared` says that its family is used elsewhere, so that
  * no thread may. */
 static int start(lua_State *L) {
-    static const char *const names[] = {"max_tokens", "stop",    "sampler", "special", "ignore_end",   "feed_last",
-                                        "lookup",     "matcher", "shared",  "loop",    "show_special", NULL};
+    static const char *const names[] = {"max_tokens",   "stop",   "sampler", "special",   "ignore_end",
+                                        "feed_last",    "lookup", "matcher", "shared",    "loop",
+                                        "show_special", "healed", "healing", "mask_mass", NULL};
     mllm_lua_timeline *timeline = mllm_lua_check_timeline(L, 1);
     mllm_lua_options(L, 3, "start", names);
     lua_settop(L, 3);
@@ -106,6 +107,9 @@ static int start(lua_State *L) {
         .ignore_end = mllm_lua_option_boolean(L, 3, "ignore_end", false),
         .show_special = mllm_lua_option_boolean(L, 3, "show_special", false),
         .feed_last = mllm_lua_option_boolean(L, 3, "feed_last", true),
+        .healed = (size_t)mllm_lua_option_integer(L, 3, "healed", 0, 0, INT32_MAX),
+        .healing = mllm_lua_option_boolean(L, 3, "healing", false),
+        .weigh = mllm_lua_option_boolean(L, 3, "mask_mass", false),
     };
     bool special = mllm_lua_option_boolean(L, 3, "special", false);
     options.stops = check_stops(L, 3, &options.stop_count);
@@ -359,7 +363,46 @@ static int job_stats(lua_State *L) {
     set_number(L, "tokens_per_second", s.decode_seconds > 0 ? (double)s.tokens / s.decode_seconds : 0);
     lua_pushstring(L, mllm_stop_name(s.stop));
     lua_setfield(L, -2, "stop");
+    mllm_generation *g = check_job(L)->generation;
+    size_t count = mllm_generation_removed(g, NULL, 0);
+    if (count == 0 && s.weighed == 0) return 1;
+    float *removed = mllm_lua_buffer(L, count ? count : 1, sizeof *removed);
+    size_t now = mllm_generation_removed(g, removed, count);
+    if (now < count) count = now;
+    lua_createtable(L, (int)count, 2);
+    for (size_t i = 0; i < count; i++) {
+        if (removed[i] < 0)
+            lua_pushboolean(L, false);
+        else
+            lua_pushnumber(L, (lua_Number)removed[i]);
+        lua_rawseti(L, -2, (int)(i + 1));
+    }
+    set_number(L, "sum", s.removed);
+    mllm_lua_pushinteger(L, (int64_t)s.weighed);
+    lua_setfield(L, -2, "steps");
+    lua_setfield(L, 2, "mask_mass");
+    lua_settop(L, 2);
     return 1;
+}
+
+/* core.heal(session, model, prompt, special) -> ids, bytes | ids: the prompt's tokens; if some token could go on where the last one ends, without
+ * that one, and its bytes. */
+static int heal(lua_State *L) {
+    mllm_lua_timeline *timeline = mllm_lua_check_timeline(L, 1);
+    mllm_error err = {MLLM_OK, ""};
+    size_t count, before, length = 0;
+    const mllm_token *prompt = mllm_lua_check_prompt(L, 3, timeline->session, lua_toboolean(L, 4), &count);
+    mllm_session_tokens(timeline->session, &before);
+    mllm_token_trie *trie = mllm_lua_token_trie(L, 2, &err);
+    if (!trie) return mllm_lua_fail(L, &err);
+    const mllm_vocab *vocab = mllm_model_vocab(mllm_session_model(timeline->session));
+    const char *bytes = NULL;
+    if (count > 0 && before + count > 1 && mllm_vocab_kind(vocab, prompt[count - 1]) == MLLM_TOKEN_NORMAL)
+        bytes = mllm_vocab_bytes(vocab, prompt[count - 1], &length);
+    bool open = bytes && mllm_token_trie_extends(trie, bytes, length);
+    mllm_lua_push_tokens(L, prompt, open ? count - 1 : count);
+    if (open) lua_pushlstring(L, bytes, length);
+    return open ? 2 : 1;
 }
 
 void mllm_lua_open_generation(lua_State *L) {
@@ -368,6 +411,8 @@ void mllm_lua_open_generation(lua_State *L) {
                                        {"events", job_events}, {"timeout", job_timeout}, {"state", job_state},
                                        {"tokens", job_tokens}, {"stats", job_stats},     {NULL, NULL}};
     mllm_lua_class_open(L, &job_class, methods, NULL);
+    lua_pushcfunction(L, heal);
+    lua_setfield(L, -2, "heal");
     lua_pushcfunction(L, start);
     lua_setfield(L, -2, "start");
 }

@@ -198,6 +198,8 @@ typedef struct {
     mllm_matcher *matcher;
     size_t vocabulary;
     uint64_t *mask; /* [words] */
+    double removed; /* probability, summed over `weighed` masks */
+    size_t weighed;
 } lua_matcher;
 
 typedef struct {
@@ -312,13 +314,14 @@ static int matcher_accept_text(lua_State *L) {
 }
 
 static mllm_code make_mask(lua_State *L, lua_matcher *m, int options, mllm_error *err) {
-    static const char *const names[] = {"budget", NULL};
+    static const char *const names[] = {"budget", "mass", NULL};
     mllm_lua_options(L, options, "mask", names);
     uint32_t budget = (uint32_t)mllm_lua_option_integer(L, options, "budget", 0, 0, UINT32_MAX);
     return mllm_matcher_mask(m->matcher, m->mask, budget, err);
 }
 
-/* matcher:mask(logits, {budget}) -> logits | nil, message, code: what may not come next becomes -inf. Without logits: the mask as a
+/* matcher:mask(logits, {budget, mass}) -> logits, removed | nil, message, code: what may not come next becomes -inf. With `mass`: the
+ * probability that this took away. Without logits: the mask as a
  * string whose bit id % 8 of byte id / 8 allows a token. */
 static int matcher_mask(lua_State *L) {
     lua_matcher *m = self(L);
@@ -334,6 +337,13 @@ static int matcher_mask(lua_State *L) {
         lua_pushlstring(L, (const char *)out, bytes);
         return 1;
     }
+    double removed = 0;
+    bool mass = mllm_lua_option_boolean(L, 3, "mass", false);
+    if (mass) {
+        removed = mllm_logits_removed(view->data, view->ids, view->count, m->mask);
+        m->removed += removed;
+        m->weighed++;
+    }
     if (view->ids) {
         for (size_t i = 0; i < view->count; i++) {
             size_t id = (size_t)view->ids[i];
@@ -343,7 +353,8 @@ static int matcher_mask(lua_State *L) {
         for (size_t i = 0; i < view->count; i++)
             if (!(m->mask[i / 64] >> (i % 64) & 1)) view->data[i] = -INFINITY;
     lua_settop(L, 2);
-    return 1;
+    if (mass) lua_pushnumber(L, removed);
+    return mass ? 2 : 1;
 }
 
 /* matcher:allowed({budget}) -> list of the ids that may come next | nil, message, code */
@@ -452,7 +463,29 @@ static int matcher_captures(lua_State *L) {
     return 2;
 }
 
-/* matcher:info() -> {bytes =, trie_bytes =, tokens =, steps =} */
+/* matcher:completion() -> list of ids, text | nil: a short way to complete the text */
+static int matcher_completion(lua_State *L) {
+    lua_matcher *m = self(L);
+    size_t count = mllm_matcher_completion(m->matcher, NULL, 0);
+    if (count == SIZE_MAX) {
+        lua_pushnil(L);
+        return 1;
+    }
+    mllm_token *ids = mllm_lua_buffer(L, count ? count : 1, sizeof *ids);
+    mllm_matcher_completion(m->matcher, ids, count);
+    mllm_lua_push_tokens(L, ids, count);
+    luaL_Buffer text;
+    luaL_buffinit(L, &text);
+    for (size_t i = 0; i < count; i++) {
+        size_t length;
+        const char *bytes = mllm_token_trie_text(mllm_matcher_trie(m->matcher), ids[i], &length);
+        luaL_addlstring(&text, bytes, length);
+    }
+    luaL_pushresult(&text);
+    return 2;
+}
+
+/* matcher:info() -> {bytes =, trie_bytes =, tokens =, steps =, mask_mass =, mask_steps =} */
 static int matcher_info(lua_State *L) {
     lua_matcher *m = self(L);
     lua_createtable(L, 0, 4);
@@ -463,6 +496,9 @@ static int matcher_info(lua_State *L) {
         set_size(L, "tokens", mllm_token_trie_size(trie));
     }
     set_size(L, "steps", mllm_matcher_steps(m->matcher));
+    lua_pushnumber(L, m->removed);
+    lua_setfield(L, -2, "mask_mass");
+    set_size(L, "mask_steps", m->weighed);
     return 1;
 }
 
@@ -544,6 +580,7 @@ void mllm_lua_open_grammar(lua_State *L) {
                                                {"text", matcher_text},
                                                {"min_left", matcher_min_left},
                                                {"captures", matcher_captures},
+                                               {"completion", matcher_completion},
                                                {"info", matcher_info},
                                                {NULL, NULL}};
     static const luaL_Reg none[] = {{NULL, NULL}};

@@ -364,7 +364,174 @@ static void test_allocations(void) {
     CHECK(ok && n > 100, "%d", n);
 }
 
+/* ------------------------------------------------------ tokens of a text of ours */
+
+static uint64_t draw(uint64_t *state) {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+enum { BYTES = 256, PIECES = 200, MANY = 1 + BYTES + PIECES };
+
+typedef struct {
+    char pieces[MANY][9];
+    const char *bytes[MANY];
+    uint32_t lengths[MANY];
+    bool ends[MANY], twin[MANY]; /* twin: the same bytes as an earlier one */
+} pieces;
+
+/* An end token, all bytes, and pieces of `text`. */
+static mllm_token_trie *trie_of(pieces *p, const char *text, uint64_t *seed, mllm_error *err) {
+    size_t n = strlen(text);
+    memset(p, 0, sizeof *p);
+    p->ends[0] = true;
+    for (uint32_t i = 1; i < MANY; i++) {
+        p->bytes[i] = p->pieces[i];
+        p->lengths[i] = 1;
+        p->pieces[i][0] = (char)(i - 1);
+        if (i <= BYTES) continue;
+        p->lengths[i] = 2 + (uint32_t)(draw(seed) % 7);
+        if (p->lengths[i] > n) p->lengths[i] = (uint32_t)n;
+        memcpy(p->pieces[i], text + draw(seed) % (n - p->lengths[i] + 1), p->lengths[i]);
+        for (uint32_t j = 1; j < i; j++)
+            p->twin[i] = p->twin[i] ||
+                         (p->lengths[j] == p->lengths[i] && memcmp(p->pieces[j], p->pieces[i], p->lengths[i]) == 0);
+    }
+    return mllm_token_trie_from(p->bytes, p->lengths, p->ends, MANY, err);
+}
+
+static bool bit(const uint64_t *mask, uint32_t id) {
+    return mask[id / 64] >> (id % 64) & 1;
+}
+
+/* Valid texts cut into tokens at random: masks, the walk over tokens and the walk over bytes say the same at every place. */
+static void test_retokenised(void) {
+    static const char *const rows[][2] = {
+        {"{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\",\"maxLength\":9},\"n\":{\"type\":"
+         "\"number\",\"multipleOf\":0.5}},\"required\":[\"n\"]}",
+         "{\"name\": \"caf\xC3\xA9 \xF0\x9F\x98\x80\", \"n\":-12.5,\"more\":[true, null]}"},
+        {"{\"type\":\"array\",\"uniqueItems\":true,\"items\":{\"enum\":[\"one\",\"on\",1,\"two\",null]}}",
+         "[\"on\", \"one\",1, null]"},
+        {"{\"patternProperties\":{\"^x_\":{\"type\":\"integer\"}},\"additionalProperties\":{\"format\":\"date\","
+         "\"type\":\"string\"}}",
+         "{\"x_\\n\":7, \"x\": \"2024-02-29\",\"y\":\"1999-12-31\"}"},
+        {"{\"oneOf\":[{\"required\":[\"a\"]},{\"required\":[\"b\"]}],\"not\":{\"properties\":{\"c\":{\"const\":1}},"
+         "\"required\":[\"c\"]}}",
+         "{\"b\":\"\\u0001\\\\\", \"c\":12}"},
+        {"{\"$defs\":{\"t\":{\"properties\":{\"l\":{\"$ref\":\"#/$defs/"
+         "t\"},\"v\":{\"pattern\":\"[0-9]{2}$\",\"type\":\"string\"}}}},\"$ref\":\"#/$defs/t\"}",
+         "{\"l\":{\"l\":{\"v\":\"a42\"},\"v\":\"00\"}}"},
+    };
+    uint64_t seed = 88172645463325252u, mask[(MANY + 63) / 64];
+    for (size_t row = 0; row < sizeof rows / sizeof *rows; row++) {
+        static pieces p;
+        mllm_error err = {MLLM_OK, ""};
+        const char *text = rows[row][1];
+        mllm_token_trie *trie = trie_of(&p, text, &seed, &err);
+        mllm_grammar *g = schema(rows[row][0], &err);
+        if (!trie || !g) {
+            CHECK(false, "%s", err.message);
+            continue;
+        }
+        for (int round = 0; round < 3; round++) {
+            mllm_matcher *m = mllm_matcher_new(g, trie, &err), *plain = mllm_matcher_new(g, NULL, &err);
+            for (size_t at = 0, n = strlen(text); at < n;) {
+                CHECK(mllm_matcher_mask(m, mask, 0, &err) == MLLM_OK, "%s: %s", text, err.message);
+                uint32_t fitting[MANY], count = 0;
+                for (uint32_t i = 1; i < MANY; i++)
+                    if (!p.twin[i] && strncmp(text + at, p.pieces[i], p.lengths[i]) == 0) fitting[count++] = i;
+                for (int k = 0; k < 30; k++) {
+                    uint32_t i = 1 + (uint32_t)(draw(&seed) % (MANY - 1));
+                    bool taken = mllm_matcher_accept(m, (mllm_token)i, &err) == MLLM_OK;
+                    bool same = mllm_matcher_accept_bytes(plain, p.bytes[i], p.lengths[i], &err) == MLLM_OK;
+                    CHECK(taken == same, "%s at %zu: token %u", text, at, (unsigned)i);
+                    if (!p.twin[i]) CHECK(bit(mask, i) == taken, "%s at %zu: token %u", text, at, (unsigned)i);
+                    if (taken) mllm_matcher_rollback(m, 1, NULL);
+                    if (same) mllm_matcher_rollback(plain, 1, NULL);
+                }
+                uint32_t id = fitting[draw(&seed) % count];
+                CHECK(bit(mask, id), "%s at %zu: '%s' is masked", text, at, p.pieces[id]);
+                CHECK(mllm_matcher_accept(m, (mllm_token)id, &err) == MLLM_OK, "%s at %zu: %s", text, at, err.message);
+                CHECK(mllm_matcher_accept_bytes(plain, p.bytes[id], p.lengths[id], &err) == MLLM_OK, "%s", err.message);
+                at += p.lengths[id];
+            }
+            CHECK(mllm_matcher_is_complete(m) && mllm_matcher_is_complete(plain), "%s", text);
+            mllm_matcher_release(m);
+            mllm_matcher_release(plain);
+        }
+        mllm_grammar_release(g);
+        mllm_token_trie_release(trie);
+    }
+}
+
+/* Tokens drawn evenly from the masks under a budget that a completion fits into end in valid texts, whatever is checked at closing. */
+static void test_budget(void) {
+    static const char *const schemas[] = {
+        "{\"type\":\"string\",\"pattern\":\"[ab]{3}-[01]{4}\"}",
+        "{\"type\":\"object\",\"patternProperties\":{\".*\":{\"type\":\"boolean\"}},\"minProperties\":2}",
+        "{\"type\":\"object\",\"patternProperties\":{\"^B[0-9]+$\":{\"type\":\"null\"}},\"additionalProperties\":false,"
+        "\"minProperties\":1}",
+        "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\"},\"b\":{\"const\":12345},\"c\":{\"type\":"
+        "\"null\"}},"
+        "\"dependencies\":{\"a\":[\"c\"],\"c\":[\"b\"]},\"additionalProperties\":false}",
+        "{\"type\":\"object\",\"properties\":{\"j\":{\"type\":\"null\"},\"s\":{\"type\":\"null\"},\"t\":{\"type\":"
+        "\"null\"}},"
+        "\"required\":[\"t\"],\"minProperties\":2,\"maxProperties\":2,\"additionalProperties\":false}",
+        "{\"type\":\"object\",\"properties\":{\"h\":{\"type\":\"integer\"},\"l\":{\"type\":\"integer\"},\"r\":{"
+        "\"type\":\"integer\"}},"
+        "\"oneOf\":[{\"required\":[\"l\"]},{\"required\":[\"r\"]},{\"required\":[\"r\",\"h\"]}],"
+        "\"additionalProperties\":false}",
+        "{\"type\":\"array\",\"uniqueItems\":true,\"minItems\":3,\"items\":{\"enum\":[1,2,\"three\"]}}",
+        "{\"type\":\"object\",\"properties\":{\"k\":{\"enum\":[\"a\",\"b\"]},\"v\":{\"type\":[\"string\",\"integer\"]}}"
+        ","
+        "\"required\":[\"k\",\"v\"],\"not\":{\"properties\":{\"k\":{\"const\":\"a\"},\"v\":{\"type\":\"string\"}}}}",
+    };
+    uint64_t seed = 521288629u, mask[(MANY + 63) / 64];
+    for (size_t row = 0; row < sizeof schemas / sizeof *schemas; row++) {
+        static pieces p;
+        mllm_error err = {MLLM_OK, ""};
+        mllm_token_trie *trie = trie_of(&p, schemas[row], &seed, &err);
+        for (int round = 0; round < 40; round++) {
+            mllm_schema_options options = {.any_order = round % 2};
+            mllm_grammar *g = mllm_grammar_json_schema(schemas[row], strlen(schemas[row]), &options, &err);
+            mllm_matcher *m = g && trie ? mllm_matcher_new(g, trie, &err) : NULL;
+            if (!m) {
+                CHECK(false, "%s", err.message);
+                mllm_grammar_release(g);
+                break;
+            }
+            size_t tokens = mllm_matcher_completion(m, NULL, 0);
+            CHECK(tokens != SIZE_MAX, "%s: no completion is found", schemas[row]);
+            uint32_t budget = round % 4 < 2 ? mllm_matcher_min_left(m) + (uint32_t)(draw(&seed) % 60)
+                                            : (uint32_t)tokens + (uint32_t)(draw(&seed) % 12);
+            if (budget < tokens) budget = (uint32_t)tokens;
+            for (; budget > 0 && !mllm_matcher_is_finished(m); budget--) {
+                uint32_t list[MANY], count = 0;
+                if (mllm_matcher_is_complete(m) && draw(&seed) % 3 == 0) break;
+                if (mllm_matcher_mask(m, mask, budget, &err) != MLLM_OK) break;
+                for (uint32_t i = 0; i < MANY; i++)
+                    if (bit(mask, i)) list[count++] = i;
+                if (count == 0) break;
+                uint32_t id = list[draw(&seed) % count];
+                CHECK(mllm_matcher_accept(m, (mllm_token)id, &err) == MLLM_OK, "%s: %s", schemas[row], err.message);
+            }
+            size_t n;
+            const char *text = mllm_matcher_text(m, &n);
+            CHECK(mllm_matcher_is_complete(m), "%s, round %d: %.*s: %s", schemas[row], round, (int)n, text,
+                  err.message);
+            CHECK(mllm_json_validate(schemas[row], strlen(schemas[row]), text, n, NULL, &err) == MLLM_OK, "%.*s: %s",
+                  (int)n, text, err.message);
+            mllm_matcher_release(m);
+            mllm_grammar_release(g);
+        }
+        mllm_token_trie_release(trie);
+    }
+}
+
 static const test_case tests[] = {
-    {"masks", test_masks}, {"found", test_found},   {"without", test_without}, {"min left", test_min_left},
-    {"forks", test_forks}, {"forced", test_forced}, {"hostile", test_hostile}, {"allocations", test_allocations}};
+    {"retokenised", test_retokenised}, {"budget", test_budget},          {"masks", test_masks}, {"found", test_found},
+    {"without", test_without},         {"min left", test_min_left},      {"forks", test_forks}, {"forced", test_forced},
+    {"hostile", test_hostile},         {"allocations", test_allocations}};
 TEST_MAIN(tests)

@@ -372,6 +372,97 @@ static void test_random(void) {
     CHECK((double)(t.incomplete + t.dead) <= .03 * (double)t.outputs, "%zu", t.incomplete + t.dead);
 }
 
-static const test_case tests[] = {
-    {"random", test_random}, {"schema_order", test_schema_order}, {"any_order", test_any_order}, {"suite", test_suite}};
+/* -------------------------------------------------------- random tokenisations */
+
+/* `text` cut at random and each piece tokenized: the mask, the matcher of tokens and one of bytes agree at every place, also about tokens that
+ * do not belong there. Returns the number of disagreements. */
+static size_t retokenise(mllm_grammar *g, mllm_token_trie *trie, mllm_vocab *vocab, const char *text, size_t n,
+                         uint64_t *seed, size_t *places) {
+    mllm_error err;
+    mllm_matcher *m = mllm_matcher_new(g, trie, &err), *plain = mllm_matcher_new(g, NULL, &err);
+    size_t wrong = 0;
+    static mllm_token ids[1 << 16];
+    for (size_t at = 0; m && plain && at < n && !wrong;) {
+        size_t piece = 1 + draw(seed) % 12;
+        if (piece > n - at) piece = n - at;
+        size_t count = mllm_tokenize(vocab, text + at, piece, MLLM_TOKENIZE_NO_PREFIX, ids, sizeof ids / sizeof *ids);
+        for (size_t i = 0; i < count && !wrong; i++) {
+            bool masked = mllm_matcher_mask(m, words, 0, &err) != MLLM_OK;
+            mllm_token other = (mllm_token)(draw(seed) % mllm_token_trie_size(trie));
+            size_t length = 0;
+            const char *bytes = mllm_vocab_bytes(vocab, other, &length);
+            if (mllm_vocab_kind(vocab, other) == MLLM_TOKEN_NORMAL && length > 1) {
+                bool taken = mllm_matcher_accept(m, other, &err) == MLLM_OK;
+                bool same = mllm_matcher_accept_bytes(plain, bytes, length, &err) == MLLM_OK;
+                wrong += taken != same || taken != (!masked && (words[other / 64] >> (other % 64) & 1));
+                if (taken) mllm_matcher_rollback(m, 1, NULL);
+                if (same) mllm_matcher_rollback(plain, 1, NULL);
+            }
+            wrong += masked || !(words[ids[i] / 64] >> (ids[i] % 64) & 1);
+            wrong += mllm_matcher_accept(m, ids[i], &err) != MLLM_OK;
+            bytes = mllm_vocab_bytes(vocab, ids[i], &length);
+            wrong += mllm_matcher_accept_bytes(plain, bytes, length, &err) != MLLM_OK;
+            ++*places;
+        }
+        at += piece;
+    }
+    wrong += !wrong && (!m || !plain || !mllm_matcher_is_complete(m) || !mllm_matcher_is_complete(plain));
+    mllm_matcher_release(m);
+    mllm_matcher_release(plain);
+    return wrong;
+}
+
+static void test_retokenised(void) {
+    if (!test_shared()) SKIP("no shared data");
+    char command[700];
+    snprintf(command, sizeof command, "gzip -dcf '%s/schemas/schemas_public.jsonl.gz' 2>/dev/null", test_shared());
+    FILE *f = popen(command, "r");
+    mllm_error err;
+    mllm_vocab *vocab = load_vocab();
+    mllm_token_trie *trie = vocab ? mllm_token_trie_new(vocab, &err) : NULL;
+    char *line = NULL;
+    size_t capacity = 0, row = 0, every = everything() ? 1 : 40, texts = 0, places = 0, wrong = 0;
+    ssize_t n;
+    uint64_t seed = 1234567890123456789u;
+    while (f && trie && (n = getline(&line, &capacity, f)) > 0) {
+        mllm_json d;
+        if (row++ % every) continue;
+        if (mllm_json_parse(&d, line, (size_t)n, 0, &err) != MLLM_OK) continue;
+        const mllm_json_node *schema = &d.nodes[mllm_json_get(&d, 0, "schema")];
+        mllm_schema_options o = {.any_order = true};
+        mllm_grammar *g = mllm_grammar_json_schema(line + schema->start, schema->end - schema->start, &o, &err);
+        uint32_t list = mllm_json_get(&d, 0, "valid");
+        for (uint32_t c = list + 1, i = 0; g && i < d.nodes[list].count; i++, c = d.nodes[c].next) {
+            mllm_buffer b = {0};
+            write_value(&b, &d, line, c, i % 2 == 0);
+            mllm_matcher *m = mllm_matcher_new(g, NULL, &err); /* rows that fail are another test's */
+            bool takes =
+                m && mllm_matcher_accept_bytes(m, b.data, b.length, &err) == MLLM_OK && mllm_matcher_is_complete(m);
+            mllm_matcher_release(m);
+            for (int k = 0; takes && k < 3; k++) {
+                size_t bad = retokenise(g, trie, vocab, b.data, b.length, &seed, &places);
+                if (bad && getenv("MLLM_CONFORMANCE_VERBOSE"))
+                    printf("DISAGREE %s #%u\n", d.nodes[mllm_json_get(&d, 0, "id")].as.string, i);
+                wrong += bad > 0;
+                texts++;
+            }
+            mllm_buffer_free(&b);
+        }
+        mllm_grammar_release(g);
+        mllm_json_free(&d);
+    }
+    free(line);
+    if (f) pclose(f);
+    mllm_token_trie_release(trie);
+    mllm_vocab_free(vocab);
+    if (!texts) SKIP("no schemas here");
+    printf("retokenised: %zu texts, %zu tokens, %zu texts on which the walks disagree\n", texts, places, wrong);
+    CHECK(wrong == 0, "%zu", wrong);
+}
+
+static const test_case tests[] = {{"retokenised", test_retokenised},
+                                  {"random", test_random},
+                                  {"schema_order", test_schema_order},
+                                  {"any_order", test_any_order},
+                                  {"suite", test_suite}};
 TEST_MAIN(tests)

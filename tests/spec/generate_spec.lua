@@ -475,3 +475,82 @@ describe("a session that generates", function()
     model:close()
   end)
 end)
+
+describe("healing the prompt's end", function()
+  local model
+  setup(function() model = assert(mobilellm.load(TINY, {threads = 1, kernel = "reference"})) end)
+  teardown(function() model:close() end)
+
+  it("writes the last token again, maybe as a longer one", function()
+    local healed = 0
+    for _, prompt in ipairs{"Hello wor", "the model ", "a b", "th", "http:"} do
+      local session = assert(model:session{context = 64})
+      local text, stats = assert(session:generate(prompt, {heal = true, max_tokens = 6, ignore_end = true}))
+      local before = #model:tokenize(prompt, {bos = model:info().adds_bos})
+      healed = healed + before - stats.prompt_tokens
+      assert.equal(6 + before - stats.prompt_tokens, stats.tokens)
+      -- The session holds the prompt and the text, nothing twice and nothing lost.
+      local ids = session:tokens()
+      if model:info().adds_bos then table.remove(ids, 1) end
+      assert.equal(prompt .. text, (model:detokenize(ids)))
+      session:close()
+    end
+    assert.is_true(healed > 0)
+  end)
+
+  it("leaves the grammar's text as it is", function()
+    local grammar = assert(mobilellm.grammar.choice{"kitchen", "bath room"})
+    for _, prompt in ipairs{"The room is the ", "room=", "th"} do
+      local text, stats = assert(model:generate(prompt, {heal = true, grammar = grammar, max_tokens = 40}))
+      assert.is_true(text == "kitchen" or text == "bath room")
+      assert.equal("end", stats.stop)
+    end
+    assert.error_matches(function()
+      model:generate("x", {heal = true, grammar = grammar:matcher(model)})
+    end, "needs a grammar, not a matcher")
+  end)
+end)
+
+describe("the probability that masks take away", function()
+  it("is that of the tokens that may not come", function()
+    local model = assert(mobilellm.load(TINY, {threads = 1, kernel = "reference"}))
+    local grammar = assert(mobilellm.grammar.regex "[a-f]{4,9}")
+    local session = assert(model:session{context = 64})
+    local _, stats = assert(session:generate("Hello", {grammar = grammar, mask_mass = true, max_tokens = 12}))
+    local ids, mass = session:tokens(), stats.mask_mass
+    local again, matcher = assert(model:session{context = 64}), assert(grammar:matcher(model))
+    local given, sum, steps = stats.prompt_tokens, 0, 0
+    for i = 1, given do assert(again:feed{ids[i]}) end
+    for i = 1, stats.tokens do
+      local logits, allowed = again:logits(), {}
+      for _, id in ipairs(assert(matcher:allowed{budget = 13 - i})) do allowed[id] = true end
+      local all, removed = 0, 0
+      local highest = logits:get(logits:argmax())
+      for id = 0, model:info().vocabulary - 1 do
+        local p = math.exp(logits:get(id) - highest)
+        all = all + p
+        if not allowed[id] then removed = removed + p end
+      end
+      if mass[i] then
+        assert.is_true(math.abs(mass[i] - removed / all) < 1e-4)
+        sum, steps = sum + removed / all, steps + 1
+        local copy = logits:copy()
+        local _, other = assert(matcher:mask(copy, {budget = 13 - i, mass = true}))
+        assert.is_true(math.abs(other - removed / all) < 1e-6)
+      end
+      assert.is_true(matcher:accept(ids[given + i]))
+      assert(again:feed{ids[given + i]})
+    end
+    assert.is_true(steps > 0)
+    assert.is_true(mass.steps == steps or mass.steps == steps + 1) -- the end may have been a choice
+    assert.is_true(mass.sum >= sum - 1e-4 and mass.sum <= sum + 1.0001)
+    local info = matcher:info()
+    assert.equal(steps, info.mask_steps)
+    assert.is_true(math.abs(info.mask_mass - sum) < 1e-4)
+    local _, plain = assert(model:generate("Hello", {grammar = grammar, max_tokens = 12}))
+    assert.is_nil(plain.mask_mass)
+    session:close()
+    again:close()
+    model:close()
+  end)
+end)

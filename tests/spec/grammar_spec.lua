@@ -315,6 +315,22 @@ describe("matcher with a vocabulary", function()
     for i, id in ipairs(ids) do assert.equal(expected[i], id) end
   end)
 
+  it("knows tokens that complete the text", function()
+    local m = g:matcher(model)
+    local ids, text = m:completion()
+    assert.is_true(#ids < m:min_left()) -- tokens are longer than bytes
+    for _, id in ipairs(ids) do assert.is_true(m:accept(id)) end
+    assert.is_true(m:is_complete())
+    assert.equal(text, m:text())
+    assert.same({}, (m:completion()))
+    m:reset()
+    for left = #ids, 1, -1 do -- just enough
+      local allowed = assert(m:allowed{budget = left})
+      assert.is_true(m:accept(allowed[1]))
+    end
+    assert.is_true(m:is_complete())
+  end)
+
   it("completes within a budget", function()
     local m = g:matcher(model)
     local budget = m:min_left()
