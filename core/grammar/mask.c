@@ -70,7 +70,8 @@ static bool leads_on(walk_state *w, const mllm_trie *trie, uint32_t node, uint32
     for (uint32_t i = 0; i < count; i++)
         for (uint32_t j = 0; j < w->count; j++) {
             const mllm_thread *t = &m->pool[first + i], *o = &m->pool[w->from + j];
-            if (t->kind == o->kind && t->up == o->up && t->e == o->e && !uncertain_leaf(t)) return true;
+            bool leaf = t->kind == THREAD_STRING || t->kind == THREAD_KEY || t->kind == THREAD_LEX;
+            if (leaf && t->kind == o->kind && t->up == o->up && t->e == o->e && !uncertain_leaf(t)) return true;
         }
     uint32_t effort = w->effort < TRY_EFFORT ? w->effort : TRY_EFFORT, before = effort;
     uint32_t length = mllm_plan(m, first, count, w->most, &effort);
