@@ -153,9 +153,13 @@ static void walk(walk_state *w, const mllm_trie *t, uint32_t first, uint32_t cou
             counts[d] = m->count - m->base;
             marks[d] = mllm_arena_mark(m->arena);
             int32_t id = t->id[i];
-            if (id >= 0 &&
-                (!w->budget || (within(m, starts[d], counts[d], w->budget) && leads_on(w, t, i, starts[d], counts[d]))))
+            if (id >= 0 && (!w->budget || within(m, starts[d], counts[d], w->budget))) {
+                if (!leads_on(w, t, i, starts[d], counts[d])) { /* nor does anything that begins like it */
+                    i = t->end[i];
+                    continue;
+                }
                 w->mask[id / 64] |= (uint64_t)1 << (id % 64);
+            }
             i++;
             if (m->failed != MLLM_OK) break;
         }

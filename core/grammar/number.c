@@ -83,7 +83,12 @@ bool mllm_number_complete(const mllm_schema *s, const uint32_t *indices, const m
 static bool exponent_viable(const mllm_schema *s, const uint32_t *indices, const mllm_number_shape *n, const char *text,
                             uint32_t length, const parts *p) {
     char buffer[MAX_WHOLE + MAX_FRACTION + 16];
-    uint32_t at = p->exponent_at;
+    /* Exponents far beyond those of the bounds are all alike. */
+    int64_t far = (int64_t)length + 60;
+    if (n->has_low) far += n->low.point < 0 ? -n->low.point : n->low.point;
+    if (n->has_high) far += n->high.point < 0 ? -n->high.point : n->high.point;
+    uint32_t begun = 0;
+    for (uint32_t i = length - p->exponent; i < length; i++) begun = begun * 10 + (uint32_t)(text[i] - '0');
     memcpy(buffer, text, length);
     for (int sign = 0; sign < 2; sign++) {
         uint32_t k = length;
@@ -93,11 +98,11 @@ static bool exponent_viable(const mllm_schema *s, const uint32_t *indices, const
         } else if (sign)
             break;
         uint32_t digits = p->exponent;
-        (void)at;
         for (uint32_t more = digits ? 0 : 1; digits + more <= MAX_EXPONENT; more++) {
             uint32_t span = more == 0 ? 1 : more == 1 ? 10 : more == 2 ? 100 : 1000;
             for (uint32_t v = 0; v < span; v++) {
                 uint32_t x = v;
+                if (v > 0 && (int64_t)begun * span + v > far) break;
                 for (uint32_t j = more; j-- > 0; x /= 10) buffer[k + j] = (char)('0' + x % 10);
                 mllm_decimal d;
                 if (mllm_decimal_read(&d, buffer, k + more) && holds(s, indices, n, &d)) return true;
