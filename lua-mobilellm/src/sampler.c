@@ -243,7 +243,10 @@ static void add_stage(lua_State *L, mllm_sampler *sampler, int index, int place)
 static void add_function(lua_State *L, mllm_sampler *sampler, int kept, int place) {
     mllm_lua_bridge *bridge = mllm_lua_bridge_get(L);
     script_stage *stage = mllm_alloc(sizeof *stage);
-    if (!stage) luaL_error(L, "not enough memory");
+    if (!stage) {
+        luaL_error(L, "not enough memory");
+        return;
+    }
     *stage = (script_stage){bridge, place};
     mllm_error err;
     if (mllm_sampler_add_function(sampler, run_stage, stage, mllm_free, &err) != MLLM_OK)

@@ -52,7 +52,10 @@ static void keep_model(lua_State *L, int model) {
 static mllm_lua_timeline *push_session(lua_State *L) {
     mllm_lua_session *s = mllm_lua_new(L, &mllm_lua_session_class);
     s->timeline = mllm_calloc(1, sizeof *s->timeline);
-    if (!s->timeline) luaL_error(L, "not enough memory");
+    if (!s->timeline) {
+        luaL_error(L, "not enough memory");
+        return NULL;
+    }
     s->timeline->references = 1;
     s->object.open = true;
     return s->timeline;
