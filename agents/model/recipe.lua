@@ -161,12 +161,12 @@ end
 -- A message of system and user as a template of the common kind cannot show the signatures: prompts are made by signature.lua.
 local function export(trainer)
   local info = trainer:info()
-  local path = options.out .. "/home.gguf"
+  local path = options.out .. "/calls.gguf"
   must(trainer:export(path, {
     type = "q8_0", vocabulary = vocabulary, name = "mobilellm-calls",
     card = {
       license = "MIT", author = "mobilellm contributors", prompt = "lua-mobilellm/mobilellm/signature.lua",
-      description = "Turns a smart-home sentence and a list of tools into calls", steps = info.step, tokens = info.total_tokens,
+      description = "Turns what was said and a list of tools into calls", steps = info.step, tokens = info.total_tokens,
       seed = seed,
     },
   }))
@@ -209,7 +209,7 @@ local function evaluate(path)
 end
 
 if options.only == "evaluate" then
-  evaluate(options.out .. "/home.gguf")
+  evaluate(options.out .. "/calls.gguf")
 else
   local trainer, points
   if options.only == "export" then
