@@ -37,7 +37,7 @@ static uint32_t optional_bytes(const mllm_frame *f, uint32_t key, uint32_t more)
     /* Names of other keys: each a little longer than the one before, so that they differ. */
     uint32_t extra = o->extra_some ? plus(o->extra_bytes, 4) : NONE, n = 0;
     for (uint32_t i = 0; i < more && n != NONE; i++) {
-        uint32_t one = i < found ? best[i] : found == 8 ? best[7] * 4 : NONE;
+        uint32_t one = i < found && i < 8 ? best[i] : found == 8 ? best[7] * 4 : NONE;
         if (i >= 64) return plus(n, one < extra || extra == NONE ? NONE / 2 : extra * (more - i));
         n = plus(n, one < extra ? one : extra);
     }

@@ -17,9 +17,9 @@ void mllm_lexer_init(mllm_lexer *lexer, const mllm_nfa *const *parts, size_t cou
             if (s->kind == NFA_RANGE) starts[s->lo] = starts[s->hi + 1] = true;
         }
     }
-    int class = -1;
+    size_t class = 0;
     for (int b = 0; b < 256; b++) {
-        if (starts[b]) class ++;
+        if (b > 0 && starts[b]) class ++;
         if (starts[b] || mllm_json_width((uint8_t)b) < mllm_json_width(lexer->byte_of[class]))
             lexer->byte_of[class] = (uint8_t)b;
         lexer->classes[b] = (uint8_t) class;

@@ -425,7 +425,8 @@ static void fill(mllm_matcher *x, uint64_t *mask, const allowance *allowed, bool
         for (uint32_t i = 0; i < s.count && m->failed == MLLM_OK; i++) {
             mllm_thread thread = m->pool[s.first + i];
             if (thread.kind == THREAD_TOKEN) {
-                bool fits = !budget || mllm_machine_min_left(m, &thread, false) <= budget; /* the token itself included */
+                bool fits =
+                    !budget || mllm_machine_min_left(m, &thread, false) <= budget; /* the token itself included */
                 if (fits && thread.a < t->size) set_bit(mask, (mllm_token)thread.a);
                 continue;
             }
