@@ -99,8 +99,9 @@ MLLM_API bool mllm_matcher_is_finished(const mllm_matcher *matcher); /* an end t
 /* Which tokens may come next: bit `id` of mask[(tokens + 63) / 64] words. End tokens are set where the text is complete. An empty mask is
  * MLLM_E_GRAMMAR (a dead end: roll back) unless the text is complete. With `budget` > 0 only tokens are left after which the text can still be
  * completed within budget - 1 further tokens, if mllm_matcher_min_left (one byte a token) or mllm_matcher_completion says that it can be
- * now; where little more is left than the latter needs, only its tokens. Then, and only then, a dead end is impossible: where values are
- * checked as a whole when they close, a token is allowed only if a way to the end was found behind it. */
+ * now; where little more is left than the latter needs, only its tokens. Where values are checked as a whole when they close, a token is
+ * then allowed only if a way to the end was found behind it, as far as the search goes: where it gives up, tokens pass unproved, and a dead
+ * end, rare as it is (oneOf and not around free values), is still possible. Without a budget nothing is tried ahead. */
 MLLM_API mllm_code mllm_matcher_mask(mllm_matcher *matcher, uint64_t *mask, uint32_t budget, mllm_error *err);
 /* The bytes that must come next, whatever the tokens: at most `capacity` of them into out; returns their number. */
 MLLM_API size_t mllm_matcher_forced_bytes(mllm_matcher *matcher, char *out, size_t capacity);
