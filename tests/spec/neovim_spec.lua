@@ -51,7 +51,7 @@ describe("neovim", function()
       out(vim.api.nvim_exec("messages", true))]], TINY)
     if not text then return pending(why) end
     assert.matches("over ticked typed meanwhile | the end", text, 1, true)
-    assert.matches("\nOnce upon a time%S", text)
+    assert.matches("\nOnce upon a time[^\n]", text) -- which text, chance says
     assert.not_matches("FAILED", text, 1, true)
     assert.not_matches("still writing", text, 1, true)
   end)
