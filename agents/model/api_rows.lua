@@ -1,16 +1,11 @@
 -- luacheck: no max line length
 -- Makes rows for many small services from lists and phrases of our own: numbers, lists, booleans, one wish or several, tools of other
 -- services beside the right one. They widen what the rows read from files have: kinds of tools, types of values, ways to ask.
+local words = require "mobilellm.train.words"
+
 local api_rows = {}
 
-local function list(text)
-  local items = {}
-  for item in text:gmatch "[^,\n]+" do
-    item = item:match "^%s*(.-)%s*$"
-    if item ~= "" then items[#items + 1] = item end
-  end
-  return items
-end
+local function list(text) return words.list(text, ",") end
 
 -- What a parameter may hold, by kind.
 local values = {

@@ -1,15 +1,10 @@
 -- Makes smart-home rows from lists and phrases of our own: a home with some devices, a few tools, and a sentence that asks for
 -- something. It widens the rows read from files: more names, more wordings, more sentences about a device that is not there.
+local words = require "mobilellm.train.words"
+
 local home_rows = {}
 
-local function list(text)
-  local items = {}
-  for item in text:gmatch "[^,\n]+" do
-    item = item:match "^%s*(.-)%s*$"
-    if item ~= "" then items[#items + 1] = item end
-  end
-  return items
-end
+local function list(text) return words.list(text, ",") end
 
 local areas = list [[
   kitchen, living room, bedroom, guest room, bathroom, hallway, office, study, garage, basement, attic, dining room,

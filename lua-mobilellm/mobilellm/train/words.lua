@@ -1,14 +1,16 @@
 -- Words of our own for rows that are made from schemas: values, frames around sentences, tools that do other things, and small talk.
 local words = {}
 
-local function list(text)
+-- The items of a text, without the space around them; each of `separators` (characters; default "|") and every line's end parts two.
+function words.list(text, separators)
   local items = {}
-  for item in text:gmatch "[^|\n]+" do
+  for item in text:gmatch("[^\n" .. (separators or "|") .. "]+") do
     item = item:match "^%s*(.-)%s*$"
     if item ~= "" then items[#items + 1] = item end
   end
   return items
 end
+local list = words.list
 
 -- What a parameter's name or description may say about its values: pattern (of lower-case words) -> examples.
 words.hints = {
