@@ -9,27 +9,7 @@ local home_rows = require "home_rows"
 
 local data = {}
 
--- Random numbers that are the same on every Lua: the minimal standard generator (Park and Miller 1988).
-function data.random(seed)
-  local state = seed % 2147483646 + 1
-  local random = {}
-  function random.number()
-    state = state * 16807 % 2147483647
-    return (state - 1) / 2147483646
-  end
-  function random.integer(low, high) return low + math.floor(random.number() * (high - low + 1)) end
-  function random.chance(share) return random.number() < share end
-  function random.pick(items) return items[random.integer(1, #items)] end
-  function random.shuffle(items)
-    for i = #items, 2, -1 do
-      local j = random.integer(1, i)
-      items[i], items[j] = items[j], items[i]
-    end
-    return items
-  end
-  for _ = 1, 8 do random.number() end -- neighbouring seeds part company
-  return random
-end
+data.random = require "mobilellm.random"
 
 -- The rows of a .jsonl or .jsonl.gz file, at most `most`. nil, message when it cannot be read.
 data.read = require "mobilellm.eval".read

@@ -416,8 +416,8 @@ function eval.read(path, options)
   options = options or {}
   local lines, message, code = require "mobilellm.eval.lines"(path, options.most)
   if not lines then return nil, message, code end
-  local random = measure.random(options.seed or 1)
-  while options.sample and #lines > options.sample do table.remove(lines, 1 + math.floor(random() * #lines) % #lines) end
+  local random = require "mobilellm.random"(options.seed or 1)
+  while options.sample and #lines > options.sample do table.remove(lines, random.integer(1, #lines)) end
   local rows, kind = {}, nil
   for _, line in ipairs(lines) do
     local wrong, why

@@ -3,6 +3,7 @@
 -- out-of-scope sentences and small talk. The tools come from rows that other converters wrote (options.tools).
 local json = require "mobilellm".json
 local common = require "common"
+local new_random = require "mobilellm.random"
 
 local small_talk = {}
 for name in ([[meaning_of_life fun_fact maybe who_made_you thank_you do_you_have_pets who_do_you_work_for goodbye greeting
@@ -16,7 +17,7 @@ return function(folder, options, emit)
   if not options.tools then error("clinc: --tools ROWS.jsonl is needed: rows whose tools are offered", 0) end
   local rows, message = require "mobilellm.eval".read(options.tools)
   if not rows then error(message, 0) end
-  local tools, random, data = {}, common.random(options.seed), common.json(path)
+  local tools, random, data = {}, new_random(options.seed), common.json(path)
   for _, row in ipairs(rows) do
     for _, tool in ipairs(row.tools) do tools[tool.name] = tool end
   end

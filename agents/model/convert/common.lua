@@ -1,6 +1,5 @@
--- What the converters share: files, random numbers, the shape of rows.
+-- What the converters share: files, the shape of rows.
 local json = require "mobilellm".json
-local measure = require "mobilellm.eval.measure"
 
 local common = {}
 
@@ -40,22 +39,6 @@ function common.find(folder, pattern)
   pipe:close()
   table.sort(list)
   return list
-end
-
--- {integer(low, high), chance(share), shuffle(list)}, the same for a seed.
-function common.random(seed)
-  local number = measure.random(seed)
-  local random = {}
-  function random.integer(low, high) return low + math.floor(number() * (high - low + 1)) % (high - low + 1) end
-  function random.chance(share) return number() < share end
-  function random.shuffle(list)
-    for i = #list, 2, -1 do
-      local k = random.integer(1, i)
-      list[i], list[k] = list[k], list[i]
-    end
-    return list
-  end
-  return random
 end
 
 function common.sorted(map)

@@ -3,6 +3,7 @@
 -- answerid;scenario;intent;answer_annotation;answer_from_anno;answer_from_user, texts in double quotes, slots as [name : value].
 local json = require "mobilellm".json
 local common = require "common"
+local new_random = require "mobilellm.random"
 
 -- Fields of a line, separated by ; and maybe in double quotes, "" standing for one.
 local function fields(line)
@@ -65,7 +66,7 @@ return function(folder, options, emit)
     end
   end
   if #sentences + #chat == 0 then error(folder .. ": no files KFold_1/trainset/*.csv in it", 0) end
-  local tools, random = common.tools(slots), common.random(options.seed)
+  local tools, random = common.tools(slots), new_random(options.seed)
   local about = {source = "NLU-Evaluation-Data (Heriot-Watt)", license = "CC-BY-4.0"}
   common.rows(sentences, tools, random, about, emit)
   for _, item in ipairs(chat) do

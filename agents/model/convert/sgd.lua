@@ -7,6 +7,7 @@
 -- `surface` has the values as they were said (the state of the user's turn). Relative dates count from 2019-03-01.
 local json = require "mobilellm".json
 local common = require "common"
+local new_random = require "mobilellm.random"
 
 local function schema_of(slot, name, default)
   local schema = {type = "string", description = slot.description}
@@ -134,7 +135,7 @@ return function(folder, options, emit)
   local part = options.part == "eval" and "dev" or "train"
   local paths = common.find(folder, "*/" .. part .. "/dialogues_*.json")
   if #paths == 0 then error(folder .. ": no " .. part .. "/dialogues_*.json in it", 0) end
-  local tools, random = tools_of(paths[1]:match "^(.*/)" .. "schema.json"), common.random(options.seed)
+  local tools, random = tools_of(paths[1]:match "^(.*/)" .. "schema.json"), new_random(options.seed)
   for _, path in ipairs(paths) do
     for _, item in ipairs(common.json(path)) do dialogue(item, tools, part, random, emit) end
   end

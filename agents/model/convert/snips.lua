@@ -2,6 +2,7 @@
 -- 2017-06-custom-intent-engines. Files INTENT/train_INTENT_full.json, else train_INTENT.json, and validate_INTENT.json:
 -- {INTENT: [{"data": [{"text", "entity"}, ...]}]}; the pieces in a row are the sentence.
 local common = require "common"
+local new_random = require "mobilellm.random"
 
 local descriptions = {
   AddToPlaylist = "Add a song, album or artist to a playlist", BookRestaurant = "Book a table at a restaurant",
@@ -50,6 +51,6 @@ return function(folder, options, emit)
     end
   end
   if #sentences == 0 then error(folder .. ": no SNIPS files in it", 0) end
-  common.rows(sentences, common.tools(slots, descriptions), common.random(options.seed),
+  common.rows(sentences, common.tools(slots, descriptions), new_random(options.seed),
     {source = "SNIPS 2017-06", license = "CC0-1.0"}, emit)
 end

@@ -1,16 +1,7 @@
 -- Figures with what they are worth: intervals, calibration, and the overlap of texts.
-local measure = {}
+local new_random = require "mobilellm.random"
 
--- Numbers from 0 to 1 that are the same on every Lua: the minimal standard generator (Park and Miller 1988).
-function measure.random(seed)
-  local state = seed % 2147483646 + 1
-  local function number()
-    state = state * 16807 % 2147483647
-    return (state - 1) / 2147483646
-  end
-  for _ = 1, 8 do number() end -- neighbouring seeds part company
-  return number
-end
+local measure = {}
 
 -- 95 % interval of a share (Wilson 1927): {low, high}.
 function measure.wilson(part, whole)
@@ -26,13 +17,12 @@ end
 function measure.bootstrap(columns, value)
   local n = #columns[1]
   if n == 0 then return nil end
-  local random, found = measure.random(1), {}
+  local random, found = new_random(1), {}
   for _ = 1, 500 do
     local sums = {}
     for c = 1, #columns do sums[c] = 0 end
     for _ = 1, n do
-      local i = 1 + math.floor(random() * n)
-      if i > n then i = n end
+      local i = random.integer(1, n)
       for c = 1, #columns do sums[c] = sums[c] + columns[c][i] end
     end
     local v = value(sums)

@@ -13,27 +13,15 @@
 -- are taken. A string of which there are few values should say so (enum): any other may come up as anything.
 --
 -- A fifth of all strings can come up in the test only, the others in training only; each row of the test has at least one string that was
--- not learned, where it has open ones. Of four or more
--- phrases of a tool the last one is left for the test (kind "new phrase"; "new values" are those with known phrases).
-local measure = require "mobilellm.eval.measure"
+-- not learned, where it has open ones. Of four or more phrases of a tool the last one is left for the test (kind "new phrase"; "new
+-- values" are those with known phrases).
+local new_random = require "mobilellm.random"
 local words = require "mobilellm.train.words"
 
 local maker = {}
 
 local Maker = {}
 Maker.__index = Maker
-
-function Maker:integer(low, high) return low + math.floor(self.number() * (high - low + 1)) % (high - low + 1) end
-function Maker:chance(share) return self.number() < share end
-function Maker:pick(list) return list[self:integer(1, #list)] end
-
-function Maker:shuffle(list)
-  for i = #list, 2, -1 do
-    local k = self:integer(1, i)
-    list[i], list[k] = list[k], list[i]
-  end
-  return list
-end
 
 -- ---------------------------------------------------------------- values
 
@@ -50,20 +38,20 @@ local consonants, vowels = "bdfgklmnprstvz", "aeiou"
 
 function Maker:invented()
   local parts = {}
-  for i = 1, self:integer(2, 3) do
-    local c, v = self:integer(1, #consonants), self:integer(1, #vowels)
+  for i = 1, self.random.integer(2, 3) do
+    local c, v = self.random.integer(1, #consonants), self.random.integer(1, #vowels)
     parts[i] = consonants:sub(c, c) .. vowels:sub(v, v)
   end
   return table.concat(parts)
 end
 
 function Maker:name_of_nothing()
-  local roll = self.number()
+  local roll = self.random.number()
   if roll < 0.25 then return self:invented() end
-  if roll < 0.4 then return self:pick(words.second) end
-  if roll < 0.75 then return self:pick(words.first) .. " " .. self:pick(words.second) end
-  if roll < 0.9 then return self:pick(words.first) .. " " .. self:invented() end
-  return self:invented() .. " " .. self:pick(words.second) .. " " .. self:integer(1, 99)
+  if roll < 0.4 then return self.random.pick(words.second) end
+  if roll < 0.75 then return self.random.pick(words.first) .. " " .. self.random.pick(words.second) end
+  if roll < 0.9 then return self.random.pick(words.first) .. " " .. self:invented() end
+  return self:invented() .. " " .. self.random.pick(words.second) .. " " .. self.random.integer(1, 99)
 end
 
 -- A string of the side that is being made. One parameter of a sentence is free; the others take examples, or single words: of two long
@@ -75,12 +63,12 @@ function Maker:string(tool, name, schema, free)
     if about:find(hint[1], 1, true) then hints = hint[2] break end
   end
   local examples = self.examples[tool.name] and self.examples[tool.name][name] or {}
-  if not free and #examples > 0 then return self:pick(examples) end
+  if not free and #examples > 0 then return self.random.pick(examples) end
   for _ = 1, 400 do
-    local roll = self.number()
-    local value = #examples > 0 and roll < 0.4 and not self.for_test and self:pick(examples)
-      or #hints > 0 and roll < (#examples > 0 and 0.6 or 0.5) and self:pick(hints)
-      or not free and (self:chance(0.6) and self:pick(words.second) or self:invented()) or self:name_of_nothing()
+    local roll = self.random.number()
+    local value = #examples > 0 and roll < 0.4 and not self.for_test and self.random.pick(examples)
+      or #hints > 0 and roll < (#examples > 0 and 0.6 or 0.5) and self.random.pick(hints)
+      or not free and (self.random.chance(0.6) and self.random.pick(words.second) or self:invented()) or self:name_of_nothing()
     if self:is_test(value) == self.for_test then return value end
   end
   return nil
@@ -94,7 +82,7 @@ end
 function Maker:value(tool, name, schema, free)
   local listed = schema.const ~= nil and {schema.const} or schema.enum
   if type(listed) == "table" and #listed > 0 then
-    local value = self:pick(listed)
+    local value = self.random.pick(listed)
     if type(value) == "table" then return nil end
     if type(value) == "number" then return number_text(value), value end
     return (tostring(value):gsub("_", " ")), value
@@ -105,18 +93,18 @@ function Maker:value(tool, name, schema, free)
     return value, value
   elseif kind == "integer" or kind == "number" then
     local low, high = schema.minimum or 1, schema.maximum or math.max((schema.minimum or 1) + 99, 100)
-    if kind == "number" and self:chance(0.3) and high - low > 1 then
-      local value = math.floor(self:integer(low * 10, high * 10)) / 10
+    if kind == "number" and self.random.chance(0.3) and high - low > 1 then
+      local value = math.floor(self.random.integer(low * 10, high * 10)) / 10
       return number_text(value), value
     end
-    local value = self:integer(math.ceil(low), math.floor(high))
+    local value = self.random.integer(math.ceil(low), math.floor(high))
     return number_text(value), value
   elseif kind == "boolean" then
-    local value = self:chance(0.6)
+    local value = self.random.chance(0.6)
     return value and "on" or "off", value
   elseif kind == "array" then
     local said, items = {}, require "mobilellm".json.array{}
-    for i = 1, self:integer(1, 3) do
+    for i = 1, self.random.integer(1, 3) do
       said[i], items[i] = self:value(tool, name, type(schema.items) == "table" and schema.items or {}, free)
       if said[i] == nil then return nil end
     end
@@ -190,7 +178,7 @@ function Maker:sentence(tool, phrase, author)
       in_phrase[#in_phrase + 1] = name
     end
   end
-  local free = #in_phrase > 0 and self:pick(in_phrase) or nil
+  local free = #in_phrase > 0 and self.random.pick(in_phrase) or nil
   local said = phrase:gsub("{([^{}]+)}", function(name)
     local schema = properties[name]
     if not schema then
@@ -206,27 +194,27 @@ function Maker:sentence(tool, phrase, author)
     return text
   end)
   if failed then return nil, failed end
-  local frame = self:pick(author and words.gentle or words.frames)
-  if self:chance(0.6) then said = frame:gsub("%%s", (said:gsub("%%", "%%%%"))) end
+  local frame = self.random.pick(author and words.gentle or words.frames)
+  if self.random.chance(0.6) then said = frame:gsub("%%s", (said:gsub("%%", "%%%%"))) end
   local names, required = require "mobilellm.signature".parameters(tool)
   for _, name in ipairs(names) do
-    if arguments[name] == nil and (required[name] or self:chance(author and 0.1 or 0.35)) then
+    if arguments[name] == nil and (required[name] or self.random.chance(author and 0.1 or 0.35)) then
       local schema = properties[name]
       local text, value = self:value(tool, name, schema, free == nil and not self:is_closed(tool, name))
       if text == nil then
         if required[name] then return nil, ("%s.%s: values of its type cannot be made; give rows with --data"):format(tool.name, name) end
       else
         arguments[name], free = value, free or name
-        local connector = self:pick(connectors)
+        local connector = self.random.pick(connectors)
         if type(value) == "boolean" then
-          connector = value and self:pick{" with {n}", ", {n} on"} or self:pick{" without {n}", ", {n} off"}
+          connector = value and self.random.pick{" with {n}", ", {n} on"} or self.random.pick{" without {n}", ", {n} off"}
         end
         said = said .. connector:gsub("{(.)}", {n = (spoken_name(name)), v = text})
       end
     end
   end
-  if self:chance(0.3) and not phrase:find "^{" then said = said:gsub("^%l", string.upper) end
-  if self:chance(0.15) then said = said .. self:pick{".", "!"} end
+  if self.random.chance(0.3) and not phrase:find "^{" then said = said:gsub("^%l", string.upper) end
+  if self.random.chance(0.15) then said = said .. self.random.pick{".", "!"} end
   return said, {name = tool.name, arguments = arguments}
 end
 
@@ -242,25 +230,25 @@ function Maker:shown(called, without)
   for _, tool in ipairs(called) do show(tool) end
   local others = {}
   for i, tool in ipairs(self.tools) do others[i] = tool end
-  self:shuffle(others)
-  local share = self:chance(0.7) and 1 or 0.5
+  self.random.shuffle(others)
+  local share = self.random.chance(0.7) and 1 or 0.5
   for _, tool in ipairs(others) do
-    if #list < 6 and self:chance(share) then show(tool) end
+    if #list < 6 and self.random.chance(share) then show(tool) end
   end
-  if self:chance(0.35) then
-    for _ = 1, self:integer(1, 2) do show(self:pick(words.tools)) end
+  if self.random.chance(0.35) then
+    for _ = 1, self.random.integer(1, 2) do show(self.random.pick(words.tools)) end
   end
-  return self:shuffle(list)
+  return self.random.shuffle(list)
 end
 
 -- A sentence for one of our tools or of the interface: said, call, tool, kind.
 function Maker:ask(tool)
   local phrases, author = self.phrases[tool.name], self.authored[tool.name]
-  local at, kind = self:integer(1, #phrases), "new values"
+  local at, kind = self.random.integer(1, #phrases), "new values"
   if author and #phrases >= 4 then -- the last is the test's
-    if not self.for_test then at = self:integer(1, #phrases - 1)
-    elseif self:chance(0.4) then at, kind = #phrases, "new phrase"
-    else at = self:integer(1, #phrases - 1)
+    if not self.for_test then at = self.random.integer(1, #phrases - 1)
+    elseif self.random.chance(0.4) then at, kind = #phrases, "new phrase"
+    else at = self.random.integer(1, #phrases - 1)
     end
   end
   local said, call = self:sentence(tool, phrases[at], author)
@@ -268,15 +256,15 @@ function Maker:ask(tool)
 end
 
 function Maker:row()
-  local roll = self.number()
+  local roll = self.random.number()
   local function row(said, calls, tools, kind)
     return {messages = {{role = "user", content = said}}, calls = require "mobilellm".json.array(calls), tools = tools, kind = kind}
   end
   if roll < 0.1 then -- small talk
-    return row(self:pick(self.small_talk) .. self:pick{"", "", "?", "."}, {}, self:shown{}, "no call")
+    return row(self.random.pick(self.small_talk) .. self.random.pick{"", "", "?", "."}, {}, self:shown{}, "no call")
   end
-  local tool = self:pick(self.tools)
-  if roll > 0.88 and not self.for_test then tool = self:pick(words.tools) end -- so that it does not forget that there are others
+  local tool = self.random.pick(self.tools)
+  if roll > 0.88 and not self.for_test then tool = self.random.pick(words.tools) end -- so that it does not forget that there are others
   local said, call, kind = self:ask(tool)
   if not said then return nil, call end
   if roll < 0.2 then -- its tool is not there
@@ -285,7 +273,7 @@ function Maker:row()
     return row(said, {}, tools, "no call")
   end
   if roll < 0.26 and #self.tools > 1 then -- two calls
-    local other = self:pick(self.tools)
+    local other = self.random.pick(self.tools)
     if other ~= tool then
       local more, second, other_kind = self:ask(other)
       if not more then return nil, second end
@@ -404,7 +392,7 @@ function maker.make(tools, options)
   if #tools == 0 then return nil, "no tools", "format" end
   local data = options.data or {}
   local self = setmetatable({
-    number = measure.random(options.seed or 1), tools = tools, phrases = {}, authored = {}, examples = {}, taken = {}, uses = {},
+    random = new_random(options.seed or 1), tools = tools, phrases = {}, authored = {}, examples = {}, taken = {}, uses = {},
     small_talk = {},
   }, Maker)
   local names, needy = {}, 0
