@@ -303,7 +303,7 @@ find_tutor | Finds a teacher | subject:subject, city:city, max_rate?:amount | fi
 
 thermostat.set | Sets the temperature of a room | room:room, temperature:int(15-28) | set the {room} to {temperature} degrees; make it {temperature} degrees in the {room}
 lights.switch | Switches lights | room:room, state:on/off, brightness?:percent | turn {state} the lights in the {room}; {room} lights {state}[ at {brightness} percent]
-vacuum.start | Lets the robot clean | rooms:room[] | vacuum the {rooms}; let the robot clean {rooms}
+robot.clean | Lets the robot clean | rooms:room[] | vacuum the {rooms}; let the robot clean {rooms}
 camera.snapshot | Takes a picture | camera:room | take a picture with the {camera} camera; show me the {camera}
 crop_yield | Expected harvest | crop:crop, hectares:int(1-500), region:country | expected yield of {crop} on {hectares} hectares in {region}; how much {crop} can I harvest from {hectares} hectares in {region}
 soil.moisture | Moisture of a field | field_id:id | how wet is field {field_id}; soil moisture of {field_id}
@@ -357,6 +357,7 @@ local function parameter(text)
 end
 
 local groups = {}
+api_rows.names = {} -- of its tools, as they stand above
 for block in (catalogue .. "\n\n"):gmatch "(.-)\n\n+" do
   local group = {}
   for line in block:gmatch "[^\n]+" do
@@ -372,6 +373,7 @@ for block in (catalogue .. "\n\n"):gmatch "(.-)\n\n+" do
     end
     for phrase in phrases:gmatch "[^;]+" do entry.phrases[#entry.phrases + 1] = phrase:match "^%s*(.-)%s*$" end
     group[#group + 1] = entry
+    api_rows.names[#api_rows.names + 1] = name
   end
   if #group > 0 then groups[#groups + 1] = group end
 end

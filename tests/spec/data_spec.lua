@@ -1,4 +1,5 @@
 package.path = "agents/model/?.lua;" .. package.path
+local api_rows = require "api_rows"
 local data = require "data"
 local signature = require "mobilellm.signature"
 
@@ -112,6 +113,22 @@ describe("training rows", function()
     local different = 0
     for _ in pairs(names) do different = different + 1 end
     assert.is_true(different > 100 and kinds.parallel > 60 and kinds.call > 200)
+  end)
+
+  it("name no tool of the small services like one of the rows that the model is measured on", function()
+    local folder = (os.getenv "MLLM_SHARED" or "../shared") .. "/calls/public-eval"
+    local listing = assert(io.popen("ls '" .. folder .. "'/*.jsonl.gz 2>/dev/null"))
+    local files, seen = 0, {}
+    for path in listing:lines() do
+      files = files + 1
+      for _, row in ipairs(assert(data.read(path))) do
+        for _, tool in ipairs(row.tools) do seen[tool.name] = path end
+      end
+    end
+    listing:close()
+    if files == 0 then return pending("no rows in " .. folder) end
+    assert.is_not_nil(next(seen))
+    for _, name in ipairs(api_rows.names) do assert.is_nil(seen[name], name .. " is in " .. tostring(seen[name])) end
   end)
 
   it("put other values into all turns of a conversation", function()
