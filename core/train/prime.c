@@ -155,6 +155,8 @@ mllm_code mllm_trainer_prime_copying(mllm_trainer *t, uint64_t seed, mllm_error 
     float scale = squares > 0 ? (float)(embedding_deviation / sqrt(squares / (double)cells)) : 1;
     for (size_t i = 0; i < cells; i++) embedding[i] *= scale;
     for (size_t i = 0; i < b->vocabulary; i++) embedding[i * width] = (float)constant;
+    /* what the heads write is a direction of the embedding: a head of its own has to read it as such */
+    if (!b->tied_embedding) memcpy(w + mllm_layout_at(l, MLLM_W_HEAD, 0), embedding, cells * sizeof *embedding);
 
     const double *read = basis, *written = basis + h.quiet_count * width;
     size_t used = 2 * h.quiet_count;

@@ -6,13 +6,14 @@
 #include "base/error.h"
 #include "test.h"
 
-static mllm_trainer *make(uint32_t blocks, double base, uint32_t rope_size, bool interleaved, mllm_error *err) {
+static mllm_trainer *make_other(uint32_t blocks, double base, uint32_t rope_size, bool interleaved, bool tied,
+                                mllm_error *err) {
     mllm_blueprint b;
     memset(&b, 0, sizeof b);
     strcpy(b.architecture, "mobilellm");
     b.vocabulary = 600, b.width = 192, b.heads = 6, b.kv_heads = 3, b.head_size = 32, b.ffn_width = 96;
     b.context = 128, b.blocks = blocks, b.norm_epsilon = 1e-5f, b.rope_base = (float)base, b.rope_size = rope_size;
-    b.rope_interleaved = interleaved, b.rope_factor = 1, b.tied_embedding = true;
+    b.rope_interleaved = interleaved, b.rope_factor = 1, b.tied_embedding = tied;
     mllm_trainer *t = NULL;
     if (mllm_blueprint_make_steps(&b, 1, false, err) == MLLM_OK) {
         mllm_train_options o = mllm_train_defaults();
@@ -21,6 +22,10 @@ static mllm_trainer *make(uint32_t blocks, double base, uint32_t rope_size, bool
     }
     mllm_blueprint_free(&b);
     return t;
+}
+
+static mllm_trainer *make(uint32_t blocks, double base, uint32_t rope_size, bool interleaved, mllm_error *err) {
+    return make_other(blocks, base, rope_size, interleaved, true, err);
 }
 
 /* Of a text of 24 tokens and the same again: how many of the second half's tokens are predicted. */
@@ -59,6 +64,15 @@ static void test_copies(void) {
         CHECK(right >= 16, "case %zu: %d of 23", i, right);
         mllm_trainer_free(t);
     }
+}
+
+static void test_head_apart(void) {
+    mllm_error err;
+    mllm_trainer *t = make_other(6, 1e6, 32, false, false, &err);
+    CHECK(t && mllm_trainer_prime_copying(t, 7, &err) == MLLM_OK);
+    int right = t ? copied(t) : 0;
+    CHECK(right >= 16, "%d of 23", right);
+    mllm_trainer_free(t);
 }
 
 static void test_refuses(void) {
@@ -101,5 +115,6 @@ static void test_memory(void) {
     mllm_set_allocator(NULL, NULL);
 }
 
-static const test_case tests[] = {{"copies", test_copies}, {"refuses", test_refuses}, {"memory", test_memory}};
+static const test_case tests[] = {
+    {"copies", test_copies}, {"head_apart", test_head_apart}, {"refuses", test_refuses}, {"memory", test_memory}};
 TEST_MAIN(tests)
