@@ -161,7 +161,8 @@ function calendar.new(options)
 end
 
 function calendar.main(arguments)
-  return loop.main({name = "calendar", usage = "calendar.lua FILE.ics [SENTENCE ...] [--yes] [--model FILE]", options = {model = true},
+  return loop.main({name = "calendar", usage = "calendar.lua FILE.ics [SENTENCE ...] [--yes] [--model FILE]", words = 1,
+    options = {model = true},
     open = function(words, options) return calendar.new{path = table.remove(words, 1), model = options.model} end}, arguments)
 end
 

@@ -184,7 +184,8 @@ function files.new(options)
 end
 
 function files.main(arguments)
-  return loop.main({name = "files", usage = "files.lua FOLDER [SENTENCE ...] [--yes] [--model FILE]", options = {model = true},
+  return loop.main({name = "files", usage = "files.lua FOLDER [SENTENCE ...] [--yes] [--model FILE]", words = 1,
+    options = {model = true},
     open = function(words, options) return files.new{folder = table.remove(words, 1), model = options.model} end}, arguments)
 end
 

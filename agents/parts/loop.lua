@@ -4,6 +4,7 @@
 --   local result = agent:say(sentence, approve)
 --     approve(call) -> whether a call that needs a yes may run; without it none may
 --     result: {sentence, text, seconds, problem, calls = list of {name, arguments, text, value | problem}}
+--   for _, line in ipairs(agent:lines(result)) do print(line) end
 -- Tools find what was said in agent.sentence, and hold what the model wrote against it: loop.said.
 local loop = {}
 
@@ -13,7 +14,9 @@ loop.model_path = directory .. "/../model/home.gguf"
 local Agent = {}
 Agent.__index = Agent
 
--- own: {tools, system, tell}; options: model (path, or a loaded model), chat (function(agent) -> a chat, in the place of the model's)
+-- own: tools (declarations), system (function(agent) -> what the model is told first), tell (function(call) -> the lines {head, text} of a
+-- call that ran; its value unless given), nothing (what is said when the model calls nothing)
+-- options: model (path, or a loaded model), chat (function(agent) -> a chat, in the place of the model's)
 function loop.new(own, options)
   local mobilellm = require "mobilellm"
   local self = setmetatable(own, Agent)
@@ -67,10 +70,22 @@ function loop.guard(agent, tool)
   end
 end
 
--- Each sentence begins anew: the shipped model knows no conversations.
+-- Each sentence begins anew: the shipped model knows no conversations. The chat stays as long as the system message does, so that the
+-- grammar of the calls is made once, and what a model's template has in front of the sentence (tools, system message) is computed once.
+-- The form of our own models has the sentence first: of that prompt nothing can stay.
 function Agent:converse()
   if self.chat then return self.chat(self) end
-  return self.model:chat{system = self.system and self:system(), tools = self.tools, max_tokens = 120}
+  local system = self.system and self:system()
+  if self.kept and self.kept_system == system then
+    for _ = self.kept_from + 1, #self.kept:messages() do self.kept:undo() end
+    return self.kept
+  end
+  if self.kept then self.kept:close() end
+  local message, code
+  self.kept, message, code = self.model:chat{system = system, tools = self.tools, max_tokens = 120}
+  if not self.kept then return nil, message, code end
+  self.kept_system, self.kept_from = system, #self.kept:messages()
+  return self.kept
 end
 
 function Agent:say(sentence, approve)
@@ -111,11 +126,11 @@ function Agent:say(sentence, approve)
       result.text = event.text
     end
   end
-  if chat.close then chat:close() end
   if #result.calls == 0 and not result.problem then
     local text = result.text or ""
     local shown = #text > 60 and text:sub(1, 60):gsub("[\128-\255]*$", "") .. "..." or text
-    result.problem = text:find "%S" and "not understood: the answer is not a call: " .. shown or "not understood: no tool here fits that"
+    result.problem = "not understood: "
+      .. (text:find "%S" and "the answer is not a call: " .. shown or self.nothing or "no tool here fits that")
   end
   result.seconds = clock() - begin
   return result
@@ -124,7 +139,7 @@ end
 -- --------------------------------------------------------------- to read
 
 -- The lines that tell a person what happened.
-function loop.lines(result)
+function Agent:lines(result)
   local lines = {"> " .. result.sentence}
   local function add(head, text)
     for line in (text .. "\n"):gmatch "(.-)\n" do
@@ -134,7 +149,11 @@ function loop.lines(result)
   end
   for _, call in ipairs(result.calls) do
     add("call", (call.text:gsub("%( ", "("):gsub('" ', '"')))
-    if call.problem then add("not done", call.problem) else add("done", tostring(call.value)) end
+    if call.problem then
+      add("not done", call.problem)
+    else
+      for _, line in ipairs(self.tell and self.tell(call) or {{"done", tostring(call.value)}}) do add(line[1], line[2]) end
+    end
   end
   if result.problem then lines[#lines + 1] = "  " .. result.problem end
   if result.seconds then lines[#lines + 1] = ("  %.0f ms"):format(result.seconds * 1000) end
@@ -146,28 +165,36 @@ function loop.is_terminal()
   return ok == true and (code == nil or code == 0) or ok == 0
 end
 
--- Says the sentences, then what is typed. Calls that need a yes ask for it on a terminal; without one they need `yes`.
-function loop.talk(agent, sentences, yes)
+-- Says the sentences, then, with `typed`, what is typed on a terminal. Calls that need a yes ask for it there; without a terminal they need
+-- `yes`.
+function loop.talk(agent, sentences, typed, yes)
   local terminal = loop.is_terminal()
   local function approve(call)
     if yes then return true end
     if not terminal then return "not confirmed: there is no terminal to ask at (--yes confirms everything)" end
-    io.write("  ", (require "mobilellm.signature".call(call, agent.tools.list)), "\n  do it? [y/N] ")
+    io.write("  ", (require "mobilellm.signature".call(call, agent.tools.list):gsub("%( ", "("):gsub('" ', '"')), "\n  do it? [y/N] ")
     io.flush()
     local answer = io.read()
     return answer ~= nil and answer:lower():match "^%s*y" ~= nil
   end
-  local function hear(sentence) print(table.concat(loop.lines(agent:say(sentence, approve)), "\n")) end
-  for _, sentence in ipairs(sentences) do hear(sentence) end
-  if #sentences == 0 and terminal then
-    io.write "Say something (an empty line ends)\n> "
-    for line in io.lines() do
-      if not line:find "%S" then break end
-      hear(line)
-      io.write "> "
-    end
+  local function hear(sentence, from) print(table.concat(agent:lines(agent:say(sentence, approve)), "\n", from)) end
+  for i, sentence in ipairs(sentences) do
+    if i > 1 then print "" end
+    hear(sentence)
   end
-  return 0
+  if not typed then return end
+  if not terminal then
+    if #sentences == 0 then io.stderr:write "nothing was said, and there is no terminal to type at: give sentences as arguments\n" end
+    return
+  end
+  io.write((#sentences > 0 and "\n" or "") .. "Say something (an empty line ends)\n> ")
+  io.flush()
+  for line in io.lines() do
+    if not line:find "%S" then break end
+    hear(line, 2) -- it stands there already
+    io.write "\n> "
+    io.flush()
+  end
 end
 
 -- The command line of an agent: words apart from options ("--yes" and those that `known` names, with a value each).
@@ -190,7 +217,8 @@ function loop.arguments(list, known)
   return words, options
 end
 
--- Runs as a program: own = {name, usage, known options, main = function(words, options) -> agent | nil, message}
+-- Runs as a program: own = {name, usage, options (their names), words (how many must stand in front of the sentences), sentences (that are
+-- said when none are given), open = function(words, options) -> agent | nil, message; close = function(agent)}
 function loop.main(own, list)
   local function fail(message)
     io.stderr:write(own.name, ": ", message, "\n")
@@ -198,9 +226,13 @@ function loop.main(own, list)
   end
   local words, options = loop.arguments(list, own.options or {})
   if not words then return fail(options .. "\nusage: " .. own.usage) end
+  if #words < (own.words or 0) then return fail("usage: " .. own.usage) end
   local agent, message = own.open(words, options)
-  if not agent then return fail((message or "") .. (message and "\n" or "") .. "usage: " .. own.usage) end
-  return loop.talk(agent, words, options.yes)
+  if not agent then return fail(message) end
+  local typed = #words == 0
+  loop.talk(agent, typed and own.sentences or words, typed, options.yes)
+  if own.close then own.close(agent) end
+  return 0
 end
 
 return loop

@@ -50,8 +50,10 @@ void mllm_tc_text(mllm_toolcall_parser *p, mllm_toolcall_kind kind, uint64_t fro
     if (to > from) text_event(p, kind, mllm_tc_at(p, from), (size_t)(to - from), from, true);
 }
 
-void mllm_tc_text_bytes(mllm_toolcall_parser *p, mllm_toolcall_kind kind, const char *s, size_t n) {
-    text_event(p, kind, s, n, p->pos, false);
+void mllm_tc_text_bytes(mllm_toolcall_parser *p, mllm_toolcall_kind kind, const char *s, size_t n, const char *raw) {
+    uintptr_t first = (uintptr_t)p->input.data, at = (uintptr_t)raw;
+    bool inside = at >= first && at < first + p->input.length;
+    text_event(p, kind, s, n, inside ? p->base + (at - first) : p->pos, false);
 }
 
 static void name_call(mllm_toolcall_parser *p, mllm_queued *q) {

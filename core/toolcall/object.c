@@ -42,7 +42,7 @@ static void side_leaf(void *owner, unsigned phase, const char *raw, size_t raw_l
     case ROLE_NAME: mllm_buffer_put(&p->name, text, text_length); break;
     case ROLE_ID: mllm_buffer_put(&p->id, string ? text : raw, string ? text_length : raw_length); break;
     case ROLE_TEXT:
-        if (string) mllm_tc_text_bytes(p, MLLM_TOOLCALL_TEXT, text, text_length);
+        if (string) mllm_tc_text_bytes(p, MLLM_TOOLCALL_TEXT, text, text_length, raw);
         break;
     case ROLE_ARGUMENTS: {
         for (size_t i = 0; i < text_length && !p->value.json.length; i++) { /* nothing but an object */

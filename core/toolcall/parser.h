@@ -185,7 +185,8 @@ int mllm_tc_match(mllm_toolcall_parser *p, const mllm_toolcall_field *fields, in
 
 /* Events (events.c). */
 void mllm_tc_text(mllm_toolcall_parser *p, mllm_toolcall_kind kind, uint64_t from, uint64_t to);
-void mllm_tc_text_bytes(mllm_toolcall_parser *p, mllm_toolcall_kind kind, const char *s, size_t n);
+/* Text that was written otherwise: `raw` stands in the input where it was, or in a buffer (then it was just before `pos`). */
+void mllm_tc_text_bytes(mllm_toolcall_parser *p, mllm_toolcall_kind kind, const char *s, size_t n, const char *raw);
 void mllm_tc_begin(mllm_toolcall_parser *p);
 void mllm_tc_end(mllm_toolcall_parser *p, unsigned repairs);
 void mllm_tc_error(mllm_toolcall_parser *p, mllm_toolcall_fault fault, const char *message);

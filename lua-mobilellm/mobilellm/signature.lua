@@ -12,7 +12,9 @@
 --
 -- The conversation up to the last thing said also stands in front of the tools: the model reads from left to right, and can then tell
 -- already while it reads a tool or a device whether it was meant (Arora et al., "Just read twice", 2024). Behind the tools stand the
--- system messages, the last exchange before the last thing said, that again, and what followed it.
+-- system messages, the last exchange before the last thing said, that again, and what followed it. The price: a new sentence changes
+-- the prompt from its third token on, so nothing of the tools or the system message stays in a session's cache from one sentence to the
+-- next (models with a template of their own keep both). Within one sentence results of calls and what follows only add to the prompt.
 -- A small model finds it hard to copy, so a name or a value is cut into the same tokens wherever it stands: names and values
 -- follow a space (a string value begins with one, which reading drops again), tool names follow a control token or a new line. A
 -- type is written when it is not "string", `?` marks what may be left out, and a description that only repeats the name is not

@@ -4,6 +4,7 @@
  *   fuzz_X                    the inputs of one fixed seed (a fifth of them under the sanitizers), as part of the tests; the clock decides
  *                             nothing
  *   fuzz_X SECONDS [SEED]     for so long, keeping and changing inputs that reached new code (make fuzz SECONDS=3600)
+ *   fuzz_X --inputs N [SEED]  the same for so many inputs
  *   fuzz_X --replay FILE      one input again; a failure of the above leaves it in fuzz_X.failed
  *
  * The code under test is compiled with -fsanitize-coverage=trace-pc (gcc and clang): every block that it enters is counted here. That count is
@@ -245,11 +246,13 @@ static int fuzz_main(int argc, char **argv, uint64_t count) {
         printf("%s: 1 passed, 0 failed, 0 skipped\n", fuzz_name);
         return 0;
     }
+    int first = argc > 2 && strcmp(argv[1], "--inputs") == 0 ? 2 : 1;
+    uint64_t inputs = first == 2 ? strtoull(argv[2], NULL, 10) : 0;
     time_t end = time(NULL) + atol(argv[1]);
-    fuzz_state = argc > 2 ? strtoull(argv[2], NULL, 10) : (uint64_t)time(NULL);
+    fuzz_state = argc > first + 1 ? strtoull(argv[first + 1], NULL, 10) : (uint64_t)time(NULL);
     printf("%s: seed %llu\n", fuzz_name, (unsigned long long)fuzz_state);
     fflush(stdout);
-    while (fuzz_count % 16 || time(NULL) < end) {
+    while (inputs ? fuzz_count < inputs : fuzz_count % 16 || time(NULL) < end) {
         if (fuzz_pool_count == 0 || fuzz_random() % 4 == 0)
             fuzz_fresh(input, &size);
         else {

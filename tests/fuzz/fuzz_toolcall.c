@@ -11,7 +11,7 @@ typedef struct {
     fuzz_text markers; /* each ends with a NUL */
     fuzz_text fields; /* for messages */
     mllm_toolcall_format *format;
-    bool channels, start;
+    bool channels, start, text_key;
 } record;
 
 static void add(record *r, const char *field, const char *text) {
@@ -65,7 +65,7 @@ static bool make_format(fuzz_source *s, record *r) {
     const char *body = bodies[fuzz_below(s, 5)];
     r->markers.length = 0;
     r->channels = *body == 'c';
-    r->start = false;
+    r->start = r->text_key = false;
     r->format = mllm_toolcall_format_new("random", &err);
     if (!r->format) FUZZ_FAIL("no format: %s", err.message);
     r->fields.length = 0;
@@ -93,7 +93,7 @@ static bool make_format(fuzz_source *s, record *r) {
         add(r, "arguments.key", "arguments");
         if (fuzz_one_in(s, 3)) add(r, "id.key", "id");
         if (fuzz_one_in(s, 3)) add(r, "nest.key", "function");
-        if (fuzz_one_in(s, 3)) add(r, "text.key", "text");
+        if (fuzz_one_in(s, 3)) add(r, "text.key", "text"), r->text_key = true;
         if (fuzz_one_in(s, 5)) add(r, "name.is_key", "true");
     } else if (*body == 'n') {
         if (!fuzz_one_in(s, 3)) add(r, "name.end", marker(s));
@@ -299,7 +299,19 @@ static void run(fuzz_source *s, mllm_toolcall_parser *p, transcript *t, const ch
     drain(p, t, mllm_toolcall_finish(p, &err), &err);
 }
 
-/* What no event tells must be syntax: markers, white space around them, separators, headers of channels. */
+/* Bytes of a JSON string, a number or a word that stands at the beginning; 0: none. */
+static size_t json_word(const char *s, size_t n) {
+    size_t i = 0;
+    if (*s != '"') {
+        while (i < n && s[i] && strchr("abcdefghijklmnopqrstuvwxyz0123456789+-.", s[i])) i++;
+        return i;
+    }
+    for (i = 1; i < n && s[i] != '"'; i++) i += s[i] == '\\';
+    return i < n ? i + 1 : 0;
+}
+
+/* What no event tells must be syntax: markers, white space around them, separators, headers of channels, and of objects that hold text all but
+ * the text. */
 static bool is_syntax(const record *r, const char *s, size_t n, bool in_header) {
     static bool ends[sizeof(fuzz_text) + 1]; /* a piece of syntax ends here */
     memset(ends, 0, n + 1);
@@ -307,6 +319,10 @@ static bool is_syntax(const record *r, const char *s, size_t n, bool in_header) 
     for (size_t i = 0; i < n; i++) {
         if (!ends[i]) continue;
         if (s[i] && strchr(" \t\r\n,;[]}", s[i])) ends[i + 1] = true;
+        if (r->text_key) {
+            if (s[i] && strchr("{:\"", s[i])) ends[i + 1] = true; /* the quote before or after what was told */
+            ends[i + json_word(s + i, n - i)] = true;
+        }
         for (size_t at = 0; at < r->markers.length; at += strlen(r->markers.data + at) + 1) {
             size_t m = strlen(r->markers.data + at);
             if (m <= n - i && memcmp(s + i, r->markers.data + at, m) == 0) ends[i + m] = true;
@@ -346,7 +362,9 @@ static void FUZZ(fuzz_source *s) {
         if (one.twice && !strstr(r.fields.data, "text.key"))
             FUZZ_FAIL("bytes told twice: %s%s\nformat %s", fuzz_show(t.data, t.length), one.text,
                       fuzz_show(r.fields.data, r.fields.length));
-        for (size_t at = 0; at < t.length; at++) {
+        /* An escape has fewer bytes as text. */
+        bool escaped = r.text_key && memchr(t.data, '\\', t.length);
+        for (size_t at = 0; at < t.length && !escaped; at++) {
             size_t from = at;
             while (at < t.length && !one.covered[at]) at++;
             if (at > from && !is_syntax(&r, t.data + from, at - from, r.start && from == 0))

@@ -7,10 +7,12 @@ local tools = mobilellm.tools
 
 describe("the confidence of a call", function()
   local model
-  setup(function() model = assert(mobilellm.load("agents/model/home.gguf", {threads = 1})) end)
+  local form
+  setup(function()
+    model = assert(mobilellm.load("agents/model/home.gguf", {threads = 1}))
+    form = assert(require "mobilellm.chat.prompt".new(model, {template = "signature"}))
+  end)
   teardown(function() model:close() end)
-
-  local FORM = {kind = "signature"}
 
   -- Of this answer (list of calls, or ids) to a sentence.
   local function sure(registry, sentence, answer)
@@ -24,7 +26,7 @@ describe("the confidence of a call", function()
       raw[i] = kind == "control" and "" or bytes
     end
     local start = #session
-    local number, detail = assert(confidence(model, session, {ids = ids, raw = table.concat(raw)}, registry.list, FORM))
+    local number, detail = assert(confidence(model, session, {ids = ids, raw = table.concat(raw)}, registry.list, form))
     session:rewind(start)
     local plain = 0
     for _, logprob in ipairs(#ids > 0 and session:score(ids) or {}) do plain = plain + logprob end
@@ -90,7 +92,7 @@ describe("the confidence of a call", function()
     local registry = tools{{name = "light.turn_on", description = "Turn a device on", parameters = {required = {"entity_id"},
       properties = {entity_id = {type = "string"}}}}}
     local house = assert(require "home".new{model = model})
-    local chat = assert(model:chat{tools = house.tools, system = house.system, max_tokens = 60})
+    local chat = assert(model:chat{tools = house.tools, system = house:system(), max_tokens = 60})
     assert.is_nil((chat:confidence()))
     local _, calls = assert(chat:ask "turn on the kitchen light")
     assert.equal(1, #calls)

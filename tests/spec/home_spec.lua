@@ -1,5 +1,6 @@
 package.path = "agents/?.lua;" .. package.path
 local home = require "home"
+local said = require "said"
 
 local function state(agent, id) return agent.devices[id].state end
 
@@ -10,12 +11,8 @@ describe("the smart-home agent", function()
 
   local everything = "kitchen, bedroom, front door, hallway" -- names every device that the answers below are about
 
-  -- An agent whose model answers what the test says.
-  local function deaf(answer)
-    local agent = assert(home.new{model = model})
-    agent.answer = function() return answer end
-    return agent
-  end
+  -- An agent whose model answers what the test says, sentence by sentence.
+  local function deaf(...) return assert(home.new{chat = said{...}}) end
 
   it("says why when there is no model", function()
     local agent, message, code = home.new{model = "no/such/model.gguf"}
@@ -85,7 +82,7 @@ describe("the smart-home agent", function()
         local result = agent:say(sentence)
         assert.is_table(result.calls)
         assert.is_truthy(result.problem or #result.calls > 0, sentence)
-        assert.is_string(table.concat(home.lines(result), "\n"))
+        assert.is_string(table.concat(agent:lines(result), "\n"))
       end
       assert.equal("light.turn_on", agent:say("turn on the kitchen light").calls[1].name)
     end)
@@ -104,7 +101,7 @@ describe("the smart-home agent", function()
       local result = agent:say(everything)
       assert.equal(1, #result.calls)
       assert.matches(pattern, result.calls[1].problem)
-      assert.is_nil(result.calls[1].changes)
+      assert.is_nil(result.calls[1].value)
       assert.same(home.devices(), agent.devices)
     end
 
@@ -114,7 +111,8 @@ describe("the smart-home agent", function()
     end)
 
     it("against the sentence: the device must be named by a word of its own", function()
-      local agent = deaf 'light.turn_on( entity_id = " light.bedroom")'
+      local call = 'light.turn_on( entity_id = " light.bedroom")'
+      local agent = deaf(call, call)
       assert.matches("does not name the Bedroom Light", agent:say("turn on the garage light").calls[1].problem)
       assert.is_nil(agent:say("turn on the BEDROOM light").calls[1].problem)
       agent = deaf 'climate.set_temperature( entity_id = " climate.hallway", temperature = 22)'
@@ -150,20 +148,24 @@ describe("the smart-home agent", function()
   end)
 
   it("tells what changed", function()
-    local text = table.concat(home.lines(deaf('light.turn_on( entity_id = " light.kitchen", color = " red")'):say "kitchen: red"), "\n")
+    local function told(sentence, answer)
+      local agent = deaf(answer)
+      return table.concat(agent:lines(agent:say(sentence)), "\n")
+    end
+    local text = told("kitchen: red", 'light.turn_on( entity_id = " light.kitchen", color = " red")')
     assert.matches("> kitchen: red", text, 1, true)
     assert.matches('light.turn_on(entity_id = "light.kitchen", color = "red")', text, 1, true)
+    assert.matches("checked    color = red, entity_id = light.kitchen", text, 1, true)
     assert.matches("changed    light.kitchen.power: off -> on", text, 1, true)
     assert.matches("changed    light.kitchen.color: warm white -> red", text, 1, true)
-    assert.matches("as before  light.bedroom.power: on",
-      table.concat(home.lines(deaf('light.turn_on( entity_id = " light.bedroom")'):say(everything)), "\n"), 1, true)
-    assert.matches("no device 'light.attic'",
-      table.concat(home.lines(deaf('light.turn_on( entity_id = " light.attic")'):say(everything)), "\n"), 1, true)
+    assert.matches("as before  light.bedroom.power: on", told(everything, 'light.turn_on( entity_id = " light.bedroom")'), 1, true)
+    assert.matches("no device 'light.attic'", told(everything, 'light.turn_on( entity_id = " light.attic")'), 1, true)
+    assert.matches("not understood: no device or tool here fits that", told(everything, ""), 1, true)
   end)
 
   it("is scored from the command line", function()
     local json = require "mobilellm".json
-    local agent = deaf ""
+    local agent = deaf()
     local path, tools = os.tmpname(), json.array{}
     for i, name in ipairs{"light.turn_on", "light.turn_off"} do
       local tool = agent.tools:get(name)

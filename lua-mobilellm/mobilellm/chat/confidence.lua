@@ -3,7 +3,7 @@
 --   confidence(model, session, made, tools, form) -> number, detail | nil, message, code
 --     session   with the prompt and nothing after it; it is fed the answer, one token a step
 --     made      ids (of the answer), raw (their text)
---     form      kind and format of the prompt (chat/prompt.lua)
+--     form      of the prompt (chat/prompt.lua): its kind, and the formats that calls are read and constrained in
 --     number    product over the tokens of the calls of their probability among those that the grammar of the tools allows there. What can
 --               only go on in one way costs nothing, so a long name weighs no more than a short one, and the values weigh most. Where the
 --               calls leave the grammar (an order of arguments that it does not have), the whole vocabulary is allowed from there
@@ -11,51 +11,8 @@
 --               the grammar held to the end
 -- An answer without a call: the probability that there is none (call = 1 - number), for models of our own form; for others the product over
 -- all its tokens, unmasked.
-local core = require "mobilellm.core"
 local toolcall = require "mobilellm.toolcall"
 local signature = require "mobilellm.signature"
-
--- The calls of our own form: the arguments in the order in which they stand in the prompt. nil, message, code.
-local function own_calls(tools)
-  local values = require "mobilellm.signature.grammar"
-  local rules, imports, starts = {}, {}, {}
-  local function quote(text) return '"' .. text:gsub('[%c"\\\127]', function(c) return ("\\x%02X"):format(c:byte()) end) .. '"' end
-  local function value(schema, closing)
-    local grammar, message, code = values.argument(schema, closing)
-    if not grammar then error({message = message, code = code}, 0) end
-    imports[#imports + 1] = grammar
-    return "@" .. #imports
-  end
-  for t, tool in ipairs(tools) do
-    local names, required = signature.parameters(tool)
-    local properties = tool.parameters and tool.parameters.properties or {}
-    local rule = {} -- what may stand from argument i on
-    for i = #names, 1, -1 do
-      local ways = {}
-      for k = i, #names do
-        local head, needed = quote(" " .. names[k] .. " ="), false
-        for later = k + 1, #names do needed = needed or required[names[later]] end
-        if not needed then ways[#ways + 1] = head .. " " .. value(properties[names[k]], ")") end
-        if k < #names then ways[#ways + 1] = head .. " " .. value(properties[names[k]], ",") .. " " .. rule[k + 1] end
-        if required[names[k]] then break end
-      end
-      rule[i] = ("t%dx%d"):format(t, i)
-      rules[#rules + 1] = rule[i] .. " ::= " .. table.concat(ways, " | ")
-    end
-    local start = quote(tool.name .. "(")
-    starts[#starts + 1] = start .. " " .. (rule[1] and not next(required) and ('(")" | %s)'):format(rule[1]) or rule[1] or '")"')
-  end
-  rules[#rules + 1] = "call ::= " .. table.concat(starts, " | ")
-  return core.grammar.compose('root ::= call ("\\n" call)*\n' .. table.concat(rules, "\n"), imports)
-end
-
-local function grammar_of(tools, format)
-  if format ~= "signature" then return toolcall.grammar(tools, {format = format, strict = false}) end
-  local ok, grammar, message, code = pcall(own_calls, tools)
-  if ok then return grammar, message, code end
-  if type(grammar) ~= "table" then error(grammar, 0) end
-  return nil, grammar.message, grammar.code
-end
 
 -- Tokens by their bytes, by model.
 local spellings = setmetatable({}, {__mode = "k"})
@@ -117,9 +74,9 @@ local function share_of(model, logits, matcher, text, id)
   return math.min(1, share / (1 - none))
 end
 
--- Where the calls begin, in bytes of the text, and the format that they are in; nil: there are none.
+-- Where the calls begin, in bytes of the text, and the format that the grammar takes; nil: there are none.
 local function calls_of(made, tools, form)
-  if form.kind == "signature" then return made.raw:find "%S" and 0, "signature" end
+  if form.kind == "signature" then return made.raw:find "%S" and 0, form.grammar_format end
   local read = toolcall.parse(made.raw, {format = form.format, tools = tools})
   local first = read and read.calls[1]
   local at = first and made.raw:find(first.raw, 1, true)
@@ -145,8 +102,9 @@ return function(model, session, made, tools, form)
   end
   local matcher, masked = nil, false
   if start and format and #tools > 0 then
-    local grammar = grammar_of(tools, format)
+    local grammar = toolcall.grammar(tools, {format = format, strict = false, vocabulary = own and model or nil})
     matcher = grammar and grammar:matcher(model)
+    if matcher and own then matcher:accept(calls_id) end -- weighed above, against the end
     masked = matcher ~= nil
   end
   for i, id in ipairs(made.ids) do
