@@ -149,6 +149,12 @@ end
 function makers.percent(random) return random.integer(1, 100) end
 function makers.decimal(random) return random.integer(1, 999) / random.pick{10, 100} end
 
+-- A value of a kind (of the lists and makers above), or nil when there is no such kind.
+function api_rows.value(random, kind)
+  if values[kind] then return random.pick(values[kind]) end
+  return makers[kind] and makers[kind](random) or nil
+end
+
 -- name | description | parameters | phrases. A parameter is name:kind, `?` for one that may be left out. Kinds are those above, int(1-9),
 -- a/b/c for one of these words, kind[] for a list, and bool. In phrases {name} is said, [..] is said or left out, and [name=true: ..] sets
 -- a boolean. Tools in a row of lines without an empty one between them are alike, so that they tempt.

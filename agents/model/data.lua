@@ -290,7 +290,8 @@ end
 
 local function is_described(tool) return (tool.description or "") ~= "" end
 
--- A changed copy of a clean row. options: pool (data.pool), tools (a list of tools of other kinds, to add as distractors).
+-- A changed copy of a clean row. options: pool (data.pool), tools (a list of tools of other kinds, to add as distractors),
+-- exchange, refuse, rename: how often values are exchanged, the right tool is taken away, tools are renamed.
 function data.change(random, row, options)
   options = options or {}
   local new = {messages = copy(row.messages), calls = copy(row.calls), kind = row.kind, source = row.source, tools = {}}
@@ -348,7 +349,7 @@ function data.change(random, row, options)
   for _, tool in ipairs(new.tools) do
     if random.chance(0.2) then rename_parameters(random, tool, calls) end
   end
-  if random.chance(0.3) then
+  if random.chance(options.rename or 0.3) then
     for _, tool in ipairs(new.tools) do
       if random.chance(0.7) then
         local old, name = tool.name, new_tool(random, tool)

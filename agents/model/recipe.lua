@@ -8,8 +8,9 @@
 -- 4. export as Q8_0, evaluation on the public rows, loss curve (CSV and SVG) and score table beside the card
 -- Where the environment pins OPENBLAS_CORETYPE to an older processor, call it with `env -u OPENBLAS_CORETYPE lua5.4 ...`: on a
 -- processor with AVX-512 training is then 1.7 times as fast.
--- --steps N trains N steps instead of --minutes; --smoke is a short run to see that all parts work; --only evaluate and --only
--- export do just that; --limit N evaluates on so many rows of each file.
+-- --steps N trains N steps instead of --minutes. --more N goes on for N steps behind a run that has ended (the checkpoint in DIR) or, with
+-- --base FILE, from a model's weights and vocabulary; the rate falls from --rate R in a straight line. --smoke is a short run to see
+-- that all parts work; --only evaluate and --only export do just that; --limit N evaluates on so many rows of each file.
 local here = (arg and arg[0] or "agents/model/recipe.lua"):match "^(.*)/[^/]*$" or "."
 package.path = here .. "/?.lua;" .. package.path
 
@@ -60,6 +61,9 @@ local function file_exists(path)
   return file ~= nil
 end
 
+if options.base and not file_exists(options.work .. "/vocabulary.gguf") then
+  must(must(mobilellm.load(options.base, {vocabulary_only = true})):save(options.work .. "/vocabulary.gguf"))
+end
 local set = sources.open{
   data = options.data, seed = seed, say = say, share = options.smoke and 0.06 or nil, vocabulary = options.work .. "/vocabulary.gguf",
 }
@@ -102,10 +106,21 @@ end
 
 local function train()
   local trainer, points
+  local more = tonumber(options.more)
   if file_exists(checkpoint) then
     trainer = must(mobilellm.train.resume(checkpoint, {vocabulary = vocabulary, threads = tonumber(options.threads)}))
     points = mobilellm.train.curve.load(curve_file)
-    say("going on at step %d", trainer:info().step)
+    local info = trainer:info()
+    if more and info.step >= info.steps then
+      trainer:set{steps = info.step + more, cooldown = more, learning_rate = tonumber(options.rate) or rate}
+    end
+    say("going on at step %d of %d", info.step, trainer:info().steps)
+  elseif options.base then
+    trainer = must(mobilellm.train.new{
+      base = options.base, vocabulary = vocabulary, seed = seed, threads = tonumber(options.threads),
+      learning_rate = tonumber(options.rate) or rate, warmup = 60, schedule = "wsd", floor = 0.02, decay = 0.05, clip = 1, beta1 = 0.9, beta2 = 0.98, batch_tokens = batch_tokens,
+      steps = more or 1000, cooldown = more or 1000,
+    })
   else
     trainer = new_trainer()
   end
@@ -137,7 +152,7 @@ local function train()
     speed = speed and speed * 0.97 + stats.seconds * 0.03 or stats.seconds
     stats.tokens_per_second = stats.tokens / speed
     -- How many steps fit into the time follows from how fast they are; the rate's way down is planned anew, too.
-    if not options.steps and stats.step - info.step >= 40 and stats.step % 20 == 0 then
+    if not options.steps and not more and stats.step - info.step >= 40 and stats.step % 20 == 0 then
       local fits = stats.step + math.max(1, math.floor((budget - (os.time() - begin)) / speed))
       if not planned or fits < planned * 0.98 or fits > planned * 1.02 and stats.step < fits * 0.7 then
         planned = fits

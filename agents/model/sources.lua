@@ -10,6 +10,8 @@
 local mobilellm = require "mobilellm"
 local signature = require "mobilellm.signature"
 local data = require "data"
+local api_rows = require "api_rows"
+local described_rows = require "described_rows"
 
 local vocabulary_size = 4096
 local context = 1024
@@ -17,8 +19,8 @@ local longest = 512 -- tokens of a row; longer ones lose their oldest turns, or 
 local part_tokens = 4e6 -- rows are made in parts of so many tokens, each used once
 -- Share of the tokens of a part, by source.
 local mixture = {
-  sgd = 0.18, sgdx = 0.15, star = 0.09, nlueval = 0.12, snips = 0.08, home = 0.06, home_rows = 0.05, seal = 0.07, api_rows = 0.09,
-  tm4 = 0.02, clinc_neg = 0.05, copy = 0.04,
+  sgd = 0.14, sgdx = 0.12, star = 0.07, nlueval = 0.11, snips = 0.09, home = 0.06, home_rows = 0.05, seal = 0.04, api_rows = 0.07,
+  tm4 = 0.01, clinc_neg = 0.06, copy = 0.02, described = 0.24,
 }
 -- The first part: short rows, more copying, and the prompt is learned, too.
 local early = {tokens = 3e6, copy = 0.2, prompt_weight = 0.1, longest = 224}
@@ -84,13 +86,15 @@ function set:row(random, source)
   local row
   if source == "home_rows" then
     row = data.change(random, data.home_row(random), {tools = distractors.home})
+  elseif source == "described" then
+    row = data.change(random, self.maker.row(random), {refuse = 0})
   elseif source == "api_rows" then
     row = data.change(random, data.api_row(random), {tools = distractors.clinc_neg})
   elseif source == "seal" and random.chance(0.7) then
     row = data.change(random, data.join(random, self.wishes), {pool = pools.seal, exchange = 0.8, tools = distractors.seal})
   else
     row = data.change(random, random.pick(rows[source]), {
-      pool = pools[source], tools = distractors[source], exchange = source ~= "nlueval" and source ~= "snips" and 0.5 or 0.3,
+      pool = pools[source], tools = distractors[source], rename = source == "star" and 0.6 or nil, refuse = 0.09, exchange = source ~= "nlueval" and source ~= "snips" and 0.5 or 0.3,
     })
   end
   if self.kept_out[data.key(row)] then return self:row(random, source) end
@@ -197,7 +201,7 @@ function set:watched()
     if part:rows() > 0 then sets[#sets + 1] = {name, part} end
   end
   add("copy", self:copies(self.seed + 4000, 100), 100)
-  for _, name in ipairs{"home", "snips", "nlueval", "sgd_dev", "star", "seal_test_in", "apibank"} do
+  for _, name in ipairs{"home", "snips", "nlueval", "sgd_dev", "star", "seal_test_in", "apibank", "bfcl_v1"} do
     add(name, data.read(("%s/public-eval/%s.jsonl.gz"):format(self.data, name)) or {}, 50)
   end
   return sets
@@ -217,6 +221,7 @@ function sources.open(o)
     if source ~= "home" and source ~= "clinc_neg" then self.pools[source] = data.pool(self.rows[source]) end
     self.distractors[source] = tools_but(self.rows, source ~= "clinc_neg" and source or nil)
   end
+  self.maker = described_rows.new(tools_but(self.rows), {value = api_rows.value})
   self.words = data.words(self.rows.snips)
   self.wishes = data.wishes(self.rows.seal) -- single sentences of rows that ask for several things
   -- Weights mean nothing with other pieces: the first vocabulary stays, whatever changes in the rows.
