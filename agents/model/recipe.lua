@@ -62,7 +62,10 @@ local function file_exists(path)
 end
 
 if options.base and not file_exists(options.work .. "/vocabulary.gguf") then
-  must(must(mobilellm.load(options.base, {vocabulary_only = true})):save(options.work .. "/vocabulary.gguf"))
+  local from, to = assert(io.open(options.base, "rb")), assert(io.open(options.work .. "/vocabulary.gguf", "wb"))
+  to:write(from:read "*a") -- the model's file: its vocabulary is all that is read of it
+  from:close()
+  to:close()
 end
 local set = sources.open{
   data = options.data, seed = seed, say = say, share = options.smoke and 0.06 or nil, vocabulary = options.work .. "/vocabulary.gguf",
