@@ -226,7 +226,7 @@ function sources.open(o)
   self.wishes = data.wishes(self.rows.seal) -- single sentences of rows that ask for several things
   -- Weights mean nothing with other pieces: the first vocabulary stays, whatever changes in the rows.
   if o.vocabulary and file_exists(o.vocabulary) then
-    self.vocabulary = must(mobilellm.load(o.vocabulary, {vocabulary_only = true}))
+    self.vocabulary = must(mobilellm.train.vocabulary(o.vocabulary))
   else
     self.vocabulary = self:make_vocabulary()
     if o.vocabulary then must(self.vocabulary:save(o.vocabulary)) end
