@@ -32,9 +32,11 @@ local verbs = {
   update = list "update %, change %, modify %, edit %, adjust %, I want to change %, correct %",
   change = list "change %, update %, modify %, switch %, I want to change %", modify = list "modify %, change %, update %, edit %, alter %",
   delete = list "delete %, remove %, erase %, get rid of %, drop %, take away %, I don't need % anymore",
-  remove = list "remove %, delete %, take out %, drop %, erase %", cancel = list "cancel %, call off %, I want to cancel %, drop %, revoke %",
+  remove = list "remove %, delete %, take out %, drop %, erase %",
+  cancel = list "cancel %, call off %, I want to cancel %, drop %, revoke %",
   check = list "check %, verify %, see %, tell me %, find out %, look at %, I want to check %, what is %",
-  verify = list "verify %, check %, confirm %, make sure of %", analyze = list "analyze %, examine %, study %, look into %, do an analysis of %",
+  verify = list "verify %, check %, confirm %, make sure of %",
+  analyze = list "analyze %, examine %, study %, look into %, do an analysis of %",
   send = list "send %, deliver %, transmit %, I want to send %", book = list "book %, reserve %, I want to book %, get me %, arrange %",
   reserve = list "reserve %, book %, hold %, I'd like to reserve %", buy = list "buy %, purchase %, order %, get me %, I want to buy %",
   order = list "order %, buy %, I want %, I'd like to order %", play = list "play %, put on %, start %, I want to hear %",
@@ -43,11 +45,14 @@ local verbs = {
   register = list "register %, sign up %, enroll %, record %, I want to register %", submit = list "submit %, file %, hand in %, send %",
   track = list "track %, follow %, where is %, monitor %", monitor = list "monitor %, watch %, keep an eye on %, observe %",
   compare = list "compare %, what is the difference between %, contrast %", convert = list "convert %, change %, turn %, transform %",
-  translate = list "translate %, how do you say %, give me the translation of %", record = list "record %, note %, log %, save %, write down %",
+  translate = list "translate %, how do you say %, give me the translation of %",
+  record = list "record %, note %, log %, save %, write down %",
   open = list "open %, show %, bring up %", close = list "close %, shut %, end %", share = list "share %, send %, pass on %",
   rate = list "rate %, give a rating to %, review %", rent = list "rent %, hire %, I want to rent %, get me %",
   pay = list "pay %, settle %, I want to pay %", invite = list "invite %, ask %, send an invitation to %",
-  download = list "download %, get %, fetch %, save %", upload = list "upload %, put up %, send %", sort = list "sort %, order %, arrange %",
+  download = list "download %, get %, fetch %, save %",
+  upload = list "upload %, put up %, send %",
+  sort = list "sort %, order %, arrange %",
   count = list "count %, how many are %, what is the number of %", measure = list "measure %, take %, what is %", 
   recommend = list "recommend %, suggest %, propose %, what would be %, I need advice on %", 
 }
@@ -119,7 +124,7 @@ door access | request, lock, open | door:room, person:person, until:time
 elevator | stop, start, check | building:landmark, floor:small
 meeting room | reserve, find, release | capacity:large, date:date, time:time, floor:small
 sick leave | request, record, cancel | employee:person, start_date:date, days:small
-salary increase | calculate, request, record | employee_id:id, percentage:percent
+salary increase | request, record | employee_id:id, percentage:percent
 business trip | plan, request, cancel | destination:city, traveller:person, start_date:date, budget:amount
 expense report | create, submit, check | employee:person, amount:amount, category:word, currency:currency
 sales forecast | generate, compare, retrieve | product:product, month:month, region:country
@@ -130,7 +135,7 @@ domain name | register, check, renew | domain:url, years:small, owner:company
 server backup | start, check, restore | server:team_name, date:date, target:file
 database index | create, delete, analyze | table:department, column:word, index_name:file
 source code file | compare, analyze, share | path:file, language:word, line:large
-neural network | train, evaluate, deploy | model:model, dataset:file, layers:small, rate:decimal
+neural network | train, deploy | model:model, dataset:file, layers:small, rate:decimal
 image filter | apply, remove, recommend | file:file, strength:percent, style:word
 sound volume | set, check, change | room:room, level:percent, device:product
 light scene | start, create, delete | scene:word, room:room, brightness:percent
@@ -154,7 +159,7 @@ sleep quality | record, analyze, retrieve | date:date, hours:decimal, person:per
 allergy test | book, retrieve, record | patient:person, allergen:food, clinic:city
 vaccination record | retrieve, update, verify | patient_id:id, vaccine:disease, date:isodate
 drug interaction | check, search | first_drug:medicine, second_drug:medicine, age:large
-surgery | schedule, cancel, change | patient_id:id, surgeon:person, date:date, operation:symptom
+surgery | schedule, change | patient_id:id, surgeon:person, date:date, operation:symptom
 ambulance | request, track, cancel | address:street, symptom:symptom, patients:small
 star position | calculate, retrieve, track | star:planet, date:date, latitude:decimal, longitude:decimal
 rocket launch | schedule, track, cancel | rocket:team_name, site:city, date:isodate
@@ -187,7 +192,7 @@ speech transcript | create, search, translate | audio_file:file, language:langua
 username | change, check, register | username:email, password:password
 access token | request, check, revoke | username:person, password:password
 alarm clock | set, delete, change | time:time, day:weekday, label:task
-reminder | add, delete, change | task:task, date:date, time:time
+sticky note | add, delete, change | task:task, date:date, time:time
 playlist | create, share, delete | name:genre, songs:song[], public:flag
 shopping list | create, share, update | items:food[], list_name:word
 house plant | add, monitor, remove | plant:plant, room:room, litres:decimal
@@ -232,7 +237,8 @@ local numbers = {
 -- How a value is said behind a wish, by kind; otherwise by the parameter's name.
 local said_by_kind = {
   city = {"in %", "for %", "near %", "in the city of %", "in the location %"}, country = {"in %", "for %", "within %"},
-  date = {"on %", "for %", "%", "dated %"}, isodate = {"on %", "for %"}, time = {"at %", "for %"}, year = {"in %", "for the year %", "of %"},
+  date = {"on %", "for %", "%", "dated %"}, isodate = {"on %", "for %"}, time = {"at %", "for %"},
+  year = {"in %", "for the year %", "of %"},
   month = {"in %", "for %"}, weekday = {"on %", "for %"}, language = {"in %", "for the % language"}, street = {"at %", "for %", "near %"},
   person = {"for %", "of %", "by %"}, company = {"of %", "for %", "at %"}, topic = {"about %", "on %", "related to %"},
   file = {"from the file %", "in %", "using %", "of %"}, id = {"with the ID %", "with ID %"},
@@ -280,12 +286,14 @@ end
 
 -- What may stand before a noun that is a parameter, as patterns.
 local articles = {
-  " an? specific ", " an? given ", " the given ", " the specified ", " an? specified ", " an? particular ", " an? certain ", " an? ", " the ",
+  " an? specific ", " an? given ", " the given ", " the specified ", " an? specified ", " an? particular ", " an? certain ", " an? ",
+  " the ",
 }
 
 local connectors = {
   first = list "First@ , Please help me to , Please , I need your help. Please , Please assist me. First@ , I need you to , Can you ",
-  next = list "Then@ , After that@ , Next@ , Also@ , Additionally@ , Then@ please , I also need you to , After that@ please , And , Also@ please ",
+  next = list [[Then@ , After that@ , Next@ , Also@ , Additionally@ , Then@ please , I also need you to , After that@ please , And ,
+    Also@ please ]],
   last = list "Finally@ , Lastly@ , Finally@ please , At last@ , And finally@ ",
 }
 for _, some in pairs(connectors) do
@@ -566,7 +574,8 @@ function described_rows.new(tools, options)
     local article = starts_with_vowel(noun) and "an " or "a "
     local verb_said = capital(random.chance(0.25) and verb .. (verb:find "[sh]$" and "es" or "s") or verb)
     local description = random.pick{
-      verb_said .. " " .. article .. noun, verb_said .. " the " .. noun, verb_said .. " " .. noun, verb_said .. " " .. noun .. " information",
+      verb_said .. " " .. article .. noun, verb_said .. " the " .. noun, verb_said .. " " .. noun,
+      verb_said .. " " .. noun .. " information",
       verb_said .. " " .. article .. noun .. " for a given " .. described[1], verb_said .. " the " .. noun .. " by " .. described[1],
       verb_said .. " the " .. noun .. " based on " .. table.concat(described, " and "), "",
     }
@@ -740,6 +749,7 @@ function described_rows.new(tools, options)
       for _ = 1, 12 do
         local other, apart = pick_tool(random), true
         for word in pairs(content_words(other)) do apart = apart and not meant[word] end
+        for _, one in ipairs(others) do apart = apart and one.name ~= other.name end
         if apart and #others < count then others[#others + 1] = other end
       end
       if #others > 0 then row.tools, row.calls, row.kind = others, {}, "irrelevant" end

@@ -92,11 +92,13 @@ local function look(trainer, watched)
   return scored > 0 and {loss = sum / scored, accuracy = right / scored} or nil
 end
 
-local function new_trainer()
+-- From nothing in `shape`, or from the weights of `base`, with `steps` of which the rate falls in the last `cooldown`.
+local function new_trainer(steps, cooldown_steps)
   return must(mobilellm.train.new{
-    shape = shape, vocabulary = vocabulary, name = "mobilellm-calls", seed = seed, threads = tonumber(options.threads),
-    start = "copying", learning_rate = rate, warmup = 60, schedule = "wsd", floor = 0.02, decay = 0.05, clip = 1,
-    beta1 = 0.9, beta2 = 0.98, batch_tokens = batch_tokens, steps = tonumber(options.steps) or 1000000,
+    shape = not options.base and shape or nil, start = not options.base and "copying" or nil, base = options.base,
+    vocabulary = vocabulary, name = "mobilellm-calls", seed = seed, threads = tonumber(options.threads),
+    learning_rate = tonumber(options.rate) or rate, warmup = 60, schedule = "wsd", floor = 0.02, decay = 0.05, clip = 1,
+    beta1 = 0.9, beta2 = 0.98, batch_tokens = batch_tokens, steps = steps, cooldown = cooldown_steps,
   })
 end
 
@@ -118,14 +120,8 @@ local function train()
       trainer:set{steps = info.step + more, cooldown = more, learning_rate = tonumber(options.rate) or rate}
     end
     say("going on at step %d of %d", info.step, trainer:info().steps)
-  elseif options.base then
-    trainer = must(mobilellm.train.new{
-      base = options.base, vocabulary = vocabulary, seed = seed, threads = tonumber(options.threads),
-      learning_rate = tonumber(options.rate) or rate, warmup = 60, schedule = "wsd", floor = 0.02, decay = 0.05, clip = 1, beta1 = 0.9, beta2 = 0.98, batch_tokens = batch_tokens,
-      steps = more or 1000, cooldown = more or 1000,
-    })
   else
-    trainer = new_trainer()
+    trainer = new_trainer(more or tonumber(options.steps) or 1000000, more)
   end
   points = points or mobilellm.train.curve.new()
   local info = trainer:info()

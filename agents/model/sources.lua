@@ -94,7 +94,8 @@ function set:row(random, source)
     row = data.change(random, data.join(random, self.wishes), {pool = pools.seal, exchange = 0.8, tools = distractors.seal})
   else
     row = data.change(random, random.pick(rows[source]), {
-      pool = pools[source], tools = distractors[source], rename = source == "star" and 0.6 or nil, refuse = 0.09, exchange = source ~= "nlueval" and source ~= "snips" and 0.5 or 0.3,
+      pool = pools[source], tools = distractors[source], rename = source == "star" and 0.6 or nil, refuse = 0.09,
+      exchange = source ~= "nlueval" and source ~= "snips" and 0.5 or 0.3,
     })
   end
   if self.kept_out[data.key(row)] then return self:row(random, source) end

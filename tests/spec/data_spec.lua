@@ -1,6 +1,7 @@
 package.path = "agents/model/?.lua;" .. package.path
 local api_rows = require "api_rows"
 local data = require "data"
+local described_rows = require "described_rows"
 local signature = require "mobilellm.signature"
 
 local function light_row()
@@ -128,7 +129,55 @@ describe("training rows", function()
     listing:close()
     if files == 0 then return pending("no rows in " .. folder) end
     assert.is_not_nil(next(seen))
-    for _, name in ipairs(api_rows.names) do assert.is_nil(seen[name], name .. " is in " .. tostring(seen[name])) end
+    local names = {}
+    for i, name in ipairs(api_rows.names) do names[i] = name end
+    local maker, random = described_rows.new({}, {value = api_rows.value}), data.random(19)
+    for _ = 1, 4000 do names[#names + 1] = maker.tool(random).name end
+    for _, name in ipairs(names) do assert.is_nil(seen[name], name .. " is in " .. tostring(seen[name])) end
+  end)
+
+  it("are made from declarations alone: what is called was said, and what is not fits nothing", function()
+    local function tool(name, description, properties, required)
+      return {name = name, description = description, parameters = {type = "object", properties = properties, required = required}}
+    end
+    local text, whole = {type = "string"}, {type = "integer"}
+    local tools = {
+      tool("getRobotBattery", "Retrieve the battery level of a robot", {robot_id = text}, {"robot_id"}),
+      tool("getDroneBattery", "Retrieve the battery level of a drone", {drone_id = text}, {"drone_id"}),
+      tool("bookTable", "Book a table in a restaurant (e.g., outdoors).", {restaurant = text, guests = whole, date = text}, {"guests"}),
+      tool("list_files", "", {folder = text}, {"folder"}), -- says nothing of itself: is not used
+    }
+    local maker, random = described_rows.new(tools, {value = api_rows.value}), data.random(17)
+    assert.equal(3, maker.count)
+    local kinds, called, put_together, turns = {}, {}, 0, 0
+    for _ = 1, 600 do
+      local row = maker.row(random)
+      consistent(row)
+      kinds[row.kind] = (kinds[row.kind] or 0) + 1
+      local said = {}
+      for i, message in ipairs(row.messages) do said[i] = message.content:lower() end
+      if #said > 1 then turns = turns + 1 end
+      said = table.concat(said, "\n")
+      for _, call in ipairs(row.calls) do
+        called[call.name] = true
+        for key, value in pairs(call.arguments) do
+          for _, item in ipairs(type(value) == "table" and value or {value}) do
+            if type(item) == "number" then item = ("%.14g"):format(item) end
+            if type(item) == "string" then assert.is_truthy(said:find(item:lower(), 1, true), key .. " = " .. item .. " in " .. said) end
+          end
+        end
+      end
+      for i, one in ipairs(row.tools) do
+        if not one.name:find "^get%u%a+Battery" and one.name ~= "bookTable" then put_together = put_together + 1 end
+        for k = 1, i - 1 do assert.not_equal(one.name, row.tools[k].name) end
+      end
+      assert.is_true(#row.calls > 0 or row.kind == "irrelevant")
+      consistent(data.change(random, row, {}))
+    end
+    assert.is_true(called.getRobotBattery and called.getDroneBattery and called.bookTable)
+    assert.is_nil(called.list_files)
+    assert.is_true(kinds.parallel > 100 and kinds.call > 200 and kinds.irrelevant > 10 and turns > 30 and put_together > 300)
+    assert.same(maker.row(data.random(5)), maker.row(data.random(5)))
   end)
 
   it("put other values into all turns of a conversation", function()
