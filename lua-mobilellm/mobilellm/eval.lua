@@ -12,6 +12,8 @@
 -- A score, in shares of 1:
 -- em_intent       of the rows with calls: the right tools, no more and no fewer (in any order)
 -- em_structure    ... and every argument right (in any order; types count: 5 is not "5", but 5 is 5.0)
+-- overlap         of those rows, where the words of the conversation alone lead to the right tools (mobilellm/eval/overlap.lua): what
+--                 EM_intent has to be compared with; absent without calls
 -- argument_f1     of all arguments (name and value) of those rows
 -- accuracy        of all rows: em_structure, or rightly no call
 -- refusal_precision, refusal_recall   of the answer "no call"; absent where it is undefined
@@ -22,6 +24,7 @@
 -- shortened (older turns were left out); outside (rows whose wanted call their own tools do not allow)
 -- Where no row has a call, em_intent and em_structure are the share of rows rightly left without one.
 local measure = require "mobilellm.eval.measure"
+local overlap = require "mobilellm.eval.overlap"
 
 local eval = {}
 
@@ -190,7 +193,7 @@ function eval.counter()
     if not said then too_long = too_long + 1 end
     if more.shortened then shortened = shortened + 1 end
     if not allowed(row) then outside = outside + 1 end
-    item.silent = said ~= nil and #said == 0
+    item.silent, item.overlap = said ~= nil and #said == 0, overlap.of(row)
     if item.wants then
       local judged = eval.judge(row, said or {})
       item.intent, item.right = judged.intent, judged.structure
@@ -279,7 +282,7 @@ function eval.counter()
     put("accuracy", share(all, right))
     put("refusal_precision", share(silent, no_call))
     put("refusal_recall", share(no_call, silent))
-    for _, name in ipairs{"rouge_1", "rouge_l"} do put(name, mean_of({name}, function(s) return s[1] / s[2] end)) end
+    for _, name in ipairs{"overlap", "rouge_1", "rouge_l"} do put(name, mean_of({name}, function(s) return s[1] / s[2] end)) end
     score.em_intent, score.em_structure = score.em_intent or 0, score.em_structure or 0
     score.accuracy = score.accuracy or 0
     local certain = {}

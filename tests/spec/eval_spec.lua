@@ -74,6 +74,122 @@ describe("eval", function()
     assert.is_false(eval.judge(r, {call("a", {list = {{k = "z"}}})}).structure)
   end)
 
+  it("knows nested alternatives as BFCL writes them", function()
+    -- math.mix(parts = [{"name": "water", "share": 0.5}, ...], order = [3, 1], factor = 5, label) with what its file accepts
+    local wanted = {parts = {{name = "water", share = 0.5}, {name = "oil", share = 0.5}}, order = {3, 1}, factor = 5}
+    local r = row({call("mix", wanted)}, {alternatives = {{mix = {
+      parts = {{{name = {"water", "H2O"}, share = {0.5}}, {name = {"oil"}, share = {0.5, ""}, note = {"", "cold"}}}},
+      order = {{3, 1}, {3, 1, 0}}, factor = {5.0, "five"}, label = {"", "a"},
+    }}}})
+    local function right(change)
+      local arguments = {parts = {{name = "water", share = 0.5}, {name = "oil", share = 0.5}}, order = {3, 1}, factor = 5}
+      change(arguments)
+      return eval.judge(r, {call("mix", arguments)}).structure
+    end
+    assert.is_true(right(function() end))
+    assert.is_true(right(function(a) a.parts[1].name = "H2O" end))
+    assert.is_true(right(function(a) a.parts[2].share = nil end)) -- inner and may be omitted
+    assert.is_true(right(function(a) a.parts[2].note = "cold" end))
+    assert.is_true(right(function(a) a.order = {3, 1, 0} end))
+    assert.is_true(right(function(a) a.order = {3.0, 1.0} end))
+    assert.is_true(right(function(a) a.factor = "five" end)) -- as its list has it
+    assert.is_true(right(function(a) a.factor = json.decode "5.0" end))
+    assert.is_true(right(function(a) a.label = "a" end))
+    assert.is_false(right(function(a) a.order = {1, 3} end)) -- lists have an order
+    assert.is_false(right(function(a) a.order = {3} end))
+    assert.is_false(right(function(a) a.parts[1], a.parts[2] = a.parts[2], a.parts[1] end))
+    assert.is_false(right(function(a) a.parts[1].share = nil end)) -- inner and needed
+    assert.is_false(right(function(a) a.parts[1].note = "cold" end)) -- only the second has a note
+    assert.is_false(right(function(a) a.parts[3] = {name = "salt", share = 0} end))
+    assert.is_false(right(function(a) a.factor = "5" end))
+    assert.is_false(right(function(a) a.factor = 5.5 end))
+    assert.is_false(right(function(a) a.factor = nil end))
+    assert.is_false(right(function(a) a.label = "b" end))
+    -- alternatives of the second of two calls to the same tool are its own
+    r = row({call("f", {x = 1}), call("f", {x = 2})}, {alternatives = {{f = {x = {1, "one"}}}, {f = {x = {2, "two"}}}}})
+    assert.is_true(eval.judge(r, {call("f", {x = "two"}), call("f", {x = "one"})}).structure)
+    assert.is_false(eval.judge(r, {call("f", {x = "one"}), call("f", {x = 1})}).structure)
+  end)
+
+  describe("by words alone", function()
+    local overlap = require "mobilellm.eval.overlap"
+    local function tool(name, description, ...)
+      local properties = {}
+      for _, key in ipairs{...} do properties[key] = {type = "string"} end
+      return {name = name, description = description, parameters = {type = "object", properties = properties}}
+    end
+    local lamp, lock = tool("lamp.on", "Switch a lamp on", "room"), tool("door.lock", "Lock a door", "door")
+    local play = tool("play", "Play a song", "title")
+    local function said(text, tools, ...)
+      local calls = {}
+      for i, name in ipairs{...} do calls[i] = call(name) end
+      local messages = {{role = "system", content = "play lock song title door"}, {role = "user", content = text}}
+      return row(calls, {messages = messages, tools = tools})
+    end
+
+    it("picks the tool with the most words in common, draws by lot among equals", function()
+      -- "lamp", "room" of lamp.on; "door" of door.lock; none of play
+      assert.equal(1, overlap.of(said("the lamp in the room by the door", {lock, lamp, play}, "lamp.on")))
+      assert.equal(0, overlap.of(said("the lamp in the room by the door", {lock, lamp, play}, "door.lock")))
+      -- one word each: one of two
+      assert.equal(0.5, overlap.of(said("lamp and door", {lock, lamp, play}, "lamp.on")))
+      -- nothing in common: one of three; forms of a word are one word, however often it is said
+      assert.near(1 / 3, overlap.of(said("hm", {lock, lamp, play}, "play")), 1e-12)
+      assert.equal(0.5, overlap.of(said("lamps lamps lamp, locking", {lock, lamp}, "door.lock")))
+      -- two tools wanted: the two with the most words, any of two for the second place
+      assert.equal(0.5, overlap.of(said("lamp in the room", {lock, lamp, play}, "lamp.on", "play")))
+      assert.near(1 / 3, overlap.of(said("hm", {lock, lamp, play}, "lamp.on", "play")), 1e-12)
+      assert.equal(1, overlap.of(said("hm", {lock}, "door.lock", "door.lock")))
+      assert.equal(0, overlap.of(said("lamp", {lock}, "lamp.on"))) -- its tool is not there
+      assert.is_nil(overlap.of(said("lamp", {lock, lamp})))
+    end)
+
+    it("is counted beside the model", function()
+      local rows = {said("lamp in the room", {lock, lamp}, "lamp.on"), said("hm", {lock, lamp}, "lamp.on"), said("hm", {lock, lamp})}
+      local s = eval.rows(nil, rows, {answer = function() return {calls = {}, text = ""} end})
+      assert.equal(0.75, s.overlap)
+      assert.equal(0, s.em_intent)
+      s = eval.rows(nil, {rows[3]}, {answer = function() return {calls = {}, text = ""} end})
+      assert.is_nil(s.overlap)
+    end)
+
+    it("puts the tools beside a row's that are most like the right one, the same for a seed", function()
+      local off, dim = tool("lamp.off", "Switch a lamp off", "room"), tool("lamp.dim", "Dim a lamp in a room", "room", "level")
+      local open = tool("door.open", "Open a door", "door")
+      local rows = {
+        said("a", {lamp, play}, "lamp.on"), said("b", {off, open}, "lamp.off"), said("c", {dim, lock}),
+        said("d", {lamp}, "lamp.on", "door.lock"), said("e", {lamp, lock}, "lamp.on", "door.lock"),
+      }
+      local function names(r)
+        local list = {}
+        for i, t in ipairs(r.tools) do list[i] = t.name end
+        return list
+      end
+      local function sorted(list)
+        table.sort(list)
+        return table.concat(list, " ")
+      end
+      local with = overlap.look_alikes(rows, 2, 1)
+      assert.equal("lamp.dim lamp.off lamp.on play", sorted(names(with[1])))
+      assert.equal("door.open lamp.dim lamp.off lamp.on", sorted(names(with[2])))
+      assert.same({"lamp.dim", "door.lock"}, names(with[3])) -- nothing is called: nothing is added
+      assert.equal("lamp.dim lamp.off lamp.on", sorted(names(with[4])))
+      assert.same({"lamp.on", "play"}, names(rows[1])) -- the rows themselves stay
+      assert.equal(rows[1].calls, with[1].calls)
+      assert.equal(6, #overlap.look_alikes(rows, 50, 1)[1].tools) -- there are no more
+      for seed = 1, 3 do
+        local one, two = overlap.look_alikes(rows, 3, seed), overlap.look_alikes(rows, 3, seed)
+        for i in ipairs(rows) do assert.same(names(one[i]), names(two[i])) end
+      end
+      local orders = {}
+      for seed = 1, 20 do orders[table.concat(names(overlap.look_alikes(rows, 2, seed)[1]), " ")] = true end
+      assert.is_true(next(orders, next(orders)) ~= nil)
+      -- two tools are called: look-alikes of the one and of the other by turns
+      local both = sorted(names(overlap.look_alikes(rows, 2, 1)[5]))
+      assert.is_true(both == "door.lock door.open lamp.off lamp.on" or both == "door.lock door.open lamp.dim lamp.on", both)
+    end)
+  end)
+
   -- The answers come from a table instead of a model.
   local function score(rows, answers)
     local i = 0

@@ -8,6 +8,7 @@ local command = {
     .. " the files may be\n"
     .. "gzipped, and may have conversations in the MobileLLM paper's form. Prompts are written in the form of the project's own models\n"
     .. "(mobilellm/signature.lua). mobilellm/eval.lua says what is counted. Brackets: 95 % intervals.\n"
+    .. "'by words alone' is how often the tools with the most words in common with the conversation are the right ones.\n"
     .. "A file may also have multiple-choice questions, of ARC, BoolQ, PIQA, SIQA, HellaSwag, OpenBookQA or WinoGrande as they are\n"
     .. "published, or {\"prompt\", \"choices\": [...], \"answer\": N from 0}, for any model (mobilellm/eval/choice.lua).",
   options = cli.model_options{
@@ -22,7 +23,9 @@ local command = {
     {"--json", nil, "print one JSON object: all rows together, and `files`"},
     {"--plot", "FILE", "write the scores with their intervals and the calibration as SVG"},
     {"--limit", "N", "so many rows of each file, picked at random", kind = "integer", least = 1},
-    {"--seed", "N", "of the picking", kind = "integer", default = 1},
+    {"--look-alikes", "N", "put so many tools of other rows of the file beside each row's, those most like the right tool by their"
+      .. " words", kind = "integer", least = 1},
+    {"--seed", "N", "of the picking, and of the order of tools with --look-alikes", kind = "integer", default = 1},
     {"--max-tokens", "N", "most tokens of an answer", kind = "integer", least = 1, default = 200},
     {"--kv", "TYPE", "of the cache", choices = {"auto", "f32", "f16", "q8_0"}, default = "auto"},
     {"--wrong", nil, "print the rows that came out wrong, on standard error"},
@@ -98,6 +101,9 @@ function command.run(values, others)
     local rows, of = cli.check(eval.read(others[i], {sample = values.limit, seed = values.seed}))
     if #rows == 0 then cli.fail("%s: no rows", others[i]) end
     if kind and of ~= kind then cli.fail("%s: other rows than the files before: score them in a run of their own", others[i]) end
+    if values.look_alikes and of == "calls" then
+      rows = require "mobilellm.eval.overlap".look_alikes(rows, values.look_alikes, values.seed)
+    end
     kind, files[#files + 1] = of, {path = others[i], rows = rows}
   end
   if kind == "choice" then return choose(model, path, files, values) end
@@ -124,8 +130,8 @@ function command.run(values, others)
   if values.json then
     print(require "mobilellm".json.encode(report.json(files, total, {
       model = path, constraint = values.constraint, strings = values.constraint ~= "off" and (values.strings or "spoken") or nil,
-      threshold = values.threshold, limit = values.limit,
-      seed = values.limit and values.seed or nil, cpu_seconds = os.clock() - begin,
+      threshold = values.threshold, limit = values.limit, look_alikes = values.look_alikes,
+      seed = (values.limit or values.look_alikes) and values.seed or nil, cpu_seconds = os.clock() - begin,
     })))
   else
     io.stdout:write(report.text(files, total, values.parts))

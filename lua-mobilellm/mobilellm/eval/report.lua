@@ -16,7 +16,7 @@ local function between(interval)
 end
 
 local columns = {
-  {"em_intent", "EM_intent"}, {"em_structure", "EM_structure"}, {"argument_f1", "argument F1"},
+  {"em_intent", "EM_intent"}, {"overlap", "by words alone"}, {"em_structure", "EM_structure"}, {"argument_f1", "argument F1"},
   {"refusal_precision", "no call: precision"}, {"refusal_recall", "recall"}, {"rouge_1", "ROUGE-1"}, {"rouge_l", "ROUGE-L"},
 }
 
@@ -126,7 +126,8 @@ function report.json(files, total, about)
   local out = flat(total)
   out.path = nil
   for key, value in pairs(about) do out[key] = value end
-  out.interval = "95 %: Wilson for shares of rows; percentile bootstrap over rows (500 resamples) for argument_f1, rouge_1, rouge_l"
+  out.interval = "95 %: Wilson for shares of rows; percentile bootstrap over rows (500 resamples) for argument_f1, overlap, rouge_1 and "
+    .. "rouge_l"
   out.files = {}
   for i, file in ipairs(files) do out.files[i] = flat(file) end
   return out
