@@ -119,6 +119,7 @@ static int compare_states(const void *a, const void *b) {
 
 /* Adds the set in t->set to the tuple; false when this part ends the whole. */
 static bool close_part(mllm_lexers *t, const mllm_lexer *lexer, int part, uint32_t *length) {
+    enum { FEW = 48 };
     const mllm_nfa *nfa = lexer->parts[part];
     bool after = false;
     if (nfa->any_after != NONE)
@@ -130,7 +131,12 @@ static bool close_part(mllm_lexers *t, const mllm_lexer *lexer, int part, uint32
     if (!lexer->any && (t->set.count == 0 || (nfa->inverted && after))) return false;
     /* The order in which states were reached does not matter. */
     uint32_t *items = t->set.items, n = t->set.count;
-    if (n > 1) qsort(items, n, sizeof *items, compare_states);
+    if (n > FEW) qsort(items, n, sizeof *items, compare_states);
+    for (uint32_t i = 1; i < n && n <= FEW; i++) {
+        uint32_t x = items[i], k = i;
+        for (; k > 0 && items[k - 1] > x; k--) items[k] = items[k - 1];
+        items[k] = x;
+    }
     t->tuple[(*length)++] = n;
     memcpy(t->tuple + *length, items, n * sizeof *items);
     *length += n;
@@ -204,9 +210,39 @@ uint32_t mllm_lexer_start(mllm_lexers *t, const mllm_lexer *lexer) {
     return state;
 }
 
+/* The states of the parts that `byte` leads to, not closed, with the part in the upper half. Returns their number; more than
+ * LEXER_KNOWN_STATES: these are not all. */
+static uint32_t targets(const mllm_lexers *t, uint32_t state, uint8_t byte, uint32_t *out) {
+    const mllm_lexer *lexer = t->states[state].lexer;
+    uint32_t n = 0, k = t->states[state].set;
+    for (uint32_t i = 0; i < lexer->count; i++) {
+        uint32_t count = t->pool[k++];
+        for (const uint32_t *p = t->pool + k, *end = p + count; p < end; p++) {
+            const mllm_nfa_state *s = &lexer->parts[i]->states[*p];
+            if (s->kind != NFA_RANGE || byte < s->lo || byte > s->hi) continue;
+            uint32_t to = i << 16 | s->out; /* MLLM_NFA_MAX_STATES fit into 16 bits */
+            if (n && out[n - 1] == to) continue;
+            if (n == LEXER_KNOWN_STATES) return n + 1;
+            out[n++] = to;
+        }
+        k += count;
+    }
+    return n;
+}
+
 uint32_t mllm_lexer_step(mllm_lexers *t, uint32_t state, uint8_t byte) {
     const mllm_lexer *lexer = t->states[state].lexer;
     uint32_t length = 0, k = t->states[state].set, next = 0;
+    uint32_t from[LEXER_KNOWN_STATES], count = targets(t, state, byte, from), slot = 0;
+    uint32_t *row = &t->rows[t->states[state].row + lexer->classes[byte]];
+    if (count == 0) return *row = NONE;
+    bool brief = count <= LEXER_KNOWN_STATES;
+    if (brief) {
+        slot = hash_tuple(lexer, from, count) % LEXER_KNOWN_SETS;
+        if (t->known[slot].lexer == lexer && t->known[slot].count == count &&
+            memcmp(t->known[slot].from, from, count * sizeof *from) == 0)
+            return *row = t->known[slot].state;
+    }
     bool alive = !lexer->any;
     if (!prepare(t, lexer)) return fail(t, MLLM_E_MEMORY);
     for (int i = 0; i < lexer->count && next != NONE; i++) {
@@ -225,6 +261,12 @@ uint32_t mllm_lexer_step(mllm_lexers *t, uint32_t state, uint8_t byte) {
     if (next != NONE) {
         next = intern(t, lexer, length);
         if (next == NONE) return NONE; /* a failure is not remembered as a dead end */
+    }
+    if (brief) {
+        t->known[slot].lexer = lexer;
+        t->known[slot].count = count;
+        t->known[slot].state = next;
+        memcpy(t->known[slot].from, from, count * sizeof *from);
     }
     t->rows[t->states[state].row + lexer->classes[byte]] = next;
     return next;

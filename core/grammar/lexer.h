@@ -27,7 +27,7 @@ enum {
     LEXER_LOOP = 16 /* every character that JSON writes plainly leads back to this very state */
 };
 
-enum { LEXER_UNKNOWN = 0xFFFFFFFE };
+enum { LEXER_UNKNOWN = 0xFFFFFFFE, LEXER_KNOWN_SETS = 256, LEXER_KNOWN_STATES = 6 };
 
 typedef struct {
     const mllm_lexer *lexer;
@@ -54,6 +54,11 @@ typedef struct {
         const mllm_lexer *lexer;
         uint32_t state;
     } starts[64]; /* of lexers, by their address */
+    /* Which state it is that begins with these states of the parts: many bytes lead to the same ones, and closing a set is dear. */
+    struct {
+        const mllm_lexer *lexer;
+        uint32_t from[LEXER_KNOWN_STATES], count, state;
+    } known[LEXER_KNOWN_SETS];
     mllm_code failed; /* MLLM_OK, MLLM_E_MEMORY, MLLM_E_LIMIT; sticks until cleared */
 } mllm_lexers;
 

@@ -227,6 +227,39 @@ static void remember(mllm_matcher *x, const mllm_thread *key, const uint64_t *se
     c->used = ++x->family->clock;
 }
 
+/* Sets the bits of the plain tokens that lead the lexer on from `state`, if `room` characters are enough for them and for what it asks for
+ * after them. *need, *more: as in mllm_plain_mask. False: a failure. */
+static bool plain_tokens(mllm_matcher *x, uint32_t state, uint32_t room, uint64_t *mask, uint32_t *need,
+                         uint32_t *more) {
+    const mllm_token_trie *t = x->trie;
+    mllm_lexers *l = &x->family->lexers;
+    uint32_t states[MAX_DEPTH + 1], chars[MAX_DEPTH + 1], first = LEXER_UNKNOWN;
+    const uint64_t *plain = t->plain[MLLM_PLAIN_LENGTHS];
+    bool always = room == NONE && (l->states[state].lexer->count == 1 || l->states[state].lexer->any);
+    states[0] = state;
+    *need = chars[0] = 0;
+    for (uint32_t i = 1; i < t->all.count;) {
+        uint32_t d = t->all.depth[i];
+        uint8_t c = t->all.byte[i];
+        bool dead = c < 0x20 || c == '"' || c == '\\' || c == 0x7F;
+        if (!dead) dead = (states[d] = mllm_lexer_next(l, states[d - 1], c)) == NONE;
+        if (!dead) dead = (chars[d] = chars[d - 1] + ((c & 0xC0) != 0x80)) > room;
+        if (dead) {
+            i = t->all.end[i];
+            continue;
+        }
+        int32_t id = t->all.id[i++];
+        if (id < 0 || !(plain[id / 64] >> (id % 64) & 1)) continue;
+        uint32_t after = mllm_lexer_distance(l, states[d]);
+        if (after == NONE ? !always : after > room - chars[d]) continue;
+        if (after != NONE && chars[d] + after > *need) *need = chars[d] + after;
+        first = first == LEXER_UNKNOWN || first == after ? after : NONE;
+        mask[id / 64] |= (uint64_t)1 << (id % 64);
+    }
+    *more = first;
+    return l->failed == MLLM_OK;
+}
+
 static mllm_plain_mask *make_plain(mllm_matcher *x, uint32_t state) {
     const mllm_token_trie *t = x->trie;
     mllm_family *f = x->family;
@@ -242,31 +275,8 @@ static mllm_plain_mask *make_plain(mllm_matcher *x, uint32_t state) {
     if (!p->mask && !(p->mask = mllm_alloc_array(t->words, sizeof *p->mask))) return NULL;
     memset(p->mask, 0, t->words * sizeof *p->mask);
     p->state = state;
-    p->need = 0;
     p->bytes = LEXER_UNKNOWN;
-    uint32_t states[MAX_DEPTH + 1], chars[MAX_DEPTH + 1];
-    const uint64_t *plain = t->plain[MLLM_PLAIN_LENGTHS];
-    bool always = f->lexers.states[state].lexer->count == 1 || f->lexers.states[state].lexer->any;
-    states[0] = state;
-    chars[0] = 0;
-    for (uint32_t i = 1; i < t->all.count;) {
-        uint32_t d = t->all.depth[i];
-        uint8_t c = t->all.byte[i];
-        bool dead = c < 0x20 || c == '"' || c == '\\' || c == 0x7F;
-        if (!dead) dead = (states[d] = mllm_lexer_next(&f->lexers, states[d - 1], c)) == NONE;
-        if (dead) {
-            i = t->all.end[i];
-            continue;
-        }
-        chars[d] = chars[d - 1] + ((c & 0xC0) != 0x80);
-        int32_t id = t->all.id[i++];
-        if (id < 0 || !(plain[id / 64] >> (id % 64) & 1)) continue;
-        uint32_t more = mllm_lexer_distance(&f->lexers, states[d]);
-        if (more == NONE && !always) continue;
-        if (more != NONE && chars[d] + more > p->need) p->need = chars[d] + more;
-        p->mask[id / 64] |= (uint64_t)1 << (id % 64);
-    }
-    if (f->lexers.failed != MLLM_OK) return NULL;
+    if (!plain_tokens(x, state, NONE, p->mask, &p->need, &p->more)) return NULL;
     p->used = ++f->clock;
     return p;
 }
@@ -274,18 +284,29 @@ static mllm_plain_mask *make_plain(mllm_matcher *x, uint32_t state) {
 /* Adds the plain tokens that a thread takes, if they are known without trying; `add` false: only says so. */
 static bool add_plain(mllm_matcher *x, const mllm_thread *thread, uint64_t *mask, bool add) {
     const mllm_token_trie *t = x->trie;
-    uint32_t lexer, room = mllm_machine_plain_room(&x->m, thread, &lexer);
-    const uint64_t *plain;
+    uint32_t lexer, room = mllm_machine_plain_room(&x->m, thread, &lexer), need, more;
+    const uint64_t *some = NULL, *few = NULL;
     if (room == 0) return false;
     if (lexer != NONE) {
         const mllm_plain_mask *p = make_plain(x, lexer);
-        if (!p || room < p->need) return false;
-        plain = p->mask;
-    } else {
-        if (room >= MLLM_PLAIN_LENGTHS && room < t->longest_plain) return false;
-        plain = t->plain[room < MLLM_PLAIN_LENGTHS ? room : MLLM_PLAIN_LENGTHS];
+        if (!p) return false;
+        some = p->mask;
+        if (room < p->need) {
+            if (p->more == NONE) { /* near the bound each end of a token counts */
+                return !add || plain_tokens(x, lexer, room, mask, &need, &more);
+            }
+            if (room <= p->more) return true;
+            room -= p->more;
+        } else
+            room = NONE;
     }
-    for (uint32_t k = 0; add && k < t->words; k++) mask[k] |= plain[k];
+    if (room < t->longest_plain) {
+        if (room >= MLLM_PLAIN_LENGTHS) return false;
+        few = t->plain[room];
+    } else if (!some)
+        some = t->plain[MLLM_PLAIN_LENGTHS];
+    if (!some) some = few, few = NULL;
+    for (uint32_t k = 0; add && k < t->words; k++) mask[k] |= few ? some[k] & few[k] : some[k];
     return true;
 }
 

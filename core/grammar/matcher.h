@@ -20,6 +20,7 @@ typedef struct {
 typedef struct {
     uint32_t state;
     uint32_t need; /* most characters that a token of these has, with those that the lexer still asks for after it */
+    uint32_t more; /* those that it asks for after each of them; NONE: not the same after all */
     uint32_t bytes; /* most bytes that the lexer asks for after one of them; LEXER_UNKNOWN */
     uint64_t used; /* 0: empty */
     uint64_t *mask;
