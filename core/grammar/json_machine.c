@@ -466,6 +466,20 @@ static bool character(mllm_thread *t, uint8_t byte, bool *whole, int *decoded) {
     }
 }
 
+uint32_t mllm_json_inside(const char *text, uint32_t length, uint32_t *chars) {
+    mllm_thread t = {.kind = THREAD_STRING};
+    bool whole;
+    int decoded;
+    *chars = 0;
+    for (uint32_t i = 0; i < length; i++) {
+        if (text[i] == '"' && t.sub == SUB_NONE) return i;
+        if (!character(&t, (uint8_t)text[i], &whole, &decoded)) return NONE;
+        *chars += whole;
+    }
+    *chars += t.sub != SUB_NONE;
+    return length;
+}
+
 bool mllm_json_escapes(uint8_t sub, uint8_t c) {
     bool brief = c == '"' || c == '\\' || c == '\b' || c == '\t' || c == '\n' || c == '\f' || c == '\r';
     if (sub == SUB_ESCAPE) return brief || c < 0x20;

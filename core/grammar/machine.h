@@ -206,6 +206,9 @@ bool mllm_json_key_allowed(const mllm_frame *f, uint32_t key);
 bool mllm_json_extra_allowed(const mllm_frame *f); /* keys beside the declared ones */
 bool mllm_json_closable(const mllm_frame *f); /* the object may end here */
 uint32_t mllm_json_sub_left(uint8_t sub); /* fewest bytes that end a character or an escape */
+/* How much of text[length] a string takes, up to the quote that ends it, and the characters that this adds, one that is only begun included;
+ * NONE: a string cannot begin so. */
+uint32_t mllm_json_inside(const char *text, uint32_t length, uint32_t *chars);
 /* May the escape that was begun stand for this character? */
 bool mllm_json_escapes(uint8_t sub, uint8_t c);
 /* The shape of the value of an extra key that ends here; NONE: it cannot. */

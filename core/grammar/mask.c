@@ -19,7 +19,18 @@ typedef struct {
     /* The way that was found last: from way_at in the text on, for the nodes of a subtree. */
     char way[WAY_BYTES];
     uint32_t way_at, way_length, way_end;
+    /* The trie is that of tails: a tail stands for the tokens that have this many characters in front of it. */
+    bool tails;
+    uint32_t least, room;
 } walk_state;
+
+static void set_bit(uint64_t *mask, mllm_token id) {
+    mask[id / 64] |= (uint64_t)1 << (id % 64);
+}
+
+static bool is_universal(const mllm_matcher *x, uint32_t state) {
+    return (x->family->lexers.states[state].flags & LEXER_UNIVERSAL) != 0;
+}
 
 static bool within(mllm_machine *m, uint32_t first, uint32_t count, uint32_t budget) {
     for (uint32_t i = 0; i < count; i++) {
@@ -127,6 +138,13 @@ void mllm_machine_first_bytes(mllm_machine *m, const mllm_thread *t, bool *may) 
     memset(may, true, 256);
 }
 
+static void add_closers(const walk_state *w, int32_t at) {
+    for (const mllm_string_token *c = w->x->trie->closers + at;; c++) {
+        if (c->chars >= w->least && c->chars <= w->room) w->mask[c->id / 64] |= (uint64_t)1 << (c->id % 64);
+        if (c->last) return;
+    }
+}
+
 /* Sets the bits of all tokens of `t` that the threads [first, first + count) take. */
 static void walk(walk_state *w, const mllm_trie *t, uint32_t first, uint32_t count) {
     mllm_machine *m = &w->x->m;
@@ -158,7 +176,10 @@ static void walk(walk_state *w, const mllm_trie *t, uint32_t first, uint32_t cou
                     i = t->end[i];
                     continue;
                 }
-                w->mask[id / 64] |= (uint64_t)1 << (id % 64);
+                if (w->tails)
+                    add_closers(w, id);
+                else
+                    w->mask[id / 64] |= (uint64_t)1 << (id % 64);
             }
             i++;
             if (m->failed != MLLM_OK) break;
@@ -281,33 +302,51 @@ static mllm_plain_mask *make_plain(mllm_matcher *x, uint32_t state) {
     return p;
 }
 
-/* Adds the plain tokens that a thread takes, if they are known without trying; `add` false: only says so. */
-static bool add_plain(mllm_matcher *x, const mllm_thread *thread, uint64_t *mask, bool add) {
+/* What is known of the tokens that a thread takes without trying, and what is left to try. */
+typedef enum {
+    KNOWN_INSIDE, /* all that a string goes on with: those that end it are left */
+    KNOWN_CLOSED, /* the same, and those that end it go on alike, whatever is in front of their quote */
+    KNOWN_PLAIN, /* the plain ones */
+    KNOWN_NOTHING
+} known;
+
+/* Adds the plain tokens of a lexer, as far as there is room. */
+static known add_lexer_plain(mllm_matcher *x, uint32_t lexer, uint32_t room, uint64_t *mask) {
     const mllm_token_trie *t = x->trie;
-    uint32_t lexer, room = mllm_machine_plain_room(&x->m, thread, &lexer), need, more;
-    const uint64_t *some = NULL, *few = NULL;
-    if (room == 0) return false;
-    if (lexer != NONE) {
-        const mllm_plain_mask *p = make_plain(x, lexer);
-        if (!p) return false;
-        some = p->mask;
-        if (room < p->need) {
-            if (p->more == NONE) { /* near the bound each end of a token counts */
-                return !add || plain_tokens(x, lexer, room, mask, &need, &more);
-            }
-            if (room <= p->more) return true;
-            room -= p->more;
-        } else
-            room = NONE;
+    const mllm_plain_mask *p = make_plain(x, lexer);
+    uint32_t need, more;
+    if (!p) return KNOWN_NOTHING;
+    if (room < p->need && (p->more == NONE || (room - p->more >= MLLM_PLAIN_LENGTHS && room > p->more))) {
+        if (mask) plain_tokens(x, lexer, room, mask, &need, &more); /* near the bound each end of a token counts */
+        return KNOWN_PLAIN;
     }
-    if (room < t->longest_plain) {
-        if (room >= MLLM_PLAIN_LENGTHS) return false;
-        few = t->plain[room];
-    } else if (!some)
-        some = t->plain[MLLM_PLAIN_LENGTHS];
-    if (!some) some = few, few = NULL;
-    for (uint32_t k = 0; add && k < t->words; k++) mask[k] |= few ? some[k] & few[k] : some[k];
-    return true;
+    const uint64_t *few = NULL;
+    if (room < p->need) {
+        if (room <= p->more) return KNOWN_PLAIN;
+        few = t->plain[room - p->more];
+    }
+    for (uint32_t k = 0; mask && k < t->words; k++) mask[k] |= few ? p->mask[k] & few[k] : p->mask[k];
+    return KNOWN_PLAIN;
+}
+
+/* Adds the tokens of which it is known that a thread takes them; `mask` NULL: only says so. `plain`: no others than plain ones. */
+static known add_known(mllm_matcher *x, const mllm_thread *thread, uint64_t *mask, bool plain) {
+    const mllm_token_trie *t = x->trie;
+    uint32_t lexer, room = mllm_machine_plain_room(&x->m, thread, &lexer);
+    if (room == 0) return KNOWN_NOTHING;
+    if (lexer != NONE) return add_lexer_plain(x, lexer, room, mask);
+    bool string = thread->kind == THREAD_STRING, near = room < t->longest_plain || room < t->longest_inner;
+    if (near && room >= MLLM_PLAIN_LENGTHS) return KNOWN_NOTHING;
+    known k = plain || (!string && thread->kind != THREAD_KEY)                                    ? KNOWN_PLAIN
+              : string && is_certain(thread) && (thread->a == NONE || is_universal(x, thread->a)) ? KNOWN_CLOSED
+                                                                                                  : KNOWN_INSIDE;
+    if (!mask) return k;
+    const uint64_t *add = t->plain[near ? room : MLLM_PLAIN_LENGTHS];
+    if (k != KNOWN_PLAIN && !near) add = t->content;
+    for (uint32_t i = 0; i < t->words; i++) mask[i] |= add[i];
+    for (uint32_t i = 0; i < t->inner_count && near && k != KNOWN_PLAIN; i++)
+        if (t->inner[i].chars <= room) set_bit(mask, t->inner[i].id);
+    return k;
 }
 
 /* The most bytes that a lexer asks for after any of the plain tokens that `state` takes; NONE: not known. */
@@ -349,10 +388,6 @@ static bool stays_within(mllm_matcher *x, const mllm_thread *t, uint32_t budget)
 }
 
 enum { KEY_THREADS = 16 };
-
-static void set_bit(uint64_t *mask, mllm_token id) {
-    mask[id / 64] |= (uint64_t)1 << (id % 64);
-}
 
 /* Some tokens that are text[length]: the longest each time. Returns their number; 0: it cannot be done. */
 static uint32_t longest_tokens(const mllm_token_trie *t, const char *text, uint32_t length, mllm_token *out) {
@@ -423,6 +458,13 @@ typedef struct {
     bool only; /* the next token must be that of the plan */
 } allowance;
 
+/* What of a thread is known under a budget; adds it to `mask`, which may be NULL. */
+static known known_of(mllm_matcher *x, const mllm_thread *t, uint64_t *mask, uint32_t budget, bool verify) {
+    if (budget && !stays_within(x, t, budget)) return KNOWN_NOTHING;
+    if (verify && uncertain_leaf(t)) return KNOWN_NOTHING;
+    return add_known(x, t, mask, budget > 0);
+}
+
 /* Sets the bits of what may follow. `verify`: only if a way to the end is found where that is not certain. */
 static void fill(mllm_matcher *x, uint64_t *mask, const allowance *allowed, bool verify) {
     const mllm_token_trie *t = x->trie;
@@ -440,30 +482,48 @@ static void fill(mllm_matcher *x, uint64_t *mask, const allowance *allowed, bool
                     .count = s.count};
     m->by_text = false;
     memset(mask, 0, t->words * sizeof *mask);
-    /* Threads of which it is known what plain tokens they take are tried on the other tokens only. */
-    for (int pass = 0; pass < 2 && m->failed == MLLM_OK; pass++) {
+    m->count = m->base = end;
+    /* Threads of which something is known are tried on the other tokens only. */
+    known each[KEY_THREADS];
+    for (uint32_t i = 0; i < s.count && m->failed == MLLM_OK; i++) {
+        mllm_thread thread = m->pool[s.first + i];
+        if (thread.kind == THREAD_TOKEN) {
+            bool fits = !budget || mllm_machine_min_left(m, &thread, false) <= budget; /* the token itself included */
+            if (fits && thread.a < t->size) set_bit(mask, (mllm_token)thread.a);
+            continue;
+        }
+        known k = known_of(x, &thread, mask, budget, verify);
+        if (i < KEY_THREADS) each[i] = k;
+        if (k != KNOWN_CLOSED) continue;
+        const mllm_flat *f = &thread.g->shapes.flats[thread.d];
+        w.tails = true;
+        w.least = f->min_length > thread.b ? f->min_length - thread.b : 0;
+        w.room = f->max_length == NONE ? NONE : f->max_length - thread.b;
+        if (w.least) thread.b = f->min_length;
+        w.way_end = 0;
+        mllm_machine_add(m, &thread, false);
+        walk(&w, &t->tails, end, m->count - end);
+        m->count = m->base = end;
+        w.tails = false;
+    }
+    for (known pass = KNOWN_INSIDE; pass <= KNOWN_NOTHING && m->failed == MLLM_OK; pass++) {
+        if (pass == KNOWN_CLOSED) continue;
         m->count = m->base = end;
         for (uint32_t i = 0; i < s.count && m->failed == MLLM_OK; i++) {
             mllm_thread thread = m->pool[s.first + i];
-            if (thread.kind == THREAD_TOKEN) {
-                bool fits =
-                    !budget || mllm_machine_min_left(m, &thread, false) <= budget; /* the token itself included */
-                if (fits && thread.a < t->size) set_bit(mask, (mllm_token)thread.a);
-                continue;
-            }
-            bool known = !budget || stays_within(x, &thread, budget);
-            known = known && !(verify && uncertain_leaf(&thread)) && add_plain(x, &thread, mask, pass == 0);
+            if (thread.kind == THREAD_TOKEN) continue;
+            known k = i < KEY_THREADS ? each[i] : known_of(x, &thread, NULL, budget, verify);
             uint32_t lexer = NONE;
-            if (known && pass == 1 && thread.kind == THREAD_KEY && thread.b < thread.c)
+            if (k == KNOWN_PLAIN && pass == KNOWN_NOTHING && thread.kind == THREAD_KEY && thread.b < thread.c)
                 mllm_machine_plain_room(m, &thread, &lexer);
             if (lexer != NONE) {
                 thread.a = NONE; /* the declared keys, which the lexer may not know */
                 mllm_machine_add(m, &thread, false);
-            } else if (known == (pass == 0))
+            } else if (k == pass)
                 mllm_machine_add(m, &thread, false);
         }
         w.way_end = 0;
-        walk(&w, pass == 0 ? &t->rest : &t->all, end, m->count - end);
+        walk(&w, pass == KNOWN_INSIDE ? &t->closing : pass == KNOWN_PLAIN ? &t->rest : &t->all, end, m->count - end);
     }
     m->count = end;
 }

@@ -5,12 +5,14 @@
 
 #include "../base/alloc.h"
 #include "../base/error.h"
+#include "machine.h"
 
 typedef struct {
     const char *bytes;
     uint32_t length;
     int32_t id;
     uint8_t rank; /* of tokens with the same bytes the lowest rank is canonical */
+    uint16_t chars; /* in front of it in a string */
 } entry;
 
 static int compare_entries(const void *a, const void *b) {
@@ -94,6 +96,42 @@ static bool build(mllm_trie *t, const entry *list, uint32_t n, size_t *memory) {
     return true;
 }
 
+/* What the tokens list[n], which are not plain, are to a string. Uses up the list. */
+static bool build_strings(mllm_token_trie *t, entry *list, uint32_t n) {
+    entry *ends = mllm_alloc_array(n, sizeof *ends);
+    uint32_t count = 0, kept = 0;
+    bool ok = false;
+    t->inner = mllm_alloc_array(n, sizeof *t->inner);
+    t->closers = mllm_alloc_array(n, sizeof *t->closers);
+    t->content = mllm_alloc_array(t->words, sizeof *t->content);
+    if (!ends || !t->inner || !t->closers || !t->content) goto done;
+    memcpy(t->content, t->plain[MLLM_PLAIN_LENGTHS], t->words * sizeof *t->content);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t chars, length = mllm_json_inside(list[i].bytes, list[i].length, &chars);
+        if (length == list[i].length) {
+            t->inner[t->inner_count++] = (mllm_string_token){.id = list[i].id, .chars = (uint16_t)chars};
+            t->content[list[i].id / 64] |= (uint64_t)1 << (list[i].id % 64);
+            if (chars > t->longest_inner) t->longest_inner = chars;
+        } else if (length != NONE) {
+            ends[count] = (entry){list[i].bytes + length, list[i].length - length, list[i].id, 0, (uint16_t)chars};
+            list[count++] = list[i];
+        }
+    }
+    if (!build(&t->closing, list, count, &t->memory)) goto done;
+    if (count) qsort(ends, count, sizeof *ends, compare_entries);
+    for (uint32_t i = 0; i < count; i++) {
+        const entry *e = &ends[i], *next = i + 1 < count ? e + 1 : NULL;
+        bool last = !next || next->length != e->length || memcmp(next->bytes, e->bytes, e->length) != 0;
+        t->closers[i] = (mllm_string_token){.id = e->id, .chars = e->chars, .last = last};
+        if (i == 0 || t->closers[i - 1].last) list[kept] = *e, list[kept++].id = (int32_t)i;
+    }
+    ok = build(&t->tails, list, kept, &t->memory);
+    t->memory += (size_t)n * 2 * sizeof *t->inner + (size_t)t->words * sizeof *t->content;
+done:
+    mllm_free(ends);
+    return ok;
+}
+
 /* `vocab` NULL: bytes[count] are kept. */
 static mllm_token_trie *make(const mllm_vocab *vocab, const char *const *bytes, const uint32_t *lengths,
                              const bool *ends, const uint8_t *ranks, size_t count, mllm_error *err) {
@@ -122,7 +160,7 @@ static mllm_token_trie *make(const mllm_vocab *vocab, const char *const *bytes, 
         if (!vocab) t->bytes[i] = bytes[i];
         t->lengths[i] = (uint8_t)lengths[i];
         if (lengths[i] > t->longest) t->longest = lengths[i];
-        list[n++] = (entry){bytes[i], lengths[i], (int32_t)i, ranks ? ranks[i] : 0};
+        list[n++] = (entry){bytes[i], lengths[i], (int32_t)i, ranks ? ranks[i] : 0, 0};
     }
     if (n) qsort(list, n, sizeof *list, compare_entries);
     uint32_t kept = 0;
@@ -141,7 +179,7 @@ static mllm_token_trie *make(const mllm_vocab *vocab, const char *const *bytes, 
         for (uint32_t k = chars < MLLM_PLAIN_LENGTHS ? chars : MLLM_PLAIN_LENGTHS; k <= MLLM_PLAIN_LENGTHS; k++)
             t->plain[k][list[i].id / 64] |= (uint64_t)1 << (list[i].id % 64);
     }
-    if (!build(&t->rest, list, rest, &t->memory)) goto memory;
+    if (!build(&t->rest, list, rest, &t->memory) || !build_strings(t, list, rest)) goto memory;
     mllm_free(list);
     return t;
 memory:
@@ -193,6 +231,11 @@ void mllm_token_trie_release(mllm_token_trie *t) {
     if (!t || atomic_fetch_sub(&t->refs, 1) > 1) return;
     free_trie(&t->all);
     free_trie(&t->rest);
+    free_trie(&t->closing);
+    free_trie(&t->tails);
+    mllm_free(t->inner);
+    mllm_free(t->closers);
+    mllm_free(t->content);
     mllm_free(t->bytes);
     mllm_free(t->lengths);
     mllm_free(t->ends);

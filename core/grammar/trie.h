@@ -17,6 +17,13 @@ typedef struct {
 
 enum { MLLM_PLAIN_LENGTHS = 20 };
 
+/* A token as a JSON string reads it that has just begun a character. */
+typedef struct {
+    mllm_token id;
+    uint16_t chars; /* that it adds to the string, one that it only begins included */
+    bool last; /* of those that end the string and go on alike */
+} mllm_string_token;
+
 struct mllm_token_trie {
     atomic_int refs;
     const mllm_vocab *vocab; /* NULL: made from byte strings */
@@ -30,6 +37,15 @@ struct mllm_token_trie {
     /* Plain tokens consist of whole characters that a JSON string holds without escapes (and not 0x7F): a bit set per length. */
     uint64_t *plain[MLLM_PLAIN_LENGTHS + 1]; /* of at most that many characters; the last: all */
     uint32_t longest_plain;
+    /* The others that may stand inside a string: with escapes, or parts of characters. `content`: these and the plain ones. */
+    mllm_string_token *inner;
+    uint32_t inner_count, longest_inner;
+    uint64_t *content;
+    /* Those that end a string. */
+    mllm_trie closing;
+    mllm_trie
+        tails; /* what they are from the quote on; its ids are places in `closers`, where those with the same tail follow */
+    mllm_string_token *closers;
     uint32_t longest; /* bytes */
     size_t memory;
 };

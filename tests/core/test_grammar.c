@@ -53,6 +53,12 @@ static void test_masks(void) {
         {"{\"type\":\"string\",\"pattern\":\"^(ab|ba)*$\"}", "\"abba\""},
         {"true", "{\"\\n\":[1.2,-1]}"},
         {"{\"not\":{\"const\":{\"a\":1}},\"type\":\"object\"}", "{\"a\":12}"},
+        {"{\"type\":\"array\",\"items\":{\"type\":\"string\",\"minLength\":2,\"maxLength\":3}}", "[\"ab\",\"\\n\xC3\xA9"
+                                                                                                 "a\"]"},
+        {"{\"additionalProperties\":{\"type\":\"string\",\"minLength\":1}}", "{\"aa\":\"\\\"x\", \"\xC3\xA9\":\"a:\"}"},
+        {"{\"type\":\"array\",\"items\":{\"type\":\"string\",\"pattern\":\"^[ab1]+-$\",\"maxLength\":5}}",
+         "[\"abab-\",\"1-\"]"},
+        {"{\"type\":\"array\",\"items\":{\"type\":\"string\"},\"uniqueItems\":true}", "[\"a\",\"aa\",\"\\\\\"]"},
         {"{\"oneOf\":[{\"required\":[\"a\"]},{\"required\":[\"b\"]}],\"type\":\"object\"}", "{\"a\":1}"},
     };
     mllm_error err;
@@ -417,6 +423,12 @@ static void test_retokenised(void) {
         {"{\"patternProperties\":{\"^x_\":{\"type\":\"integer\"}},\"additionalProperties\":{\"format\":\"date\","
          "\"type\":\"string\"}}",
          "{\"x_\\n\":7, \"x\": \"2024-02-29\",\"y\":\"1999-12-31\"}"},
+        {"{\"type\":\"array\",\"items\":{\"type\":\"string\",\"minLength\":2,\"maxLength\":3}}", "[\"ab\",\"\\n\xC3\xA9"
+                                                                                                 "a\"]"},
+        {"{\"additionalProperties\":{\"type\":\"string\",\"minLength\":1}}", "{\"aa\":\"\\\"x\", \"\xC3\xA9\":\"a:\"}"},
+        {"{\"type\":\"array\",\"items\":{\"type\":\"string\",\"pattern\":\"^[ab1]+-$\",\"maxLength\":5}}",
+         "[\"abab-\",\"1-\"]"},
+        {"{\"type\":\"array\",\"items\":{\"type\":\"string\"},\"uniqueItems\":true}", "[\"a\",\"aa\",\"\\\\\"]"},
         {"{\"oneOf\":[{\"required\":[\"a\"]},{\"required\":[\"b\"]}],\"not\":{\"properties\":{\"c\":{\"const\":1}},"
          "\"required\":[\"c\"]}}",
          "{\"b\":\"\\u0001\\\\\", \"c\":12}"},
