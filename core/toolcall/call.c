@@ -289,12 +289,17 @@ mllm_step mllm_tc_id(mllm_toolcall_parser *p) {
 
 /* ------------------------------------------------------------------------ arguments */
 
+/* All up to `pos` is accounted for. Objects around the call may go on, and break: that is not this call's fault. */
+static void call_over(mllm_toolcall_parser *p) {
+    p->start = p->call_start = p->pos;
+    p->in_call = p->announced = false;
+    p->have_name = p->have_id = p->have_arguments = false;
+}
+
 void mllm_tc_call_done(mllm_toolcall_parser *p) {
     if (!p->announced) mllm_tc_announce(p);
     mllm_tc_end(p, p->have_arguments ? p->value.repairs : 0);
-    p->start = p->pos;
-    p->in_call = false;
-    p->announced = false;
+    call_over(p);
     p->phase = PHASE_GAP;
     if (p->f->body == BODY_CHANNELS) section_over(p);
 }
@@ -408,8 +413,7 @@ mllm_step mllm_tc_skip(mllm_toolcall_parser *p) {
             continue;
         }
         mllm_tc_skipped(p, p->start, p->pos);
-        p->start = p->pos;
-        p->announced = p->in_call = false;
+        call_over(p);
         p->phase = PHASE_GAP;
         if (in_channel) section_over(p);
         if (p->f->body == BODY_JSON && found < 0) mllm_tc_object_resume(p);

@@ -112,7 +112,7 @@ void mllm_tc_skipped(mllm_toolcall_parser *p, uint64_t from, uint64_t to) {
     if (to == from) return;
     mllm_queued *q = queue(p, MLLM_TOOLCALL_ERROR, from);
     if (!q) return;
-    q->e.call = p->calls ? p->calls - 1 : 0;
+    q->e.call = p->announced ? p->calls - 1 : p->calls;
     name_call(p, q);
     q->e.fault = MLLM_TOOLCALL_SKIPPED;
     q->raw = keep(&p->raws, mllm_tc_at(p, from), (size_t)(to - from));
