@@ -100,54 +100,115 @@ TARGET static void prepare(const float *x, size_t cols, void *out) {
     }
 }
 
-/* Both kinds of panel, any number of tokens up to a tile; `four` and `n` are constants where this is inlined.
+/* Reading activations is what many tokens by one panel wait for: here each that was read serves two panels, and gcc must not read it again. */
+#define IN_REGISTER(v) __asm__("" : "+v"(v))
+
+INLINE __m512i same_int(const char *at) {
+    return _mm512_set1_epi32(*(const int32_t *)(const void *)at);
+}
+
+/* One token by one panel: the memory's speed. Panels follow one another, and the processor fetches them by itself. */
+INLINE void one_token(const unsigned char *panel, bool four, const mllm_operand *o, float *y) {
+    const char *q = o->x + o->p.q, *sum = o->x + (four ? o->p.sum4 : o->p.sum8), *d = o->x + o->p.d;
+    const __m512i low = _mm512_set1_epi8(15);
+    __m512 all = _mm512_setzero_ps();
+    for (size_t g = 0; g < o->groups; g++, panel += four ? MLLM_P4_BYTES : MLLM_P8_BYTES) {
+        __m512i dot = same_int(sum + 4 * g);
+        MLLM_UNROLL for (size_t s = 0; s < 8; s++) {
+            __m512i w = _mm512_loadu_si512(panel + 64 * (four ? s % 4 : s));
+            if (four) w = _mm512_and_si512(s < 4 ? w : _mm512_srli_epi16(w, 4), low);
+            dot = _mm512_dpbusd_epi32(dot, w, same_int(q + g * MLLM_GROUP + 4 * s));
+        }
+        __m512 scale = v_half(panel + (four ? MLLM_P4_SCALES : MLLM_P8_SCALES));
+        __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(*(const float *)(const void *)(d + 4 * g)));
+        all = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), both, all);
+    }
+    _mm512_storeu_ps(y, all);
+}
+
+/* n tokens by a panel and the one `second` bytes behind it: y[t] and y[MLLM_TILE + t]. `four` and `n` are constants where this is inlined.
  *
- * Weights are fetched AHEAD of their use where six tokens and more share them: there the processor is slow to see that they follow one another,
- * and waited for them (Zen 4: 8 tokens by 94 MB of weights, 6.1 ms for 8.9). With fewer tokens it sees it by itself, and fetching costs. */
-INLINE void panel_product(const unsigned char *panel, bool four, const mllm_operand *o, int n, float (*y)[MLLM_PANEL]) {
-    __m512 sum[MLLM_TILE];
-    MLLM_UNROLL for (int t = 0; t < n; t++) sum[t] = _mm512_setzero_ps();
+ * The processor does not see by itself that weights follow one another where several tokens share them and two panels are read in turns: they
+ * are fetched, in their order, a panel and more ahead, into the L2 (fetched into the L1, they wait for its few buffers). */
+INLINE void many_tokens(const unsigned char *panel, size_t second, bool four, const mllm_operand *o, int n,
+                        float (*y)[MLLM_PANEL]) {
+    enum { AHEAD = 4096 };
     const size_t sums = four ? o->p.sum4 : o->p.sum8;
     const __m512i low = _mm512_set1_epi8(15);
-    enum { AHEAD = 3 * MLLM_P8_BYTES };
+    const char *next = (const char *)panel + 2 * second + AHEAD;
+    __m512 sum[2][MLLM_TILE];
+    MLLM_UNROLL for (int h = 0; h < 2; h++) MLLM_UNROLL for (int t = 0; t < n; t++) sum[h][t] = _mm512_setzero_ps();
     for (size_t g = 0; g < o->groups; g++, panel += four ? MLLM_P4_BYTES : MLLM_P8_BYTES) {
-        if (n > 5)
-            MLLM_UNROLL for (int s = 0; s < 9; s++) if (!four || s < 5)
-                _mm_prefetch((const char *)panel + AHEAD + 64 * s, _MM_HINT_T0);
-        __m512i w[8];
-        if (four) MLLM_UNROLL for (int s = 0; s < 4; s++) {
-                __m512i v = _mm512_loadu_si512(panel + 64 * s);
-                w[s] = _mm512_and_si512(v, low);
-                w[s + 4] = _mm512_and_si512(_mm512_srli_epi16(v, 4), low);
+        if (o->ahead) {
+            MLLM_UNROLL for (int s = 0; s < 9; s++) _mm_prefetch(next + 64 * s, _MM_HINT_T1);
+            if (!four) MLLM_UNROLL for (int s = 9; s < 17; s++) _mm_prefetch(next + 64 * s, _MM_HINT_T1);
+            next += 2 * (four ? MLLM_P4_BYTES : MLLM_P8_BYTES);
+        }
+        __m512i dot[2][MLLM_TILE];
+        MLLM_UNROLL for (int t = 0; t < n; t++) dot[0][t] = dot[1][t] =
+            same_int(o->x + (size_t)t * o->stride + sums + 4 * g);
+        MLLM_UNROLL for (size_t s = 0; s < 8; s++) {
+            __m512i w[2];
+            MLLM_UNROLL for (size_t h = 0; h < 2; h++) {
+                w[h] = _mm512_loadu_si512(panel + h * second + 64 * (four ? s % 4 : s));
+                if (four) w[h] = _mm512_and_si512(s < 4 ? w[h] : _mm512_srli_epi16(w[h], 4), low);
             }
-        else
-            MLLM_UNROLL for (int s = 0; s < 8; s++) w[s] = _mm512_loadu_si512(panel + 64 * s);
-        __m512 scale = v_half(panel + (four ? MLLM_P4_SCALES : MLLM_P8_SCALES));
-        MLLM_UNROLL for (int t = 0; t < n; t++) {
-            const char *row = o->x + (size_t)t * o->stride;
-            const int32_t *q = (const int32_t *)(const void *)(row + o->p.q + g * MLLM_GROUP);
-            __m512i dot = _mm512_set1_epi32(*(const int32_t *)(const void *)(row + sums + 4 * g));
-            MLLM_UNROLL for (int s = 0; s < 8; s++) dot = _mm512_dpbusd_epi32(dot, w[s], _mm512_set1_epi32(q[s]));
-            __m512 d = _mm512_set1_ps(*(const float *)(const void *)(row + o->p.d + 4 * g));
-            sum[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_mul_ps(scale, d), sum[t]);
+            MLLM_UNROLL for (int t = 0; t < n; t++) {
+                __m512i q = same_int(o->x + (size_t)t * o->stride + o->p.q + g * MLLM_GROUP + 4 * s);
+                IN_REGISTER(q);
+                MLLM_UNROLL for (int h = 0; h < 2; h++) {
+                    dot[h][t] = _mm512_dpbusd_epi32(dot[h][t], w[h], q);
+                    IN_REGISTER(dot[h][t]); /* in this order: sums taken apart would not fit */
+                }
+            }
+        }
+        MLLM_UNROLL for (size_t h = 0; h < 2; h++) {
+            __m512 scale = v_half(panel + h * second + (four ? MLLM_P4_SCALES : MLLM_P8_SCALES));
+            MLLM_UNROLL for (int t = 0; t < n; t++) {
+                const char *d = o->x + (size_t)t * o->stride + o->p.d + 4 * g;
+                __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(*(const float *)(const void *)d));
+                sum[h][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[h][t]), both, sum[h][t]);
+            }
         }
     }
-    MLLM_UNROLL for (int t = 0; t < n; t++) _mm512_storeu_ps(y[t], sum[t]);
+    MLLM_UNROLL for (int h = 0; h < 2; h++) MLLM_UNROLL for (int t = 0; t < n; t++)
+        _mm512_storeu_ps(y[h * MLLM_TILE + t], sum[h][t]);
 }
 
-INLINE void any_panel(const unsigned char *panel, bool four, const mllm_operand *o, int n, float (*y)[MLLM_PANEL]) {
+INLINE void any_pair(const unsigned char *panel, size_t second, bool four, const mllm_operand *o, int n,
+                     float (*y)[MLLM_PANEL]) {
     switch (n) {
-    case 8: panel_product(panel, four, o, 8, y); break;
-    case 7: panel_product(panel, four, o, 7, y); break;
-    case 6: panel_product(panel, four, o, 6, y); break;
-    case 5: panel_product(panel, four, o, 5, y); break;
-    case 4: panel_product(panel, four, o, 4, y); break;
-    case 3: panel_product(panel, four, o, 3, y); break;
-    case 2: panel_product(panel, four, o, 2, y); break;
-    default: panel_product(panel, four, o, 1, y);
+    case 8: many_tokens(panel, second, four, o, 8, y); break;
+    case 7: many_tokens(panel, second, four, o, 7, y); break;
+    case 6: many_tokens(panel, second, four, o, 6, y); break;
+    case 5: many_tokens(panel, second, four, o, 5, y); break;
+    case 4: many_tokens(panel, second, four, o, 4, y); break;
+    case 3: many_tokens(panel, second, four, o, 3, y); break;
+    case 2: many_tokens(panel, second, four, o, 2, y); break;
+    default: one_token(panel, four, o, y[0]); one_token(panel + second, four, o, y[MLLM_TILE]);
     }
 }
 
+TARGET static void pair8(const unsigned char *panel, const mllm_operand *o, int n, float (*y)[MLLM_PANEL]) {
+    any_pair(panel, o->groups * MLLM_P8_BYTES, false, o, n, y);
+}
+
+TARGET static void pair4(const unsigned char *panel, const mllm_operand *o, int n, float (*y)[MLLM_PANEL]) {
+    any_pair(panel, o->groups * MLLM_P4_BYTES, true, o, n, y);
+}
+
+/* A last panel without a neighbour stands beside itself. */
+INLINE void any_panel(const unsigned char *panel, bool four, const mllm_operand *o, int n, float (*y)[MLLM_PANEL]) {
+    if (n == 1) {
+        one_token(panel, four, o, y[0]);
+        return;
+    }
+    float both[2 * MLLM_TILE][MLLM_PANEL];
+    any_pair(panel, 0, four, o, n, both);
+    memcpy(y, both, (size_t)n * sizeof *y);
+}
+
+#define PAIRS .pair8 = pair8, .pair4 = pair4
 #define KERNEL mllm_kernel_avx512
 #define NAME "avx512"
 #define PACK pack

@@ -107,11 +107,13 @@ static const unsigned char *panel_at(const mllm_matrix *w, size_t row) {
     return (const unsigned char *)w->packed + row / MLLM_PANEL * mllm_packed_panel_bytes(&w->stored);
 }
 
-static inline void put_row(float *to, const float *from, size_t n, bool add) {
-    if (add)
-        for (size_t j = 0; j < n; j++) to[j] += from[j];
-    else
-        memcpy(to, from, n * sizeof(float));
+/* Rows of `rows` results of n tokens, side by side from column r of y on. */
+static inline void put_rows(float *y, size_t ldy, float (*from)[MLLM_PANEL], size_t n, size_t rows, bool add) {
+    for (size_t t = 0; t < n; t++, y += ldy)
+        if (add)
+            for (size_t j = 0; j < rows; j++) y[j] += from[t][j];
+        else
+            memcpy(y, from[t], rows * sizeof(float));
 }
 
 void mllm_packed_product(const mllm_panel_ways *ways, const mllm_matrix *w, size_t from, size_t to, const void *x,
@@ -120,21 +122,26 @@ void mllm_packed_product(const mllm_panel_ways *ways, const mllm_matrix *w, size
         mllm_float_product(ways->floats, w, from, to, x, x_stride, m, y, ldy, add, scratch);
         return;
     }
-    mllm_panel_fn fn = mllm_packed_is_p4(&w->stored) ? ways->p4 : ways->p8;
+    bool four = mllm_packed_is_p4(&w->stored);
+    mllm_panel_fn one = four ? ways->p4 : ways->p8, two = m == 1 ? NULL : four ? ways->pair4 : ways->pair8;
     mllm_operand o = {
         .stride = x_stride, .p = mllm_prepared_layout(w->stored.cols), .groups = w->stored.cols / MLLM_GROUP};
-    for (size_t r = from; r < to; r += MLLM_PANEL) {
+    for (size_t r = from, panels; r < to; r += panels * MLLM_PANEL) {
         const unsigned char *panel = panel_at(w, r);
-        size_t rows = to - r < MLLM_PANEL ? to - r : MLLM_PANEL;
+        panels = two && to - r >= 2 * MLLM_PANEL ? 2 : 1;
         for (size_t i = 0; i < m; i += MLLM_TILE) {
-            float v[MLLM_TILE][MLLM_PANEL];
+            float v[2 * MLLM_TILE][MLLM_PANEL];
             size_t n = m - i < MLLM_TILE ? m - i : MLLM_TILE;
             o.x = (const char *)x + i * x_stride;
-            fn(panel, &o, (int)n, v);
-            if (rows == MLLM_PANEL) /* nearly always: a length that the compiler knows */
-                for (size_t t = 0; t < n; t++) put_row(y + (i + t) * ldy + r, v[t], MLLM_PANEL, add);
-            else
-                for (size_t t = 0; t < n; t++) put_row(y + (i + t) * ldy + r, v[t], rows, add);
+            o.ahead = i == 0;
+            (panels == 2 ? two : one)(panel, &o, (int)n, v);
+            float *to_y = y + i * ldy + r;
+            if (to - r < MLLM_PANEL) {
+                put_rows(to_y, ldy, v, n, to - r, add);
+                continue;
+            }
+            put_rows(to_y, ldy, v, n, MLLM_PANEL, add); /* a length that the compiler knows */
+            if (panels == 2) put_rows(to_y + MLLM_PANEL, ldy, v + MLLM_TILE, n, MLLM_PANEL, add);
         }
     }
 }

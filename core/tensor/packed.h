@@ -66,11 +66,14 @@ typedef struct {
     const char *x; /* prepared row of the first token; the others follow stride bytes apart */
     size_t stride, groups;
     mllm_prepared p;
+    bool ahead; /* these tokens are the first by this panel: what follows it in memory may be fetched meanwhile */
 } mllm_operand;
 typedef void (*mllm_panel_fn)(const unsigned char *panel, const mllm_operand *o, int n, float (*y)[MLLM_PANEL]);
 /* A kernel's ways with the two kinds of panel, and with matrices that are not packed. */
 typedef struct {
     mllm_panel_fn p8, p4;
+    mllm_panel_fn pair8,
+        pair4; /* for several tokens: a panel and its neighbour, y[MLLM_TILE + t] is the neighbour's. NULL: none */
     const mllm_floats *floats;
 } mllm_panel_ways;
 

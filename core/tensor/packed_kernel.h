@@ -2,7 +2,8 @@
  *
  *   any_panel(panel, four, operand, n, y)   an inline function: y[t] = panel . token t for n <= MLLM_TILE tokens of either kind of panel
  *   available, prepare, prepared_bytes      as in the table
- *   KERNEL, NAME, PACK                      the table's symbol, its name, and the function that packs rows */
+ *   KERNEL, NAME, PACK                      the table's symbol, its name, and the function that packs rows
+ *   PAIRS                                   where it has them: the functions for two panels, as fields of mllm_panel_ways */
 #include "packed.h"
 
 TARGET static void panel8(const unsigned char *panel, const mllm_operand *o, int n, float (*y)[MLLM_PANEL]) {
@@ -13,7 +14,10 @@ TARGET static void panel4(const unsigned char *panel, const mllm_operand *o, int
     any_panel(panel, true, o, n, y);
 }
 
-static const mllm_panel_ways ways = {panel8, panel4, &floats};
+#ifndef PAIRS
+#define PAIRS .pair8 = NULL
+#endif
+static const mllm_panel_ways ways = {.p8 = panel8, .p4 = panel4, .floats = &floats, PAIRS};
 
 static void product(const mllm_matrix *w, size_t from, size_t to, const void *x, size_t x_stride, size_t m, float *y,
                     size_t ldy, bool add, void *scratch) {
