@@ -21,6 +21,9 @@
 #include "../base/cpu.h"
 #include "packed.h"
 
+#define LENDER mllm_kernel_avx512
+#include "borrowed.h"
+
 #ifndef MLLM_AMX_EMULATED /* a test replaces the tile instructions, to check all the rest on processors without them */
 #define TARGET __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,amx-tile,amx-bf16")))
 static bool tiles_work(void);
@@ -215,50 +218,20 @@ static bool tiles_work(void) {
     return true;
 }
 
-static size_t pack_bytes(const mllm_tensor *w) {
-    return mllm_packed_bytes(w);
-}
-
 static void pack(const mllm_tensor *w, void *packed, size_t from, size_t to) {
     mllm_kernel_avx512.pack(w, packed, from, to);
-}
-
-static void product_rows(const mllm_matrix *w, const mllm_token *ids, size_t count, const void *x, float *y,
-                         void *scratch) {
-    mllm_kernel_avx512.product_rows(w, ids, count, x, y, scratch);
-}
-
-static void store(mllm_type type, const float *row, uint32_t head_size, bool value, void *chunk, uint32_t at) {
-    mllm_kernel_avx512.store(type, row, head_size, value, chunk, at);
-}
-
-static void attend(mllm_type type, const mllm_attention *a, const void *keys, const void *values, uint32_t first,
-                   uint32_t end, void *scratch) {
-    mllm_kernel_avx512.attend(type, a, keys, values, first, end, scratch);
-}
-
-static void rms_norm(const float *x, const float *weight, float epsilon, size_t n, float *out) {
-    mllm_kernel_avx512.rms_norm(x, weight, epsilon, n, out);
-}
-
-static void swiglu(float *gate, const float *up, size_t n) {
-    mllm_kernel_avx512.swiglu(gate, up, n);
 }
 
 const mllm_kernel mllm_kernel_amx = {
     .name = "amx",
     .grain = PAIR,
     .available = available,
-    .pack_bytes = pack_bytes,
+    .pack_bytes = mllm_packed_bytes,
     .pack = pack,
     .prepared_bytes = prepared_bytes,
     .prepare = prepare,
     .product = product,
     .scratch_bytes = scratch_bytes,
-    .product_rows = product_rows,
-    .store = store,
-    .attend = attend,
-    .rms_norm = rms_norm,
-    .swiglu = swiglu,
+    BORROWED,
 };
 #endif

@@ -84,18 +84,9 @@ INLINE void panel_product(const unsigned char *panel, bool four, const mllm_oper
     }
 }
 
-INLINE void any_panel(const unsigned char *panel, bool four, const mllm_operand *whole, int n, float (*y)[MLLM_PANEL]) {
-    mllm_operand o = *whole;
-    for (; n > 0; n -= 4, y += 4, o.x += 4 * o.stride) switch (n) {
-        case 1: panel_product(panel, four, &o, 1, y); break;
-        case 2: panel_product(panel, four, &o, 2, y); break;
-        case 3: panel_product(panel, four, &o, 3, y); break;
-        default: panel_product(panel, four, &o, 4, y);
-        }
-}
-
 #define KERNEL mllm_kernel_avx2
 #define NAME "avx2"
 #define PACK mllm_packed_fill
+#define BY_FOURS panel_product
 #include "packed_kernel.h"
 #endif

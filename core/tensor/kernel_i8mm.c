@@ -9,6 +9,9 @@
 #include "../base/cpu.h"
 #include "packed.h"
 
+#define LENDER mllm_kernel_neon
+#include "borrowed.h"
+
 #define TARGET __attribute__((target("arch=armv8.2-a+dotprod+i8mm")))
 #define INLINE static inline __attribute__((always_inline)) TARGET
 
@@ -137,35 +140,12 @@ static void product(const mllm_matrix *w, size_t from, size_t to, const void *x,
                                  ldy, add, scratch);
 }
 
-/* The rest is that of neon; its functions are reached through its table. */
 static size_t prepared_bytes(size_t cols) {
     return mllm_kernel_neon.prepared_bytes(cols);
 }
 
 static void prepare(const float *x, size_t cols, void *out) {
     mllm_kernel_neon.prepare(x, cols, out);
-}
-
-static void product_rows(const mllm_matrix *w, const mllm_token *ids, size_t count, const void *x, float *y,
-                         void *scratch) {
-    mllm_kernel_neon.product_rows(w, ids, count, x, y, scratch);
-}
-
-static void store(mllm_type type, const float *row, uint32_t head_size, bool value, void *chunk, uint32_t at) {
-    mllm_kernel_neon.store(type, row, head_size, value, chunk, at);
-}
-
-static void attend(mllm_type type, const mllm_attention *a, const void *keys, const void *values, uint32_t first,
-                   uint32_t end, void *scratch) {
-    mllm_kernel_neon.attend(type, a, keys, values, first, end, scratch);
-}
-
-static void rms_norm(const float *x, const float *weight, float epsilon, size_t n, float *out) {
-    mllm_kernel_neon.rms_norm(x, weight, epsilon, n, out);
-}
-
-static void swiglu(float *gate, const float *up, size_t n) {
-    mllm_kernel_neon.swiglu(gate, up, n);
 }
 
 const mllm_kernel mllm_kernel_i8mm = {
@@ -178,10 +158,6 @@ const mllm_kernel mllm_kernel_i8mm = {
     .prepare = prepare,
     .product = product,
     .scratch_bytes = scratch_bytes,
-    .product_rows = product_rows,
-    .store = store,
-    .attend = attend,
-    .rms_norm = rms_norm,
-    .swiglu = swiglu,
+    BORROWED,
 };
 #endif

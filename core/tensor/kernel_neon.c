@@ -101,7 +101,7 @@ INLINE float32x4_t add_group(float32x4_t sum, const int8x16_t *w, float32x4_t sc
 }
 
 /* Four rows by MLLM_TILE tokens: the weights are brought into registers once for all of them, and the nibbles centred there. */
-INLINE void tile_product(const unsigned char *panel, bool four, const mllm_operand *o, int r, float (*y)[MLLM_PANEL]) {
+INLINE void tile_rows(const unsigned char *panel, bool four, const mllm_operand *o, int r, float (*y)[MLLM_PANEL]) {
     float32x4_t sum[MLLM_TILE];
     const char *row[MLLM_TILE];
     MLLM_UNROLL for (int t = 0; t < MLLM_TILE; t++) {
@@ -119,6 +119,10 @@ INLINE void tile_product(const unsigned char *panel, bool four, const mllm_opera
                       *(const float *)(const void *)(row[t] + d + g * sizeof(float)));
     }
     MLLM_UNROLL for (int t = 0; t < MLLM_TILE; t++) vst1q_f32(y[t] + 4 * r, sum[t]);
+}
+
+INLINE void tile_product(const unsigned char *panel, bool four, const mllm_operand *o, float (*y)[MLLM_PANEL]) {
+    for (int r = 0; r < 4; r++) tile_rows(panel, four, o, r, y);
 }
 
 /* All sixteen rows by few tokens, group by group as they lie in memory. */
@@ -139,22 +143,10 @@ INLINE void panel_product(const unsigned char *panel, bool four, const mllm_oper
     MLLM_UNROLL for (int t = 0; t < n; t++) MLLM_UNROLL for (int r = 0; r < 4; r++) vst1q_f32(y[t] + 4 * r, sum[t][r]);
 }
 
-INLINE void any_panel(const unsigned char *panel, bool four, const mllm_operand *whole, int n, float (*y)[MLLM_PANEL]) {
-    if (n == MLLM_TILE) {
-        for (int r = 0; r < 4; r++) tile_product(panel, four, whole, r, y);
-        return;
-    }
-    mllm_operand o = *whole;
-    for (; n > 0; n -= 4, y += 4, o.x += 4 * o.stride) switch (n) {
-        case 1: panel_product(panel, four, &o, 1, y); break;
-        case 2: panel_product(panel, four, &o, 2, y); break;
-        case 3: panel_product(panel, four, &o, 3, y); break;
-        default: panel_product(panel, four, &o, 4, y);
-        }
-}
-
 #define KERNEL mllm_kernel_neon
 #define NAME "neon"
 #define PACK mllm_packed_fill
+#define BY_FOURS panel_product
+#define WHOLE_TILE tile_product
 #include "packed_kernel.h"
 #endif

@@ -1,10 +1,30 @@
 /* packed_kernel.h - the end of a kernel file on packed weights: its products and its table. Included once, last, after vector_ops.h and
  *
- *   any_panel(panel, four, operand, n, y)   an inline function: y[t] = panel . token t for n <= MLLM_TILE tokens of either kind of panel
+ *   any_panel(panel, four, operand, n, y)   an inline function: y[t] = panel . token t for n <= MLLM_TILE tokens of either kind of panel;
+ *                                           or BY_FOURS, the name of one for n <= 4, and where it pays WHOLE_TILE, the name of one
+ *                                           for MLLM_TILE (without n)
  *   available, prepare, prepared_bytes      as in the table
  *   KERNEL, NAME, PACK                      the table's symbol, its name, and the function that packs rows
  *   PAIRS                                   where it has them: the functions for two panels, as fields of mllm_panel_ways */
 #include "packed.h"
+
+#ifdef BY_FOURS
+INLINE void any_panel(const unsigned char *panel, bool four, const mllm_operand *whole, int n, float (*y)[MLLM_PANEL]) {
+#ifdef WHOLE_TILE
+    if (n == MLLM_TILE) {
+        WHOLE_TILE(panel, four, whole, y);
+        return;
+    }
+#endif
+    mllm_operand o = *whole;
+    for (; n > 0; n -= 4, y += 4, o.x += 4 * o.stride) switch (n) {
+        case 1: BY_FOURS(panel, four, &o, 1, y); break;
+        case 2: BY_FOURS(panel, four, &o, 2, y); break;
+        case 3: BY_FOURS(panel, four, &o, 3, y); break;
+        default: BY_FOURS(panel, four, &o, 4, y);
+        }
+}
+#endif
 
 TARGET static void panel8(const unsigned char *panel, const mllm_operand *o, int n, float (*y)[MLLM_PANEL]) {
     any_panel(panel, false, o, n, y);
