@@ -1,5 +1,7 @@
 /* json_least.c - the least that completes a JSON value from a place inside it. What is said here is never less than what is needed, except
  * where values are checked as a whole when they close, must differ, or have a pattern and a length. */
+#include <string.h>
+
 #include "machine.h"
 
 static uint32_t plus(uint32_t a, uint32_t b) {
@@ -65,8 +67,47 @@ static uint32_t object_left(const mllm_frame *f, uint32_t key, bool extra) {
     return members < o->min ? plus(n, optional_bytes(f, key, o->min - members)) : n;
 }
 
+/* Several objects that are read as one: one of them. */
+typedef union {
+    mllm_frame f;
+    char room[sizeof(mllm_frame) + 2 * MLLM_VARIANT_WORDS * sizeof(uint64_t)];
+} variant;
+
+static const mllm_frame *variant_of(const mllm_frame *f, uint32_t i, variant *v) {
+    const mllm_object_shape *o = mllm_object_of(f);
+    if (!o->variants) return f;
+    memcpy(v->room, f, sizeof *f + 2 * mllm_key_words(o) * sizeof f->seen[0]);
+    v->f.id = f->g->shapes.indices[o->first_variant + i];
+    return &v->f;
+}
+
+static uint32_t variants(const mllm_frame *f) {
+    const mllm_object_shape *o = mllm_object_of(f);
+    return o->variants ? o->variants : 1;
+}
+
+/* What the words in the span of the value that tells which object it is leave to read, and what closes that object. */
+static uint32_t telling_left(const mllm_frame *f, uint32_t from, uint32_t to, uint32_t depth) {
+    const mllm_word *words = f->g->shapes.words;
+    uint32_t best = NONE;
+    variant v;
+    for (uint32_t i = from; i < to; i++) {
+        uint32_t n = plus(words[i].length - depth, object_left(variant_of(f, words[i].tag, &v), NONE, false));
+        if (n < best) best = n;
+    }
+    return best;
+}
+
 uint32_t mllm_json_frame_left(const mllm_frame *f) {
-    if (f->kind == FRAME_OBJECT) return object_left(f, NONE, false);
+    variant copy;
+    if (f->kind == FRAME_OBJECT) {
+        uint32_t best = NONE;
+        for (uint32_t i = 0; i < variants(f); i++) {
+            uint32_t v = object_left(variant_of(f, i, &copy), NONE, false);
+            if (v < best) best = v;
+        }
+        return best;
+    }
     const mllm_shapes *s = &f->g->shapes;
     const mllm_array_shape *a = &s->arrays[s->flats[f->id].array];
     uint32_t n = 1;
@@ -160,6 +201,14 @@ uint32_t mllm_json_leaf_left(mllm_machine *m, const mllm_thread *t, bool whateve
     const mllm_shapes *s = &t->g->shapes;
     uint32_t v = NONE;
     *up = t->up;
+    uint32_t shape = t->kind == THREAD_VALUE ? t->a : t->kind == THREAD_OBJECT && t->a == PHASE_COLON ? t->c : NONE;
+    if (t->kind == THREAD_WORD ? t->sub : shape != NONE && mllm_json_is_telling(t->g, t->up, shape)) {
+        const mllm_flat *f = shape == NONE ? NULL : &s->flats[s->shapes[shape].first_flat];
+        *up = t->up->up;
+        v = f ? telling_left(t->up, f->first_word, f->first_word + f->words, 0) : telling_left(t->up, t->b, t->c, t->d);
+        return plus(v, t->kind == THREAD_OBJECT);
+    }
+    variant one;
     switch ((mllm_thread_kind)t->kind) {
     case THREAD_VALUE: return s->shapes[t->a].min_bytes;
     case THREAD_WORD:
@@ -177,13 +226,25 @@ uint32_t mllm_json_leaf_left(mllm_machine *m, const mllm_thread *t, bool whateve
     case THREAD_NUMBER:
         return mllm_number_shortest(&t->g->schema, s->indices, &s->numbers[s->flats[t->d].number], m->text + t->e,
                                     m->length - t->e);
-    case THREAD_KEY: *up = t->up->up; return key_left(m, t, whatever);
+    case THREAD_KEY:
+        *up = t->up->up;
+        for (uint32_t i = 0; i < variants(t->up); i++) {
+            mllm_thread n = *t;
+            n.up = variant_of(t->up, i, &one);
+            uint32_t left = key_left(m, &n, whatever);
+            if (left < v) v = left;
+        }
+        return v;
     case THREAD_OBJECT:
         if (t->a == PHASE_COLON) return plus(1, s->shapes[t->c].min_bytes);
         if (t->a == PHASE_AFTER) return 0;
         *up = t->up->up;
         if (t->a == PHASE_OPEN && mllm_json_closable(t->up)) return 1;
-        return next_member(t->up);
+        for (uint32_t i = 0; i < variants(t->up); i++) {
+            uint32_t left = next_member(variant_of(t->up, i, &one));
+            if (left < v) v = left;
+        }
+        return v;
     default: return 0;
     }
 }

@@ -272,36 +272,7 @@ uint32_t mllm_json_extra_shape(const mllm_machine *m, const mllm_thread *t, uint
     return s->shapes[shape].min_bytes == NONE ? NONE : shape;
 }
 
-static void close_key(mllm_machine *m, const mllm_thread *t) {
-    const mllm_shapes *s = &t->g->shapes;
-    const mllm_object_shape *o = mllm_object_of(t->up);
-    uint32_t shape;
-    mllm_frame *f;
-    if (t->b < t->c && s->words[t->b].length == t->d) {
-        uint32_t key = s->words[t->b].tag;
-        if (!mllm_json_key_allowed(t->up, key) || !(f = copy_object(m, t->up))) return;
-        const mllm_key *k = &s->keys[o->first_key + key];
-        uint64_t *due = f->seen + mllm_key_words(o);
-        f->seen[key / 64] |= (uint64_t)1 << (key % 64);
-        for (uint32_t i = 0; i < k->needs; i++) {
-            uint32_t other = s->indices[k->first_need + i];
-            due[other / 64] |= (uint64_t)1 << (other % 64);
-        }
-        f->index = key + 1;
-        shape = k->shape;
-        set_limit(f);
-    } else {
-        if (!mllm_json_extra_allowed(t->up) || (shape = mllm_json_extra_shape(m, t, m->length - 1)) == NONE) return;
-        if (!name_holds(m, t)) return;
-        uint64_t hash = hash_key(m->text + t->e, m->length - 1 - t->e);
-        m->by_text = true;
-        for (const mllm_extra *x = t->up->extra; x; x = x->up)
-            if (x->hash == hash) return; /* the same key again */
-        mllm_extra *x = mllm_machine_alloc(m, sizeof *x);
-        if (!x || !(f = copy_object(m, t->up))) return;
-        *x = (mllm_extra){f->extra, hash};
-        f->extra = x;
-    }
+static void key_ended(mllm_machine *m, const mllm_thread *t, mllm_frame *f, uint32_t shape) {
     f->count++;
     mllm_thread n = {.kind = THREAD_OBJECT,
                      .up = f,
@@ -311,6 +282,51 @@ static void close_key(mllm_machine *m, const mllm_thread *t) {
                      .b = spaces(t->g, false),
                      .c = shape};
     mllm_machine_add(m, &n, false);
+}
+
+/* The object, which is of this flat, has the key. */
+static void declared_key(mllm_machine *m, const mllm_thread *t, uint32_t key, uint32_t flat) {
+    const mllm_shapes *s = &t->g->shapes;
+    const mllm_object_shape *o = &s->objects[s->flats[flat].object];
+    const mllm_key *k = &s->keys[o->first_key + key];
+    mllm_frame *f = copy_object(m, t->up);
+    if (!f) return;
+    uint64_t *due = f->seen + mllm_key_words(o);
+    f->id = flat;
+    f->seen[key / 64] |= (uint64_t)1 << (key % 64);
+    for (uint32_t i = 0; i < k->needs; i++) {
+        uint32_t other = s->indices[k->first_need + i];
+        due[other / 64] |= (uint64_t)1 << (other % 64);
+    }
+    f->index = key + 1;
+    set_limit(f);
+    key_ended(m, t, f, k->shape);
+}
+
+static void close_key(mllm_machine *m, const mllm_thread *t) {
+    const mllm_shapes *s = &t->g->shapes;
+    const mllm_object_shape *o = mllm_object_of(t->up);
+    uint32_t shape;
+    mllm_frame *f;
+    if (t->b < t->c && s->words[t->b].length == t->d) {
+        uint32_t key = s->words[t->b].tag;
+        if (!mllm_json_key_allowed(t->up, key)) return;
+        bool open = o->variants && key != o->telling;
+        for (uint32_t i = 0; i < (open ? o->variants : 1); i++)
+            declared_key(m, t, key, open ? s->indices[o->first_variant + i] : t->up->id);
+        return;
+    }
+    if (!mllm_json_extra_allowed(t->up) || (shape = mllm_json_extra_shape(m, t, m->length - 1)) == NONE) return;
+    if (!name_holds(m, t)) return;
+    uint64_t hash = hash_key(m->text + t->e, m->length - 1 - t->e);
+    m->by_text = true;
+    for (const mllm_extra *x = t->up->extra; x; x = x->up)
+        if (x->hash == hash) return; /* the same key again */
+    mllm_extra *x = mllm_machine_alloc(m, sizeof *x);
+    if (!x || !(f = copy_object(m, t->up))) return;
+    *x = (mllm_extra){f->extra, hash};
+    f->extra = x;
+    key_ended(m, t, f, shape);
 }
 
 static void step_object(mllm_machine *m, mllm_thread *t, uint8_t byte) {
@@ -560,15 +576,33 @@ static void step_key(mllm_machine *m, mllm_thread *t, uint8_t byte) {
     if (key_alive(m, t)) mllm_machine_add(m, t, false);
 }
 
+bool mllm_json_is_telling(const mllm_grammar *g, const mllm_frame *up, uint32_t shape) {
+    if (!up || up->kind != FRAME_OBJECT) return false;
+    const mllm_object_shape *o = mllm_object_of(up);
+    return o->variants && g == up->g && g->shapes.keys[o->first_key + o->telling].shape == shape;
+}
+
 static void step_word(mllm_machine *m, mllm_thread *t, uint8_t byte) {
     const mllm_word *words = t->g->shapes.words;
     if (!mllm_words_step(words, &t->b, &t->c, t->d, byte)) return;
     t->d++;
-    if (words[t->b].length == t->d) {
-        if (t->c - t->b > 1) mllm_machine_add(m, t, false);
-        finish_value(m, t, t->a, t->e, t->up);
-    } else
-        mllm_machine_add(m, t, false);
+    if (!t->sub) {
+        bool ends = words[t->b].length == t->d;
+        if (!ends || t->c - t->b > 1) mllm_machine_add(m, t, false);
+        if (ends) finish_value(m, t, t->a, t->e, t->up);
+        return;
+    }
+    /* It is known now which objects it can be. */
+    uint32_t i = t->b;
+    const mllm_object_shape *o = mllm_object_of(t->up);
+    for (; i < t->c && words[i].length == t->d; i++) {
+        mllm_frame *f = copy_object(m, t->up);
+        if (!f) return;
+        f->id = t->g->shapes.indices[o->first_variant + words[i].tag];
+        mllm_json_value_ended(m, f, t->captured);
+    }
+    t->b = i;
+    if (t->b < t->c) mllm_machine_add(m, t, false);
 }
 
 static void step_number(mllm_machine *m, mllm_thread *t) {
@@ -602,8 +636,9 @@ static void step_value(mllm_machine *m, mllm_thread *t, uint8_t byte) {
             n.a = flat;
             n.b = f->first_word;
             n.c = f->first_word + f->words;
+            n.sub = mllm_json_is_telling(g, t->up, t->a);
             step_word(m, &n, byte);
-            n.b = n.c = 0;
+            n.b = n.c = n.sub = 0;
         }
         if (byte == '"' && (f->types & TYPE_STRING)) {
             n.kind = THREAD_STRING;

@@ -101,7 +101,8 @@ typedef struct {
     const mllm_captured *captured;
     uint32_t a, b, c, d, e;
     uint8_t kind;
-    uint8_t sub; /* STRING, KEY: inside a character or an escape */
+    uint8_t
+        sub; /* STRING, KEY: inside a character or an escape; WORD: 1, its end tells which of several objects is above it */
 } mllm_thread;
 
 enum { PHASE_OPEN, PHASE_NEXT, PHASE_COLON, PHASE_AFTER };
@@ -202,6 +203,8 @@ uint32_t mllm_json_leaf_left(mllm_machine *m, const mllm_thread *t, bool whateve
 uint32_t mllm_json_frame_left(const mllm_frame *f);
 
 /* Of json_machine.c, for looking ahead. */
+/* The value of this shape tells which of several objects `up` is. */
+bool mllm_json_is_telling(const mllm_grammar *g, const mllm_frame *up, uint32_t shape);
 bool mllm_json_key_allowed(const mllm_frame *f, uint32_t key);
 bool mllm_json_extra_allowed(const mllm_frame *f); /* keys beside the declared ones */
 bool mllm_json_closable(const mllm_frame *f); /* the object may end here */

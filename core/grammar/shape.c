@@ -794,6 +794,8 @@ mllm_code mllm_shapes_build(mllm_shapes *t, mllm_schema *s, mllm_error *err) {
             if (t->shapes[t->root].min_bytes == NONE)
                 code = mllm_fail(err, MLLM_E_GRAMMAR, "schema #: no value can satisfy it");
             t->uncertain = t->uncertain || is_uncertain(t);
+            if (code == MLLM_OK) mllm_build_merge(&b);
+            if (b.failed) code = mllm_fail_memory(err, 0, "grammar");
         }
     }
     mllm_free(b.noted);

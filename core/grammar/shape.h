@@ -58,6 +58,9 @@ typedef struct {
         first_extra_bytes; /* least bytes of another key, by the patterns it matches, as first_extra; NONE: there is none */
     uint32_t extra_bytes; /* least of a further member with such a key: `,"key":value`; NONE: there is none */
     uint32_t min, max;
+    /* Several objects that differ in their values only, as long as the value of the key `telling` has not come: indices of their flats.
+     * The tags of that value's words are their numbers. */
+    uint32_t telling, first_variant, variants;
 } mllm_object_shape;
 
 typedef struct {
@@ -119,7 +122,11 @@ typedef struct {
         uncertain; /* what completes a value is not certain before it is tried: checks, items that must differ, lengths of patterns */
 } mllm_shapes;
 
-enum { MLLM_MAX_SHAPES = 40000, MLLM_MAX_FLATS = 256 };
+enum {
+    MLLM_MAX_SHAPES = 40000,
+    MLLM_MAX_FLATS = 256,
+    MLLM_VARIANT_WORDS = 1 /* 64 keys each, of objects that are read as one */
+};
 
 /* Numbers: may text[length] become a number of this kind, and is it one? `indices` are those of the shapes. */
 bool mllm_number_viable(const mllm_schema *s, const uint32_t *indices, const mllm_number_shape *n, const char *text,

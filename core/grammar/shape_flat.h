@@ -20,6 +20,8 @@ uint32_t mllm_build_index(mllm_build *b, uint32_t value);
 /* Adds the flats of one decided way. `simple`: nothing had to be chosen on the way. */
 void mllm_build_flats(mllm_build *b, const mllm_item *items, uint32_t count, unsigned types, const mllm_item *checks,
                       uint32_t check_count, bool simple);
+/* Makes one flat of those that are told apart by a word (shape_merge.c). */
+void mllm_build_merge(mllm_build *b);
 /* Least lengths that patterns ask for; a pattern that nothing matches takes strings away from its flat. */
 void mllm_build_lengths(mllm_build *b);
 

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "base/json.h"
+#include "grammar/matcher.h"
 
 static const char *const vocabulary[] = {"<s>",  "</s>", "{",  "}", "\"", ":",    ",", " ", "a",   "b",      "ab",
                                          "\"a",  "a\":", "1",  "2", "12", "true", "[", "]", "\":", "\", \"", "\xC3\xA9",
@@ -52,6 +53,13 @@ static void test_masks(void) {
          "{\"aa\":true,\"a\":true}"},
         {"{\"type\":\"string\",\"pattern\":\"^(ab|ba)*$\"}", "\"abba\""},
         {"true", "{\"\\n\":[1.2,-1]}"},
+        {"{\"anyOf\":[{\"type\":\"object\",\"properties\":{\"a\":{\"const\":\"a\"},\"b\":{\"type\":\"integer\"}},"
+         "\"required\":[\"a\","
+         "\"b\"]},{\"type\":\"object\",\"properties\":{\"a\":{\"enum\":[\"ab\",1,12]},\"b\":{\"const\":null}},"
+         "\"required\":[\"a\",\"b\"]},"
+         "{\"type\":\"object\",\"properties\":{\"a\":{\"enum\":[\"a\",12]},\"b\":{\"type\":\"array\"}},\"required\":["
+         "\"a\",\"b\"]}]}",
+         "{\"a\":12,\"b\":[1],\"x\":\"a\"}"},
         {"{\"not\":{\"const\":{\"a\":1}},\"type\":\"object\"}", "{\"a\":12}"},
         {"{\"type\":\"array\",\"items\":{\"type\":\"string\",\"minLength\":2,\"maxLength\":3}}", "[\"ab\",\"\\n\xC3\xA9"
                                                                                                  "a\"]"},
@@ -85,6 +93,47 @@ static void test_masks(void) {
         mllm_grammar_release(g);
     }
     mllm_token_trie_release(trie);
+}
+
+/* Objects that one word tells apart are read as one until it has come; in any order and to the same end as one by one. */
+static void test_variants(void) {
+    enum { TOOLS = 100 };
+    static char text[TOOLS * 160 + 40];
+    mllm_error err;
+    size_t n = (size_t)snprintf(text, sizeof text, "{\"anyOf\":[");
+    for (int i = 0; i < TOOLS; i++)
+        n += (size_t)snprintf(
+            text + n, sizeof text - n,
+            "%s{\"type\":\"object\",\"properties\":{\"name\":{\"const\":\"t%d\"},\"x\":{\"const\":%d}},"
+            "\"required\":[\"name\",\"x\"],\"additionalProperties\":false}",
+            i ? "," : "", i, i * 1000);
+    snprintf(text + n, sizeof text - n, "]}");
+    for (int any = 0; any < 2; any++) {
+        mllm_schema_options options = {.any_order = any};
+        mllm_grammar *g = mllm_grammar_json_schema(text, strlen(text), &options, &err);
+        CHECK(g, "%s", err.message);
+        mllm_matcher *m = mllm_matcher_new(g, NULL, &err);
+        static const char call[] = "{\"name\":\"t3\",\"x\":3000}", wrong[] = "{\"name\":\"t9\",\"x\":3000}",
+                          other[] = "{\"x\":7000,\"name\":\"t7\"}";
+        for (size_t i = 0; call[i]; i++) {
+            uint32_t left = mllm_matcher_min_left(m);
+            CHECK(left <= sizeof call - 1 - i, "%u bytes left at %zu", (unsigned)left, i);
+            CHECK(mllm_matcher_accept_bytes(m, call + i, 1, &err) == MLLM_OK, "byte %zu: %s", i, err.message);
+            CHECK(mllm_last_step(m)->count <= 2, "%u threads after byte %zu", (unsigned)mllm_last_step(m)->count, i);
+        }
+        CHECK(mllm_matcher_is_complete(m), "%s", call);
+        mllm_matcher_reset(m);
+        CHECK(mllm_matcher_accept_bytes(m, wrong, strlen(wrong), &err) == MLLM_E_GRAMMAR, "of another");
+        CHECK((mllm_matcher_accept_bytes(m, other, strlen(other), &err) == MLLM_OK) == any, "the name after the value");
+        if (any) {
+            mllm_matcher_reset(m);
+            CHECK(mllm_matcher_accept_bytes(m, other, 16, &err) == MLLM_OK, "%s", err.message);
+            CHECK(mllm_matcher_accept_bytes(m, ":\"t3", 4, &err) == MLLM_E_GRAMMAR, "of another");
+            CHECK(mllm_matcher_accept_bytes(m, ":\"t7", 4, &err) == MLLM_OK, "%s", err.message);
+        }
+        mllm_matcher_release(m);
+        mllm_grammar_release(g);
+    }
 }
 
 static bool accepts(const char *schema_text, const char *text) {
@@ -481,6 +530,11 @@ static void test_retokenised(void) {
 /* Tokens drawn evenly from the masks under a budget that a completion fits into end in valid texts, whatever is checked at closing. */
 static void test_budget(void) {
     static const char *const schemas[] = {
+        "{\"anyOf\":[{\"type\":\"object\",\"properties\":{\"a\":{\"const\":\"a\"},\"b\":{\"type\":\"array\","
+        "\"minItems\":9,\"items\":{"
+        "\"const\":true}}},\"required\":[\"a\",\"b\"]},{\"type\":\"object\",\"properties\":{\"a\":{\"const\":\"ab\"},"
+        "\"b\":{\"const\":1}},"
+        "\"required\":[\"a\",\"b\"]}]}",
         "{\"type\":\"string\",\"pattern\":\"[ab]{3}-[01]{4}\"}",
         "{\"type\":\"object\",\"patternProperties\":{\".*\":{\"type\":\"boolean\"}},\"minProperties\":2}",
         "{\"type\":\"object\",\"patternProperties\":{\"^B[0-9]+$\":{\"type\":\"null\"}},\"additionalProperties\":false,"
@@ -542,8 +596,15 @@ static void test_budget(void) {
     }
 }
 
-static const test_case tests[] = {
-    {"retokenised", test_retokenised}, {"budget", test_budget},          {"masks", test_masks}, {"found", test_found},
-    {"without", test_without},         {"min left", test_min_left},      {"forks", test_forks}, {"forced", test_forced},
-    {"hostile", test_hostile},         {"allocations", test_allocations}};
+static const test_case tests[] = {{"retokenised", test_retokenised},
+                                  {"budget", test_budget},
+                                  {"masks", test_masks},
+                                  {"found", test_found},
+                                  {"without", test_without},
+                                  {"min left", test_min_left},
+                                  {"forks", test_forks},
+                                  {"forced", test_forced},
+                                  {"variants", test_variants},
+                                  {"hostile", test_hostile},
+                                  {"allocations", test_allocations}};
 TEST_MAIN(tests)
