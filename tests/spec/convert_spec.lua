@@ -167,12 +167,175 @@ describe("a converter", function()
     assert.same({"no_call", 0, "When?", 2}, {row.kind, #row.calls, row.response, #row.messages})
   end)
 
+  it("reads SGD-X: the same dialogues under other names", function()
+    local function schema(service, slots, intent)
+      local list = {}
+      for i, name in ipairs(slots) do
+        list[i] = {name = name, description = name .. "!", is_categorical = false, possible_values = json.array{}}
+      end
+      return {{service_name = service, slots = list, intents = {{name = intent, description = intent .. "!", required_slots = {slots[1]},
+        optional_slots = {[slots[2]] = "dontcare"}}}}}
+    end
+    write("train/schema.json", schema("Cinema_1", {"title", "date"}, "Buy"))
+    for v = 1, 5 do
+      write(("sgd_x/data/v%d/train/schema.json"):format(v), schema("Cinema_1" .. v, {"film_" .. v, "when_" .. v}, "Get" .. v))
+    end
+    local dialogues = {}
+    for i = 1, 20 do
+      dialogues[i] = {dialogue_id = "1_" .. i, services = {"Cinema_1"}, turns = {
+        {speaker = "USER", utterance = "Vertigo today", frames = {{service = "Cinema_1", state = {
+          slot_values = {title = {"Vertigo"}, date = {"today"}}}}}},
+        {speaker = "SYSTEM", utterance = "Done.", frames = {{service = "Cinema_1",
+          service_call = {method = "Buy", parameters = {title = "Vertigo", date = "2019-03-01"}}}}}}}
+    end
+    write("train/dialogues_001.json", dialogues)
+    local rows, said, count = convert("sgdx '" .. folder .. "' --variant 4")
+    assert.equal(20, count, said)
+    local row = rows["sgdxv4-train-1_7-1"]
+    assert.same({name = "Get4", arguments = {film_4 = "Vertigo", when_4 = "2019-03-01"}}, row.calls[1])
+    assert.same({film_4 = "Vertigo", when_4 = "today"}, row.surface)
+    assert.same({"SGD-X/v4", "Cinema_1"}, {row.source, row.service}) -- the service keeps its name, to tell what was seen
+    local properties = tool(row, "Get4").parameters.properties
+    assert.same({"date", "film_4!"}, {properties.when_4.format, properties.film_4.description})
+    local variants = {}
+    rows = convert("sgdx '" .. folder .. "'")
+    for _, one in pairs(rows) do variants[one.source] = true end
+    assert.is_true(next(variants, next(variants)) ~= nil) -- each dialogue is in one, not all in the same
+    write("dev/dialogues_001.json", dialogues)
+    write("dev/schema.json", schema("Cinema_1", {"title", "date"}, "Buy"))
+    rows = convert("sgd '" .. folder .. "' --part eval")
+    assert.equal("Buy", rows["sgd-dev-1_7-1"].calls[1].name)
+  end)
+
+  it("reads STAR", function()
+    write("apis/apis/hotel_book.json", {input = {
+      {Name = "Name", Type = "Categorical", Categories = {"Old Inn", "New Inn"}, ReadableName = "Hotel Name"},
+      {Name = "Nights", Type = "Integer", ReadableName = "Nights"}, {Name = "Guest", Type = "ShortString", ReadableName = "Guest"},
+      {Name = "Quiet", Type = "Boolean", ReadableName = "Quiet"}, {Name = "RequestType", Type = "RequestType"}}, required = {"Name"}})
+    write("apis/apis/doctor_followup.json", {input = {{Name = "PatientName", Type = "ShortString", ReadableName = "Patient Name"}},
+      required = {"PatientName"}})
+    write("apis/apis/party_plan.json", {input = {}, required = json.array{}}) -- kept back
+    local function user(text) return {Agent = "User", Action = "utter", Text = text} end
+    local function wizard(text, action) return {Agent = "Wizard", Action = action or "utter", Text = text} end
+    local function query(name, ...) return {Agent = "Wizard", Action = "query", APIName = name, Constraints = {...}} end
+    write("dialogues/1.json", {DialogueID = 1, CompletionLevel = "Complete", Scenario = {WizardCapabilities = {{Task = "hotel_book"}}},
+      Events = {
+        {Agent = "UserGuide", Action = "instruct", Text = "a task"}, user " Hello ", wizard("What can I do?", "pick_suggestion"),
+        user "Two nights at the Old Inn for Ann, a quiet room", query("hotel_book", {Name = '"New Inn"'}),
+        query("hotel_book", {Name = 'api.is_equal_to("Old Inn")'}, {Nights = "2"}, {Guest = '" Ann"'}, {Quiet = "True"},
+          {RequestType = '"Check"'}),
+        wizard "It is free.", user "Cheaper ones?", query("hotel_book", {Nights = "api.is_at_most(2)"}), wizard "No.", user "Then book it",
+        query("hotel_book", {Name = '"Old Inn"'}, {RequestType = '"Book"'}), wizard "Booked."}})
+    write("dialogues/2.json", {DialogueID = 2, CompletionLevel = "DisconnectDuringDialogue", Scenario = {WizardCapabilities = json.array{}},
+      Events = {user "a", query("hotel_book", {Name = '"Old Inn"'}), wizard "b"}})
+    write("dialogues/3.json", {DialogueID = 3, CompletionLevel = "Complete", Scenario = {WizardCapabilities = {{Task = "doctor_followup"}}},
+      Events = {user "I am Bo", query("doctor_followup", {PatientName = '"Bo"'}), wizard "Rest.", user "And the party?",
+        query("party_plan"), wizard "No."}})
+    local rows, said, count = convert("star '" .. folder .. "'")
+    assert.equal(3, count, said)
+    local row = rows["star-1-0"]
+    assert.same({name = "hotel_book", arguments = {Name = "Old Inn", Nights = 2, Guest = "Ann", Quiet = true, RequestType = "Check"}},
+      row.calls[1])
+    assert.same({"It is free.", 3, "Hello", "assistant"}, {row.response, #row.messages, row.messages[1].content, row.messages[2].role})
+    local properties = tool(row, "hotel_book").parameters.properties
+    assert.same({"Old Inn", "New Inn"}, properties.Name.enum)
+    assert.same({"integer", "boolean", "Nights"}, {properties.Nights.type, properties.Quiet.type, properties.Nights.description})
+    assert.same({"Check", "Book"}, properties.RequestType.enum)
+    assert.is_nil(rows["star-1-1"]) -- "at most" is no value
+    assert.equal("Book", rows["star-1-2"].calls[1].arguments.RequestType)
+    for id, one in pairs(rows) do
+      assert.is_nil(tool(one, "party_plan"))
+      assert.is_nil(tool(one, "doctor_followup"))
+      if id:find "n" and #one.calls == 0 then assert.equal("no_call", one.kind) end
+    end
+    rows, said, count = convert("star '" .. folder .. "' --part eval")
+    assert.equal(1, count, said)
+    assert.same({name = "doctor_followup", arguments = {PatientName = "Bo"}}, rows["star-3-0"].calls[1])
+  end)
+
+  it("reads Seal-Tools", function()
+    local apis = [=[
+[{'api_name': 'mixPaint', 'api_description': "A painter's mix", 'field': 'Art', 'parameters': {'color': {'type': 'str',
+'description': 'Colour (e.g., "sky\'s blue")'}, 'litres': {'type': 'float', 'description': 'L'}, 'cans': {'type': 'int',
+'description': 'n'}, 'matt': {'type': 'bool', 'description': 'm'}}, 'required': ['color'], 'responses': {}}, {'api_name': 'dry',
+'api_description': 'd', 'field': 'Art', 'parameters': {}, 'required': [], 'responses': {}}]]=]
+    local function item(id, said, calls)
+      return {id = id, conversations = {{from = "gpt", value = calls}}, said = said}
+    end
+    local function list(...)
+      local items = {...}
+      for _, one in ipairs(items) do
+        table.insert(one.conversations, 1, {from = "human",
+          value = ('Please.\n\nInput:\napi_list = %s\ntask_instruction = "%s"\nOutput:\n'):format(apis, one.said)})
+      end
+      return items
+    end
+    write("Seal-Tools_Dataset/dataset_for_finetune/dev.json", list(
+      item("dev-easy-0", 'Mix "sky" blue ', [=[[{'api': 'mixPaint', 'parameters': {'color': 'caf\xe9 \u00fc \'x\'\n', 'litres': '2.5',
+        'cans': 3, 'matt': True}, 'responses': ['API_call_0']}]]=]),
+      item("dev-difficult-1", "Two", [=[[{'api': 'dry', 'parameters': {}, 'responses': []}, {'api': 'mixPaint', 'parameters':
+        {'color': "it's"}, 'responses': ()}]]=]),
+      item("dev-difficult-2", "One into the other", [=[[{'api': 'mixPaint', 'parameters': {'color': 'API_call_0'}, 'responses': []}]]=]),
+      item("dev-easy-3", "No number", [=[[{'api': 'mixPaint', 'parameters': {'color': 'a', 'cans': 'many'}, 'responses': []}]]=])
+    ))
+    local rows, said, count = convert("seal '" .. folder .. "'")
+    assert.equal(2, count, said)
+    local row = rows["seal-dev-easy-0"]
+    assert.same({{role = "user", content = 'Mix "sky" blue'}}, row.messages)
+    assert.same({name = "mixPaint", arguments = {color = "caf\195\169 \195\188 'x'\n", litres = 2.5, cans = 3, matt = true}}, row.calls[1])
+    local parameters = tool(row, "mixPaint").parameters
+    assert.same({"string", "number", "integer", "boolean", 'Colour (e.g., "sky\'s blue")', "color"}, {parameters.properties.color.type,
+      parameters.properties.litres.type, parameters.properties.cans.type, parameters.properties.matt.type,
+      parameters.properties.color.description, parameters.required[1]})
+    assert.equal("A painter's mix", tool(row, "mixPaint").description)
+    row = rows["seal-dev-difficult-1"]
+    assert.same({"parallel", "dry", "it's"}, {row.kind, row.calls[1].name, row.calls[2].arguments.color})
+    write("Seal-Tools_Dataset/dataset_for_finetune/dev.json", list(item("x", "a", "[{'api': 'dry', 'parameters': {}, 'respon")))
+    rows, said = convert("seal '" .. folder .. "'")
+    assert.is_nil(next(rows))
+    assert.matches("a Python value: byte %d+", said)
+  end)
+
+  it("reads Taskmaster-4", function()
+    local function note(name, value) return {name = name, value = value} end
+    local list = {}
+    for i = 1, 60 do
+      list[i] = {conversation_id = "dlg-" .. i, utterances = {
+        {speaker = "user", text = "Two teas ", annotations = {
+          note("api_call", "get_addons"), note("request", '{"scope": "order"}'), note("response", "{}"), -- not declared: passed over
+          note("api_call", "add_order_item"), note("request", '{"menu_item_id": "tea-1", "quantity": 2}'),
+          note("response", '{"order_id": "7", "note": "a \\" b"}'), note("api_call", "show_menu"), note("response", "{}")}},
+        {speaker = "assistant", text = "Right?", annotations = json.array{}},
+        {speaker = "user", text = "Yes", annotations = {note("api_call", "finish_order"), note("request", '{"order_id": "7"}'),
+          note("response", "{}")}}}}
+    end
+    write("TM-4-2024/data/data_00.json", list)
+    local rows, said, count = convert("tm4 '" .. folder .. "'")
+    local kept, _, kept_count = convert("tm4 '" .. folder .. "' --part eval")
+    assert.equal(180, count + kept_count, said)
+    assert.is_true(kept_count > 0 and kept_count < 40)
+    for id in pairs(kept) do assert.is_nil(rows[id]) end
+    local id = (next(rows)):match "^(.*)%-%d$"
+    assert.same({name = "add_order_item", arguments = {menu_item_id = "tea-1", quantity = "2"}}, rows[id .. "-0"].calls[1])
+    assert.same({{role = "user", content = "Two teas"}}, rows[id .. "-0"].messages)
+    local row = rows[id .. "-1"]
+    assert.same({"show_menu", 3, "tool", '{"order_id":"7","note":"a \\" b"}'}, {row.calls[1].name, #row.messages, row.messages[3].role,
+      row.messages[3].content})
+    assert.same({}, row.calls[1].arguments)
+    row = rows[id .. "-2"]
+    assert.same({"finish_order", 7}, {row.calls[1].name, #row.messages})
+    assert.equal("add_order_item", row.messages[2].tool_calls[1].name)
+    assert.is_table(tool(row, "finish_order"))
+  end)
+
   it("says what it lacks", function()
     os.execute("mkdir '" .. folder .. "'")
     for arguments, pattern in pairs{
       ["snips '" .. folder .. "'"] = "no SNIPS files", ["sgd '" .. folder .. "'"] = "no train/dialogues_",
       ["nlueval '" .. folder .. "'"] = "no files KFold_1", ["moon x"] = "a source is one of", ["snips"] = "folder",
-      ["snips x --part x"] = "--part is train or eval",
+      ["snips x --part x"] = "--part is train or eval", ["star '" .. folder .. "'"] = "no apis/apis",
+      ["seal '" .. folder .. "'"] = "no dataset_for_finetune/dev.json", ["tm4 '" .. folder .. "'"] = "no TM-4-2024/data",
+      ["sgdx '" .. folder .. "' --variant x"] = "--variant: a number expected",
     } do
       local _, said = convert(arguments)
       assert.matches(pattern, said, 1, true)

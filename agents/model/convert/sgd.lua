@@ -5,6 +5,10 @@
 --
 -- A system turn with a service call makes a row that asks for it; of the turns without any one of a dialogue makes a row without call.
 -- `surface` has the values as they were said (the state of the user's turn). Relative dates count from 2019-03-01.
+--
+-- SGD-X (Lee et al. 2022; sgd_x/ of the same repository, the same licence) has five more wordings of each schema, sgd_x/data/v1 to v5,
+-- whose services, slots and intents stand in the order of the original's. The source "sgdx" puts each dialogue into one of them, drawn by
+-- the seed, or all of them into the one of --variant.
 local json = require "mobilellm".json
 local common = require "common"
 local new_random = require "mobilellm.random"
@@ -34,26 +38,39 @@ local function schema_of(slot, name, default)
   return schema
 end
 
--- {service = {tool, ...}} and the tools by service and name
-local function tools_of(path)
-  local services = {}
-  for _, service in ipairs(common.json(path)) do
-    local slots, list = {}, {}
-    for _, slot in ipairs(service.slots) do slots[slot.name] = slot end
-    for _, intent in ipairs(service.intents) do
+-- The services of a schema: {[original name] = {tools =, slots = {original name = name}, intents = {original name = name}}}. path: of the
+-- schema; original: of the one whose names the dialogues have.
+local function services_of(path, original)
+  local services, originals = {}, common.json(original)
+  for s, service in ipairs(common.json(path)) do
+    local slots, plain, list, names = {}, {}, {}, {slots = {}, intents = {}}
+    for i, slot in ipairs(service.slots) do
+      slots[slot.name], plain[slot.name] = slot, originals[s].slots[i].name
+      names.slots[plain[slot.name]] = slot.name
+    end
+    for k, intent in ipairs(service.intents) do
+      names.intents[originals[s].intents[k].name] = intent.name
       local properties, required = {}, json.array{}
       for i, name in ipairs(intent.required_slots) do
-        properties[name], required[i] = schema_of(slots[name], name), name
+        properties[name], required[i] = schema_of(slots[name], plain[name]), name
       end
       for name, default in pairs(intent.optional_slots or {}) do
-        if slots[name] then properties[name] = schema_of(slots[name], name, default) end
+        if slots[name] then properties[name] = schema_of(slots[name], plain[name], default) end
       end
       list[#list + 1] = {name = intent.name, description = intent.description,
         parameters = {type = "object", properties = properties, required = required}}
     end
-    services[service.service_name] = list
+    names.tools = list
+    services[originals[s].service_name] = names
   end
   return services
+end
+
+-- Slots and values under the names of the service's schema.
+local function renamed(service, values)
+  local new = {}
+  for slot, value in pairs(values) do new[service and service.slots[slot] or slot] = value end
+  return new
 end
 
 local function typed(tool, parameters)
@@ -82,27 +99,29 @@ local function as_said(values, messages)
   return values[1]
 end
 
-local function call_of(turn, tools)
+local function call_of(turn, services)
   for _, frame in ipairs(turn.frames) do
-    if frame.service_call then
-      for _, tool in ipairs(tools[frame.service] or {}) do
-        if tool.name == frame.service_call.method then return frame.service, tool, frame.service_call.parameters end
+    local service = frame.service_call and services[frame.service]
+    for _, tool in ipairs(service and service.tools or {}) do
+      if tool.name == service.intents[frame.service_call.method] then
+        return frame.service, tool, renamed(service, frame.service_call.parameters)
       end
     end
   end
 end
 
-local function dialogue(item, tools, part, random, emit)
+-- about: what begins the rows' ids, and their source
+local function dialogue(item, services, about, random, emit)
   local messages = {{role = "system", content = "Today is Friday, 2019-03-01."}}
   local offered, without = {}, {}
   for _, service in ipairs(item.services) do
-    for _, tool in ipairs(tools[service] or {}) do offered[#offered + 1] = tool end
+    for _, tool in ipairs((services[service] or {tools = {}}).tools) do offered[#offered + 1] = tool end
   end
   local function row(index, kind, calls, more)
     local copy, list = {}, {}
     for i, message in ipairs(messages) do copy[i] = message end
     for i, tool in ipairs(offered) do list[i] = tool end
-    local made = {id = ("sgd-%s-%s-%d"):format(part, item.dialogue_id, index), source = "SGD", license = "CC-BY-SA-4.0", kind = kind,
+    local made = {id = ("%s-%s-%d"):format(about.id, item.dialogue_id, index), source = about.source, license = "CC-BY-SA-4.0", kind = kind,
       tools = random.shuffle(list), messages = copy, calls = json.array(calls), response = item.turns[index + 1].utterance}
     for key, value in pairs(more or {}) do made[key] = value end
     return made
@@ -110,9 +129,11 @@ local function dialogue(item, tools, part, random, emit)
   local state = {}
   for i, turn in ipairs(item.turns) do
     if turn.speaker == "USER" then
-      for _, frame in ipairs(turn.frames) do state[frame.service] = frame.state and frame.state.slot_values or {} end
+      for _, frame in ipairs(turn.frames) do
+        state[frame.service] = renamed(services[frame.service], frame.state and frame.state.slot_values or {})
+      end
     else
-      local service, tool, parameters = call_of(turn, tools)
+      local service, tool, parameters = call_of(turn, services)
       local arguments = tool and typed(tool, parameters)
       if arguments then
         local surface, differs = {}, false
@@ -135,8 +156,18 @@ return function(folder, options, emit)
   local part = options.part == "eval" and "dev" or "train"
   local paths = common.find(folder, "*/" .. part .. "/dialogues_*.json")
   if #paths == 0 then error(folder .. ": no " .. part .. "/dialogues_*.json in it", 0) end
-  local tools, random = tools_of(paths[1]:match "^(.*/)" .. "schema.json"), new_random(options.seed)
+  local home, random = paths[1]:match "^(.*/)", new_random(options.seed)
+  local original = home .. "schema.json"
+  local variants, wordings = options.source == "sgdx" and 5 or 0, {}
+  for v = 1, variants do
+    local path = ("%s../sgd_x/data/v%d/%s/schema.json"):format(home, v, part)
+    wordings[v] = {services = services_of(path, original), about = {id = ("sgdxv%d-%s"):format(v, part), source = "SGD-X/v" .. v}}
+  end
+  local plain = {services = variants == 0 and services_of(original, original), about = {id = "sgd-" .. part, source = "SGD"}}
   for _, path in ipairs(paths) do
-    for _, item in ipairs(common.json(path)) do dialogue(item, tools, part, random, emit) end
+    for _, item in ipairs(common.json(path)) do
+      local wording = variants == 0 and plain or wordings[options.variant or random.integer(1, variants)]
+      dialogue(item, wording.services, wording.about, random, emit)
+    end
   end
 end
