@@ -1,4 +1,5 @@
 /* The BPE trainer: merges worked out by hand, determinism, limits, saving and reading again. */
+#include "failing.h"
 #include "vocab_cases.h"
 
 typedef struct {
@@ -158,43 +159,25 @@ static void odd_texts(void) {
 }
 
 /* Every allocation fails once: an error, no crash, nothing left behind. */
-static size_t countdown, alive;
-
-static void *failing(void *ctx, void *ptr, size_t size) {
-    (void)ctx;
-    if (!size) {
-        alive -= ptr != NULL;
-        free(ptr);
-        return NULL;
-    }
-    if (countdown-- == 0) {
-        countdown = SIZE_MAX;
-        return NULL;
-    }
-    void *p = realloc(ptr, size);
-    alive += p && !ptr;
-    return p;
-}
-
 static void no_memory(void) {
     static const char *const texts[] = {"the cat sat on the mat <|end|> E\xCC\x81 the cat the cat"};
     const char *special[] = {"<|end|>"};
     mllm_bpe_train_options o = {.size = 280, .special = special, .special_count = 1, .pre = "qwen2"};
     bool done = false;
     mllm_set_allocator(failing, NULL);
-    for (size_t n = 0; !done && n < 2000; n++) {
+    for (long n = 0; !done && n < 2000; n++) {
         mllm_error err = {0};
-        countdown = n;
+        fail_once(n);
         mllm_vocab *v = train(texts, 1, &o, &err);
-        done = countdown != SIZE_MAX;
-        CHECK(v || err.code == MLLM_E_MEMORY, "allocation %zu: %s", n, err.message);
+        done = !failing_state.failed;
+        CHECK(v || err.code == MLLM_E_MEMORY, "allocation %ld: %s", n, err.message);
         if (v) {
             mllm_token ids[64];
             size_t got = mllm_tokenize(v, texts[0], strlen(texts[0]), MLLM_TOKENIZE_SPECIAL, ids, 64);
             CHECK(got == SIZE_MAX || got < 64);
         }
         mllm_vocab_free(v);
-        CHECK(alive == 0, "allocation %zu: %zu left", n, alive);
+        CHECK(failing_state.alive == 0, "allocation %ld: %ld left", n, failing_state.alive);
     }
     CHECK(done);
     mllm_set_allocator(NULL, NULL);

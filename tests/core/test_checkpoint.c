@@ -1,5 +1,6 @@
 /* Opening models: what config.json and GGUF metadata say becomes the right blueprint, every tensor is found and checked, and
  * whatever is wrong is named. */
+#include "failing.h"
 #include "tiny_folder.h"
 
 #include "format/checkpoint.h"
@@ -677,16 +678,6 @@ static void mutations(void) {
     mutate(path, path, 13300, rounds(200));
 }
 
-static int allowed;
-static void *failing(void *ctx, void *ptr, size_t size) {
-    (void)ctx;
-    if (size == 0) {
-        free(ptr);
-        return NULL;
-    }
-    return allowed-- > 0 ? realloc(ptr, size) : NULL;
-}
-
 static void out_of_memory(void) {
     char paths[2][256];
     snprintf(paths[0], sizeof paths[0], "%s",
@@ -702,7 +693,7 @@ static void out_of_memory(void) {
         mllm_set_allocator(failing, NULL);
         for (int n = 0; n < 2000 && !done; n++) {
             mllm_error err = {0};
-            allowed = n;
+            fail_from(n);
             mllm_checkpoint *c = mllm_checkpoint_open(paths[k], false, &err);
             done = c != NULL;
             if (!done) {

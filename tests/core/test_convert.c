@@ -1,5 +1,6 @@
 /* Writing models: every form that a file can have comes back as the same blueprint with the same weights, and llama.cpp, where it
  * is at hand, computes the same. */
+#include "failing.h"
 #include "tiny_folder.h"
 
 #include "format/checkpoint.h"
@@ -268,16 +269,6 @@ static void padded(void) {
     mllm_checkpoint_close(b);
 }
 
-static int allowed;
-static void *failing(void *ctx, void *ptr, size_t size) {
-    (void)ctx;
-    if (size == 0) {
-        free(ptr);
-        return NULL;
-    }
-    return allowed-- > 0 ? realloc(ptr, size) : NULL;
-}
-
 static void out_of_memory(void) {
     char from[256], to[256];
     snprintf(from, sizeof from, "%s",
@@ -288,7 +279,7 @@ static void out_of_memory(void) {
     mllm_set_allocator(failing, NULL);
     for (int n = 0; n < 3000 && !done; n++) {
         mllm_error err = {0};
-        allowed = n;
+        fail_from(n);
         done = mllm_convert(from, to, "q8_0", &err) == MLLM_OK;
         if (done) break;
         failures++;

@@ -1,30 +1,10 @@
+#include "failing.h"
 #include "test.h"
 
 #include <poll.h>
 #include <pthread.h>
 
 #define TINY "tests/golden/tiny.gguf"
-
-/* ---------------------------------------------------- an allocator that fails */
-
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static long alive, countdown = -1;
-
-static void *counting(void *ctx, void *ptr, size_t size) {
-    (void)ctx;
-    pthread_mutex_lock(&lock);
-    void *result = NULL;
-    if (size == 0) {
-        if (ptr) alive--;
-        free(ptr);
-    } else if (countdown < 0 || countdown-- > 0) {
-        result = realloc(ptr, size);
-        if (!ptr && result) alive++;
-    } else
-        countdown = 0; /* from then on every one fails */
-    pthread_mutex_unlock(&lock);
-    return result;
-}
 
 /* ------------------------------------------------------------------- helpers */
 
@@ -351,13 +331,13 @@ static void test_refusals(void) {
 static void test_failing_memory(void) {
     mllm_model *model = load();
     mllm_sampler *sampler = NULL;
-    long before = alive;
+    long before = failing_state.alive;
     int failures = 0;
     for (long n = 0; n < 400; n++) {
         mllm_error err = {MLLM_OK, ""};
         sampler = mllm_sampler_new(1, NULL);
         mllm_session *s = mllm_session_new(model, &(mllm_session_options){.context = 64}, NULL);
-        countdown = n;
+        fail_from(n);
         mllm_generation_options o = options(20);
         o.stops = &(mllm_span){"never", 5};
         o.stop_count = 1;
@@ -371,11 +351,11 @@ static void test_failing_memory(void) {
         bool failed = code != MLLM_OK;
         CHECK(!failed || code == MLLM_E_MEMORY, "allocation %ld: %s", n, err.message);
         CHECK(!g || (mllm_generation_state(g) == MLLM_STOP_ERROR) == failed, "allocation %ld", n);
-        countdown = -1;
+        fail_never();
         mllm_generation_release(g);
         mllm_session_release(s);
         mllm_sampler_release(sampler);
-        CHECK(alive == before, "allocation %ld: %ld left", n, alive - before);
+        CHECK(failing_state.alive == before, "allocation %ld: %ld left", n, failing_state.alive - before);
         failures += failed;
         if (!failed && n > 4) break;
     }
@@ -395,8 +375,8 @@ static const test_case tests[] = {
 };
 
 int main(int argc, char **argv) {
-    mllm_set_allocator(counting, NULL);
+    mllm_set_allocator(failing, NULL);
     int status = test_main(tests, sizeof tests / sizeof *tests, argc, argv);
-    if (alive) printf("FAILED: %ld allocations left\n", alive);
-    return status || alive != 0;
+    if (failing_state.alive) printf("FAILED: %ld allocations left\n", failing_state.alive);
+    return status || failing_state.alive != 0;
 }

@@ -1,4 +1,5 @@
 /* GGUF: what the writer wrote the reader reads, and nothing that is broken gets through or brings it down. */
+#include "failing.h"
 #include "test.h"
 
 #include <sys/stat.h>
@@ -340,16 +341,6 @@ static void files_of_llama_cpp(void) {
     mllm_gguf_close(g);
 }
 
-static int allowed;
-static void *failing(void *ctx, void *ptr, size_t size) {
-    (void)ctx;
-    if (size == 0) {
-        free(ptr);
-        return NULL;
-    }
-    return allowed-- > 0 ? realloc(ptr, size) : NULL;
-}
-
 static void out_of_memory(void) {
     char path[128];
     snprintf(path, sizeof path, "%s", temporary("memory.gguf"));
@@ -357,7 +348,7 @@ static void out_of_memory(void) {
     mllm_set_allocator(failing, NULL);
     for (int n = 0; n < 400 && !done; n++) {
         mllm_error err = {0};
-        allowed = n;
+        fail_from(n);
         mllm_code code = write_sample(path, &err);
         mllm_gguf *g = code ? NULL : mllm_gguf_open(path, &err);
         done = g != NULL;

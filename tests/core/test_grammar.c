@@ -1,4 +1,5 @@
 /* Grammars and matchers: masks on a small vocabulary, forks and rollback, hostile input, the n-th allocation failing. */
+#include "failing.h"
 #include "test.h"
 
 #include <time.h>
@@ -359,17 +360,6 @@ static void test_hostile(void) {
     free(text);
 }
 
-static int countdown;
-static void *failing(void *ctx, void *ptr, size_t size) {
-    (void)ctx;
-    if (size == 0) {
-        free(ptr);
-        return NULL;
-    }
-    if (countdown-- == 0) return NULL;
-    return realloc(ptr, size);
-}
-
 /* Everything once, with the n-th allocation failing: an error, no leak (the sanitizers look), no crash. Returns whether all went well. */
 static bool everything(void) {
     static const char text[] =
@@ -412,7 +402,7 @@ static void test_allocations(void) {
     bool ok = false;
     int n = 0;
     for (; !ok && n < 4000; n++) {
-        countdown = n;
+        fail_once(n);
         ok = everything();
     }
     mllm_set_allocator(NULL, NULL);

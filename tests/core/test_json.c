@@ -1,4 +1,5 @@
 /* The JSON reader and the spelling of strings and numbers. */
+#include "failing.h"
 #include "test.h"
 
 #include <dirent.h>
@@ -249,16 +250,6 @@ static void round_trip(void) {
     if (comma) setlocale(LC_NUMERIC, "C");
 }
 
-static int allowed;
-static void *failing(void *ctx, void *ptr, size_t size) {
-    (void)ctx;
-    if (size == 0) {
-        free(ptr);
-        return NULL;
-    }
-    return allowed-- > 0 ? realloc(ptr, size) : NULL;
-}
-
 static void out_of_memory(void) {
     char text[600] =
         "[0.1234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890"
@@ -268,7 +259,7 @@ static void out_of_memory(void) {
     mllm_set_allocator(failing, NULL);
     int failures = 0;
     for (int n = 0; n < 100; n++) {
-        allowed = n;
+        fail_from(n);
         mllm_json doc;
         mllm_error err;
         mllm_code code = parse(&doc, text, &err);

@@ -1,9 +1,9 @@
 /* Files whose matrices are stored as the kernels want them: the same logits to the bit, back again without loss, and no trust. */
 #include <math.h>
 
-#include "../core/base/alloc.h"
 #include "../core/format/checkpoint.h"
 #include "../core/train/train.h"
+#include "failing.h"
 #include "tiny_model.h"
 
 enum { CONTEXT = 200, LENGTH = 70 };
@@ -346,24 +346,13 @@ static void damage(void) {
     forget_files();
 }
 
-static long allowed;
-static void *failing(void *ctx, void *ptr, size_t size) {
-    (void)ctx;
-    if (size == 0) {
-        free(ptr);
-        return NULL;
-    }
-    if (allowed-- <= 0) return NULL;
-    return realloc(ptr, size);
-}
-
 static void without_memory(void) {
     mllm_error err = {0};
     names();
     CHECK(tiny_write(plain, MLLM_Q8_0, CONTEXT, 3, &err), " %s", err.message);
     bool done = false;
     for (long n = 0; n < 20000 && !done; n += n < 200 ? 1 : 13) {
-        allowed = n;
+        fail_from(n);
         mllm_set_allocator(failing, NULL);
         mllm_code code = mllm_convert_packed(plain, packed, "q8_0", &err);
         mllm_set_allocator(NULL, NULL);

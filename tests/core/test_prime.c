@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "failing.h"
 #include "test.h"
 
 static mllm_trainer *make_other(uint32_t blocks, double base, uint32_t rope_size, bool interleaved, bool tied,
@@ -86,18 +87,6 @@ static void test_refuses(void) {
     mllm_trainer_free(t);
 }
 
-static int left = -1; /* allocations until one fails; negative: none does */
-
-static void *failing(void *ctx, void *ptr, size_t size) {
-    (void)ctx;
-    if (size == 0) {
-        free(ptr);
-        return NULL;
-    }
-    if (left >= 0 && left-- == 0) return NULL;
-    return realloc(ptr, size);
-}
-
 static void test_memory(void) {
     mllm_error err;
     mllm_set_allocator(failing, NULL);
@@ -106,9 +95,9 @@ static void test_memory(void) {
     int n = 0;
     mllm_code code = MLLM_E_MEMORY;
     for (; t && n < 20 && code == MLLM_E_MEMORY; n++) {
-        left = n;
+        fail_once(n);
         code = mllm_trainer_prime_copying(t, 7, &err);
-        left = -1;
+        fail_never();
     }
     CHECK(code == MLLM_OK && n > 1, "%d allocations, code %d", n, (int)code);
     mllm_trainer_free(t);

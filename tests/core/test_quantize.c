@@ -3,6 +3,7 @@
 
 #include "../core/format/checkpoint.h"
 #include "../core/format/importance.h"
+#include "failing.h"
 #include "tiny_model.h"
 
 enum { CONTEXT = 200, LENGTH = 150 };
@@ -343,23 +344,12 @@ static void files(void) {
     forget_files();
 }
 
-static long allowed;
-static void *failing(void *ctx, void *ptr, size_t size) {
-    (void)ctx;
-    if (size == 0) {
-        free(ptr);
-        return NULL;
-    }
-    if (allowed-- <= 0) return NULL;
-    return realloc(ptr, size);
-}
-
 static void without_memory(void) {
     make_file(MLLM_F32, 8);
     bool done = false;
     for (long n = 0; n < 20000 && !done; n += n < 400 ? 3 : 17) {
         mllm_error err = {0};
-        allowed = n;
+        fail_from(n);
         mllm_set_allocator(failing, NULL);
         mllm_session_options so = {.context = 64};
         mllm_load_options lo = {.threads = 1};

@@ -2,8 +2,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "../core/base/alloc.h"
 #include "../core/tensor/roofline.h"
+#include "failing.h"
 #include "test.h"
 
 static void test_read(void) {
@@ -55,19 +55,6 @@ static void test_refusals(void) {
     }
 }
 
-static size_t left;
-
-static void *failing(void *ctx, void *ptr, size_t size) {
-    (void)ctx;
-    if (size == 0) {
-        free(ptr);
-        return NULL;
-    }
-    if (left == 0) return NULL;
-    left--;
-    return realloc(ptr, size);
-}
-
 static void test_memory(void) {
     const mllm_roofline_work work = {
         .kernel = "auto", .type = MLLM_Q8_0, .threads = 2, .rows = 16, .cols = 64, .tokens = 2};
@@ -78,7 +65,7 @@ static void test_memory(void) {
             double rate = 0;
             mllm_error err = {0};
             mllm_set_allocator(failing, NULL);
-            left = n;
+            fail_from((long)n);
             code = which ? mllm_roofline_product(&work, 1, &rate, &err) : mllm_roofline_read(2, 4096, 1, &rate, &err);
             mllm_set_allocator(NULL, NULL);
             CHECK(code == MLLM_OK || (code == MLLM_E_MEMORY && err.code == MLLM_E_MEMORY), " %zu: %s", n, err.message);

@@ -1,4 +1,5 @@
 /* The chain: parameters and their errors, history, forks, short lists, functions, broken logits, memory that fails. */
+#include "failing.h"
 #include "sampling.h"
 
 #include "tokenizer/vocab_source.h"
@@ -327,24 +328,6 @@ static void long_history(void) {
 
 /* ------------------------------------------------- memory that runs out */
 
-typedef struct {
-    long left, alive;
-} budget;
-
-static void *limited(void *ctx, void *ptr, size_t size) {
-    budget *b = ctx;
-    if (size == 0) {
-        free(ptr);
-        b->alive--;
-        return NULL;
-    }
-    if (b->left == 0) return NULL;
-    b->left--;
-    void *p = realloc(ptr, size);
-    if (!ptr && p) b->alive++;
-    return p;
-}
-
 /* All that allocates; true when it went through. Counts the releases of the function's context. */
 static bool everything(int *released) {
     static float x[VOCABULARY];
@@ -389,13 +372,13 @@ out:
 static void memory_runs_out(void) {
     int n = 0;
     for (;; n++) {
-        budget b = {n, 0};
+        fail_from(n);
         int released = 0;
         err.code = MLLM_OK;
-        mllm_set_allocator(limited, &b);
+        mllm_set_allocator(failing, NULL);
         bool ok = everything(&released);
         mllm_set_allocator(NULL, NULL);
-        CHECK(b.alive == 0, "%ld blocks are left after %d", b.alive, n);
+        CHECK(failing_state.alive == 0, "%ld blocks are left after %d", failing_state.alive, n);
         CHECK(released == 1, "released %d times after %d", released, n);
         if (ok) break;
         CHECK(err.code == MLLM_E_MEMORY, "%s after %d: %s", mllm_code_name(err.code), n, err.message);

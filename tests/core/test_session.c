@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "model/model.h"
+#include "failing.h"
 #include "tiny_model.h"
 
 enum { CONTEXT = 600, LENGTH = 150 };
@@ -262,31 +263,21 @@ static void limits(void) {
 }
 
 /* The n-th allocation fails, for every n: an error each time, nothing lost, and the session usable afterwards. */
-static int countdown;
-static void *failing(void *ctx, void *ptr, size_t size) {
-    (void)ctx;
-    if (size == 0) {
-        free(ptr);
-        return NULL;
-    }
-    return countdown-- == 0 ? NULL : realloc(ptr, size);
-}
-
 static void memory(void) {
     make_file(MLLM_Q8_0, 4);
     mllm_set_allocator(failing, NULL);
     bool done = false;
     for (int n = 0; n < 2000 && !done; n++) {
         mllm_error err = {0};
-        countdown = n;
+        fail_once(n);
         mllm_model *m = mllm_model_load(path, &(mllm_load_options){.threads = 1}, &err);
         mllm_session *s = m ? mllm_session_new(m, NULL, &err) : NULL, *f = NULL;
         bool ok = s && mllm_session_feed(s, tokens, 70, &err) == MLLM_OK && mllm_session_logits(s, &err) &&
                   (f = mllm_session_fork(s, &err)) && mllm_session_feed(f, tokens, 10, &err) == MLLM_OK &&
                   mllm_session_save(f, saved, &err) == MLLM_OK && mllm_session_restore(s, saved, &err) == MLLM_OK;
-        done = countdown >= 0;
+        done = !failing_state.failed;
         CHECK(ok == done && (ok || err.code == MLLM_E_MEMORY), " allocation %d: %s", n, err.message);
-        countdown = -1;
+        fail_never();
         if (s && !ok) {
             mllm_session_rewind(s, 0, NULL);
             CHECK(mllm_session_feed(s, tokens, 5, &err) == MLLM_OK, " allocation %d left the session unusable: %s", n,

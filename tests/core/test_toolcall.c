@@ -1,8 +1,8 @@
 /* The tool call parser on its own: every kind of body, chunks, faults, limits, failing allocations. Random formats and texts are in
  * tests/fuzz/fuzz_toolcall.c. */
+#include "failing.h"
 #include "test.h"
 
-#include "base/alloc.h"
 #include "toolcall/toolcall.h"
 #include "toolcall/value.h"
 #include "toolcall_told.h"
@@ -255,28 +255,17 @@ static void test_memory_is_bounded(void) {
     mllm_set_allocator(NULL, NULL);
 }
 
-static long allocations_left;
-static void *failing(void *ctx, void *ptr, size_t size) {
-    (void)ctx;
-    if (size && allocations_left-- == 0) return NULL;
-    if (!size) {
-        free(ptr);
-        return NULL;
-    }
-    return realloc(ptr, size);
-}
-
 static void test_failing_allocations(void) {
     mllm_set_allocator(failing, NULL);
     for (int s = 0; s < SAMPLES; s++) {
         bool done = false;
         for (long n = 0; !done && n < 3000; n++) {
-            allocations_left = n;
+            fail_once(n);
             mllm_toolcall_parser *p = make_parser(s == SAMPLES - 1 ? CHANNELS : ALL, s % 2 ? &mending : NULL);
             if (p) {
                 mllm_code code = run(p, &one, samples[s], strlen(samples[s]), 7);
                 CHECK(code == MLLM_OK || code == MLLM_E_MEMORY, "code %d", (int)code);
-                done = code == MLLM_OK && allocations_left >= 0;
+                done = code == MLLM_OK && !failing_state.failed;
             }
             mllm_toolcall_parser_free(p);
         }

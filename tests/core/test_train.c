@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdint.h>
 
-#include "base/alloc.h"
+#include "failing.h"
 #include "test.h"
 #include "train/kernels.h"
 #include "train/train.h"
@@ -397,17 +397,6 @@ static void test_damaged_files(void) {
     unlink(scratch());
 }
 
-static long allocations_left;
-static void *failing(void *ctx, void *p, size_t size) {
-    (void)ctx;
-    if (size == 0) {
-        free(p);
-        return NULL;
-    }
-    if (allocations_left-- <= 0) return NULL;
-    return realloc(p, size);
-}
-
 static mllm_code whole_run(mllm_error *err) {
     mllm_blueprint b;
     memset(&b, 0, sizeof b);
@@ -452,7 +441,7 @@ static void test_memory(void) {
     mllm_error err = {0};
     int failures = 0;
     for (long n = 0;; n++) {
-        allocations_left = n;
+        fail_from(n);
         mllm_set_allocator(failing, NULL);
         mllm_code code = whole_run(&err);
         mllm_set_allocator(NULL, NULL);

@@ -1,6 +1,7 @@
 /* Vocabularies and their files: GGUF written and read, folders, what is refused, broken files, no memory. */
 #include <sys/stat.h>
 
+#include "failing.h"
 #include "vocab_cases.h"
 
 static char dir[200];
@@ -312,24 +313,6 @@ static void wrong_gguf(void) {
     remove_dir();
 }
 
-static size_t countdown, alive;
-
-static void *failing(void *ctx, void *ptr, size_t size) {
-    (void)ctx;
-    if (!size) {
-        alive -= ptr != NULL;
-        free(ptr);
-        return NULL;
-    }
-    if (countdown-- == 0) {
-        countdown = SIZE_MAX;
-        return NULL;
-    }
-    void *p = realloc(ptr, size);
-    alive += p && !ptr;
-    return p;
-}
-
 static void no_memory(void) {
     static const char *const names[] = {"tests/golden/tokenizer-qwen2.json", "tests/golden/tokenizer-llama2.json",
                                         NULL};
@@ -351,17 +334,17 @@ static void no_memory(void) {
             mllm_vocab_free(v);
         }
         mllm_set_allocator(failing, NULL);
-        for (size_t n = 0; !done && n < 3000; n++) {
+        for (long n = 0; !done && n < 3000; n++) {
             mllm_error err = {0};
             mllm_token ids[200];
-            countdown = n;
+            fail_once(n);
             mllm_vocab *v = mllm_vocab_open(i == 2 ? dir : i == 3 ? in_dir("vocab.gguf") : names[i], &err);
             size_t got = v ? mllm_tokenize(v, text, sizeof text - 1, MLLM_TOKENIZE_SPECIAL, ids, 200) : 0;
-            done = countdown != SIZE_MAX;
-            CHECK(v || err.code == MLLM_E_MEMORY, "%zu, allocation %zu: %s", i, n, err.message);
+            done = !failing_state.failed;
+            CHECK(v || err.code == MLLM_E_MEMORY, "%zu, allocation %ld: %s", i, n, err.message);
             CHECK(!v || got == SIZE_MAX || (got > 0 && got < 200));
             mllm_vocab_free(v);
-            CHECK(alive == 0, "allocation %zu: %zu left", n, alive);
+            CHECK(failing_state.alive == 0, "allocation %ld: %ld left", n, failing_state.alive);
         }
         CHECK(done);
         mllm_set_allocator(NULL, NULL);
