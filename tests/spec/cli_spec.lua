@@ -1,31 +1,7 @@
+local cli = require "cli"
 local mobilellm = require "mobilellm"
 local LUA = os.getenv "MLLM_TEST_LUA" or "lua5.4"
 local TINY = "tests/golden/tiny.gguf"
-
--- Standard output, standard error, exit code.
-local function cli(arguments, input)
-  local out, err, from = os.tmpname(), os.tmpname(), nil
-  local redirect = "</dev/null"
-  if input then
-    from = os.tmpname()
-    local f = assert(io.open(from, "wb"))
-    f:write(input)
-    f:close()
-    redirect = "<" .. from
-  end
-  local pipe = io.popen(("%s lua-mobilellm/bin/mobilellm %s %s >%s 2>%s; echo $?"):format(LUA, arguments, redirect, out, err))
-  local code = tonumber(pipe:read "*a")
-  pipe:close()
-  local function slurp(path)
-    local f = assert(io.open(path, "rb"))
-    local text = f:read "*a"
-    f:close()
-    os.remove(path)
-    return text
-  end
-  if from then os.remove(from) end
-  return slurp(out), slurp(err), code
-end
 
 describe("mobilellm", function()
   local model

@@ -1,24 +1,8 @@
+local cli = require "cli"
 local mobilellm = require "mobilellm"
 local unpack = rawget(_G, "unpack") or table.unpack
-local LUA = os.getenv "MLLM_TEST_LUA" or "lua5.4"
 local TINY = "tests/golden/tiny.gguf"
 local WORDS = "be da go hi Hello an the dog kept a garden of small words, one after the other, and told nobody. "
-
--- Standard output, standard error, exit code.
-local function cli(arguments)
-  local out, err = os.tmpname(), os.tmpname()
-  local pipe = io.popen(("%s lua-mobilellm/bin/mobilellm %s </dev/null >%s 2>%s; echo $?"):format(LUA, arguments, out, err))
-  local code = tonumber(pipe:read "*a")
-  pipe:close()
-  local function slurp(path)
-    local f = assert(io.open(path, "rb"))
-    local text = f:read "*a"
-    f:close()
-    os.remove(path)
-    return text
-  end
-  return slurp(out), slurp(err), code
-end
 
 describe("quantize and perplexity", function()
   local model, text, path, file

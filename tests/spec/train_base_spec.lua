@@ -1,17 +1,9 @@
 -- Training that stands on another model: adapters, teachers, rounding, and older checkpoints.
 local mobilellm = require "mobilellm"
+local temporary, remove = require "temporary"()
 local train = mobilellm.train
 
-local names = {}
-local function temporary(suffix)
-  local name = os.tmpname()
-  names[#names + 1] = name
-  if suffix then
-    name = name .. suffix
-    names[#names + 1] = name
-  end
-  return name
-end
+teardown(remove)
 
 local function with(base, extra)
   local out = {}
@@ -309,11 +301,5 @@ describe("a checkpoint of the first format", function()
     local path = temporary()
     assert(trainer:save(path))
     assert.equal(7, assert(train.resume(path)):info().step)
-  end)
-end)
-
-describe("temporary files", function()
-  it("are removed", function()
-    for _, name in ipairs(names) do os.remove(name) end
   end)
 end)

@@ -1,5 +1,8 @@
 local mobilellm = require "mobilellm"
+local temporary, remove = require "temporary"()
 local train = mobilellm.train
+
+teardown(remove)
 
 local shape = {vocabulary = 40, width = 32, heads = 4, kv_heads = 2, head_size = 8, ffn = 48, blocks = 2, context = 40}
 
@@ -25,17 +28,6 @@ local function counting(rows, first)
     data:add(ids, 2)
   end
   return data
-end
-
-local names = {}
-local function temporary(suffix)
-  local name = os.tmpname()
-  names[#names + 1] = name
-  if suffix then
-    name = name .. suffix
-    names[#names + 1] = name
-  end
-  return name
 end
 
 describe("train.data", function()
@@ -386,11 +378,5 @@ describe("the start of new weights", function()
     assert.matches("two blocks", message)
     assert.equal("unsupported", code)
     assert.has_error(function() train.new{shape = deep, start = "magic"} end)
-  end)
-end)
-
-describe("temporary files", function()
-  it("are removed", function()
-    for _, name in ipairs(names) do os.remove(name) end
   end)
 end)
