@@ -3,15 +3,17 @@
 --   lua5.4 agents/model/convert.lua SOURCE FOLDER [--part train|eval] [--seed 1] [--without NAME,...] [--tools ROWS.jsonl] [--variant 1]
 --     > ROWS.jsonl
 --
--- SOURCE: clinc, nlueval, seal, sgd, sgdx, snips, star, tm4; the files in convert/ say what they read, from whom, and under which
--- licence. FOLDER: a checkout of the source's repository. A row is {id, source, license, tools, messages, calls, kind, service, ...} as mobilellm.eval reads it.
+-- SOURCE: clinc, home, nlueval, seal, sgd, sgdx, snips, star, tm4; the files in convert/ say what they read, from whom, and under which
+-- licence. FOLDER: a checkout of the source's repository. A row is {id, source, license, tools, messages, calls, kind, service, ...} as
+-- mobilellm.eval reads it.
 local here = (arg and arg[0] or "agents/model/convert.lua"):match "^(.*)/[^/]*$" or "."
 package.path = here .. "/convert/?.lua;" .. package.path
 
 local json = require "mobilellm".json
 -- Which file in convert/ reads a source.
 local known = {
-  clinc = "clinc", nlueval = "nlueval", seal = "seal", sgd = "sgd", sgdx = "sgd", snips = "snips", star = "star", tm4 = "tm4",
+  clinc = "clinc", home = "home", nlueval = "nlueval", seal = "seal", sgd = "sgd", sgdx = "sgd", snips = "snips", star = "star",
+  tm4 = "tm4",
 }
 local source, folder, options = arg[1], arg[2], {part = "train", seed = "1", without = ""}
 
@@ -20,7 +22,7 @@ local function fail(...)
   os.exit(1)
 end
 
-if not known[source] then fail("a source is one of clinc, nlueval, seal, sgd, sgdx, snips, star, tm4, got '%s'", tostring(source)) end
+if not known[source] then fail("a source is one of clinc, home, nlueval, seal, sgd, sgdx, snips, star, tm4, got '%s'", tostring(source)) end
 if not folder then fail "the folder with the source's files is missing" end
 for i = 3, #arg, 2 do
   local name = arg[i]:match "^%-%-(%a+)$"

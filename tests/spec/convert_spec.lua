@@ -328,6 +328,56 @@ describe("a converter", function()
     assert.is_table(tool(row, "finish_order"))
   end)
 
+  it("puts the texts of home-llm together", function()
+    local names = {"device_name,description"}
+    for i = 1, 60 do
+      names[#names + 1] = ('%s.%s_%d,"Lamp, number %d"'):format(i % 2 == 0 and "light" or "fan", i % 2 == 0 and "desk" or "roof", i, i)
+    end
+    names[#names + 1] = "timer.egg,Egg timer"
+    for i = 1, 20 do names[#names + 1] = ("timer.t%d,Timer %d"):format(i, i) end
+    local function english(name, ...) write("data/piles/english/pile_of_" .. name, table.concat({...}, "\n") .. "\n") end
+    english("device_names.csv", table.concat(names, "\n"))
+    english("templated_actions.csv", "device_type,service,phrase,multiplier", 'light,turn_on,"Set <device_name> to <brightness>%.",8',
+      'light,turn_on,"Make <device_name> <color>",8', "timer,start,Start <device_name> for <duration>,2",
+      "fan|light,turn_off|turn_on,Turn off <device_name1> and light <device_name2>,1", "oven,bake,Bake with <device_name>,1")
+    english("specific_actions.csv", "service_name,device_name,phrase", "fan.toggle,roof_1,Flip the roof fan", "fan.toggle,none,No such fan")
+    english("durations.csv", "duration,name", "00:05:00,Five minutes")
+    english("todo_items.txt", "buy milk")
+    local rows, said, count = convert("home '" .. folder .. "'")
+    local kept, _, kept_count = convert("home '" .. folder .. "' --part eval")
+    assert.same({6000, 800}, {count, kept_count}, said)
+    local kinds, seen = {}, {}
+    for _, row in pairs(rows) do
+      kinds[row.kind] = (kinds[row.kind] or 0) + 1
+      local system, text = row.messages[1].content, row.messages[2].content
+      if row.kind == "missing_device" then assert.equal(0, #row.calls) end
+      for _, call in ipairs(row.calls) do
+        seen[call.name] = true
+        local id = call.arguments.entity_id
+        assert.truthy(system:find("\n" .. id .. " '", 1, true))
+        if call.name ~= "fan.toggle" then
+          assert.truthy(text:lower():find(system:match("\n" .. id:gsub("%p", "%%%0") .. " '([^\n]*)'"):lower(), 1, true), text)
+        end
+        local brightness, color = call.arguments.brightness, call.arguments.color
+        if brightness then assert.truthy(text:find("to " .. ("%d"):format(brightness) .. "%", 1, true) or #row.calls > 1) end
+        if color then assert.truthy(text:find(color, 1, true)) end
+        if call.name == "timer.start" then
+          assert.equal("00:05:00", call.arguments.duration)
+          if #row.calls == 1 then assert.same({entity_id = id, duration = "Five minutes"}, row.surface) end
+        end
+      end
+    end
+    assert.is_true(kinds.call > 3000 and kinds.parallel > 300 and kinds.missing_device > 300)
+    for _, name in ipairs{"light.turn_on", "timer.start", "fan.turn_off", "fan.toggle"} do assert.is_true(seen[name], name) end
+    local learned = {}
+    for _, row in pairs(rows) do
+      for _, call in ipairs(row.calls) do learned[call.arguments.entity_id] = true end
+    end
+    for _, row in pairs(kept) do
+      for _, call in ipairs(row.calls) do assert.is_nil(learned[call.arguments.entity_id]) end
+    end
+  end)
+
   it("says what it lacks", function()
     os.execute("mkdir '" .. folder .. "'")
     for arguments, pattern in pairs{
@@ -335,6 +385,7 @@ describe("a converter", function()
       ["nlueval '" .. folder .. "'"] = "no files KFold_1", ["moon x"] = "a source is one of", ["snips"] = "folder",
       ["snips x --part x"] = "--part is train or eval", ["star '" .. folder .. "'"] = "no apis/apis",
       ["seal '" .. folder .. "'"] = "no dataset_for_finetune/dev.json", ["tm4 '" .. folder .. "'"] = "no TM-4-2024/data",
+      ["home '" .. folder .. "'"] = "no data/piles/english/pile_of_device_names.csv",
       ["sgdx '" .. folder .. "' --variant x"] = "--variant: a number expected",
     } do
       local _, said = convert(arguments)

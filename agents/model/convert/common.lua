@@ -26,6 +26,31 @@ function common.json(path)
   return value
 end
 
+-- Fields of a line, separated by a character and maybe in double quotes, "" standing for one.
+function common.fields(line, separator)
+  local list, at = {}, 1
+  while at <= #line + 1 do
+    if line:sub(at, at) == '"' then
+      local parts, from = {}, at + 1
+      while true do
+        local close = line:find('"', from, true)
+        if not close then return nil end
+        parts[#parts + 1] = line:sub(from, close - 1)
+        at, from = close + 1, close + 2
+        if line:sub(at, at) ~= '"' then break end
+        parts[#parts + 1] = '"'
+      end
+      list[#list + 1] = table.concat(parts)
+      at = at + 1
+    else
+      local stop = line:find(separator, at, true) or #line + 1
+      list[#list + 1] = line:sub(at, stop - 1)
+      at = stop + 1
+    end
+  end
+  return list
+end
+
 -- Without white space at the ends, and single spaces between words.
 function common.trim(text) return (text:gsub("%s+", " "):gsub("^ ", ""):gsub(" $", "")) end
 

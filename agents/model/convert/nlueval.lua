@@ -5,31 +5,6 @@ local json = require "mobilellm".json
 local common = require "common"
 local new_random = require "mobilellm.random"
 
--- Fields of a line, separated by ; and maybe in double quotes, "" standing for one.
-local function fields(line)
-  local list, at = {}, 1
-  while at <= #line + 1 do
-    if line:sub(at, at) == '"' then
-      local parts, from = {}, at + 1
-      while true do
-        local close = line:find('"', from, true)
-        if not close then return nil end
-        parts[#parts + 1] = line:sub(from, close - 1)
-        at, from = close + 1, close + 2
-        if line:sub(at, at) ~= '"' then break end
-        parts[#parts + 1] = '"'
-      end
-      list[#list + 1] = table.concat(parts)
-      at = at + 1
-    else
-      local stop = line:find(";", at, true) or #line + 1
-      list[#list + 1] = line:sub(at, stop - 1)
-      at = stop + 1
-    end
-  end
-  return list
-end
-
 -- "alarm at [time : nine]" -> "alarm at nine", {{"time", "nine"}}
 local function annotated(text)
   local slots = {}
@@ -46,7 +21,7 @@ return function(folder, options, emit)
   for _, part in ipairs{"train", "test"} do
     for _, path in ipairs(common.find(folder, "*/KFold_1/" .. (part == "train" and "trainset" or "testset/csv") .. "/*.csv")) do
       for line in (common.slurp(path):gsub("\r", "") .. "\n"):gmatch "(.-)\n" do
-        local row = fields(line)
+        local row = common.fields(line, ";")
         if row and #row >= 6 and tonumber(row[1]) and not options.without[row[2]] and not options.without[row[2] .. "_" .. row[3]] then
           local intent, text, named = row[2] .. "_" .. row[3], annotated(row[4])
           local of = (part == "test") == (options.part == "eval")
