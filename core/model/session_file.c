@@ -13,7 +13,7 @@
 #include "../base/error.h"
 #include "session.h"
 
-enum { VERSION = 1, HAS_LAST = 1 };
+enum { VERSION = 2, HAS_LAST = 1 };
 static const char magic[8] = {'M', 'L', 'L', 'M', 'S', 'E', 'S', 'S'};
 
 typedef struct {

@@ -31,7 +31,8 @@ void mllm_rope(float *head, const float *cosine, const float *sine, size_t rope_
 }
 
 size_t mllm_attention_scratch(uint32_t head_size) {
-    return (head_size + MLLM_TOGETHER * MLLM_KV_CHUNK) * sizeof(float) + 64;
+    size_t scales = 2 * ((size_t)head_size / 32) * MLLM_KV_CHUNK; /* of keys and of values */
+    return (head_size + scales + MLLM_TOGETHER * MLLM_KV_CHUNK) * sizeof(float) + 64;
 }
 
 void mllm_store(mllm_type type, const float *row, uint32_t head_size, bool value, void *chunk, uint32_t at) {

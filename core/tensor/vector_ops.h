@@ -90,21 +90,51 @@ TARGET static void swiglu(float *gate, const float *up, size_t n) {
     memcpy(gate + i, g, (n - i) * sizeof(float));
 }
 
-/* Half precision keys lie transposed, [head_size][64 positions]: a lane is a position, and no score needs a sum across lanes. Values lie
- * [64 positions][head_size]. Other types, and head sizes that do not fill vectors, keep the plain order. */
+/* A chunk's keys lie transposed, [head_size][64 positions]: a lane is a position, and no score needs a sum across lanes. Values lie
+ * [64 positions][head_size]. In Q8_0 these are the bytes, and the scales follow them: [head_size / 32][64 positions] halves, of keys and of
+ * values. Head sizes that do not fill vectors keep the plain order. */
 enum { BLOCK = LANES * HELD };
 
-static bool is_transposed(mllm_type type, uint32_t head_size) {
-    return type == MLLM_F16 && head_size % LANES == 0;
+static bool fills_vectors(uint32_t head_size) {
+    return head_size % LANES == 0;
 }
 
 static void store(mllm_type type, const float *row, uint32_t head_size, bool value, void *chunk, uint32_t at) {
-    if (value || !is_transposed(type, head_size)) {
+    if (!fills_vectors(head_size)) {
         mllm_store(type, row, head_size, value, chunk, at);
         return;
     }
-    uint16_t *keys = chunk;
-    for (uint32_t d = 0; d < head_size; d++) keys[d * MLLM_KV_CHUNK + at] = mllm_f32_to_f16(row[d]);
+    if (type == MLLM_Q8_0) {
+        signed char *bytes = chunk, block[34];
+        for (uint32_t d = 0; d < head_size; d += 32) {
+            mllm_quantize_row(type, row + d, block, 32);
+            memcpy(bytes + head_size * MLLM_KV_CHUNK + 2 * (d / 32 * MLLM_KV_CHUNK + at), block, 2);
+            for (uint32_t i = d; i < d + 32; i++)
+                bytes[value ? at * head_size + i : i * MLLM_KV_CHUNK + at] = block[2 + i - d];
+        }
+    } else if (value) {
+        mllm_store(type, row, head_size, value, chunk, at);
+    } else if (type == MLLM_F16) {
+        uint16_t *keys = chunk;
+        for (uint32_t d = 0; d < head_size; d++) keys[d * MLLM_KV_CHUNK + at] = mllm_f32_to_f16(row[d]);
+    } else {
+        float *keys = chunk;
+        for (uint32_t d = 0; d < head_size; d++) keys[d * MLLM_KV_CHUNK + at] = row[d];
+    }
+}
+
+/* Keys or values of a chunk, with the scales of Q8_0 as floats [head_size / 32][64 positions]. */
+typedef struct {
+    mllm_type type;
+    const void *rows;
+    const float *scales;
+} cached;
+
+/* LANES elements from element i on, without their scale. */
+INLINE vf v_stored(const cached *s, size_t i) {
+    if (s->type == MLLM_F16) return v_half((const uint16_t *)s->rows + i);
+    if (s->type == MLLM_F32) return v_load((const float *)s->rows + i);
+    return v_bytes((const unsigned char *)s->rows + i);
 }
 
 /* Some of the query heads of an attention: where they lie, their weights [n][64] of a chunk, and what their sums so far are multiplied with. */
@@ -114,14 +144,18 @@ typedef struct {
 } queries;
 
 /* out[d .. d + held * LANES) = keep * out + sum over positions of weight * value. */
-INLINE void add_values(const queries *u, int n, int held, size_t hs, size_t d, const uint16_t *values, uint32_t first,
+INLINE void add_values(const queries *u, int n, int held, size_t hs, size_t d, const cached *values, uint32_t first,
                        uint32_t end) {
     vf out[MLLM_TOGETHER][HELD];
     MLLM_UNROLL for (int k = 0; k < n; k++) MLLM_UNROLL for (int j = 0; j < held; j++) out[k][j] =
         v_mul(v_load(u->out[k] + d + LANES * (unsigned)j), v_set1(u->keep[k]));
     for (uint32_t p = first; p < end; p++) {
         vf value[HELD];
-        MLLM_UNROLL for (int j = 0; j < held; j++) value[j] = v_half(values + p * hs + d + LANES * (unsigned)j);
+        MLLM_UNROLL for (int j = 0; j < held; j++) {
+            value[j] = v_stored(values, p * hs + d + LANES * (unsigned)j);
+            if (values->type == MLLM_Q8_0)
+                value[j] = v_mul(value[j], v_set1(values->scales[(d + LANES * (unsigned)j) / 32 * MLLM_KV_CHUNK + p]));
+        }
         MLLM_UNROLL for (int k = 0; k < n; k++) {
             vf x = v_set1(u->weights[k * MLLM_KV_CHUNK + (int)p]);
             MLLM_UNROLL for (int j = 0; j < held; j++) out[k][j] = v_fma(x, value[j], out[k][j]);
@@ -156,16 +190,19 @@ INLINE void weigh(queries *u, int n, uint32_t first, uint32_t end) {
     }
 }
 
-/* What is read of keys and values serves n query heads; n is a constant where this is inlined. */
-INLINE void attend_columns(queries *u, int n, float scale, size_t hs, const uint16_t *keys, const uint16_t *values,
+/* What is read of keys and values serves n query heads; n and the type are constants where this is inlined. */
+INLINE void attend_columns(queries *u, int n, float scale, size_t hs, const cached *keys, const cached *values,
                            uint32_t first, uint32_t end) {
     for (uint32_t at = first - first % BLOCK; at < end; at += BLOCK) {
         vf score[MLLM_TOGETHER][HELD];
         MLLM_UNROLL for (int k = 0; k < n; k++) MLLM_UNROLL for (int j = 0; j < HELD; j++) score[k][j] = v_set1(0);
         for (size_t d = 0; d < hs; d++) {
             vf key[HELD];
-            MLLM_UNROLL for (int j = 0; j < HELD; j++) key[j] =
-                v_half(keys + d * MLLM_KV_CHUNK + at + LANES * (unsigned)j);
+            MLLM_UNROLL for (int j = 0; j < HELD; j++) {
+                key[j] = v_stored(keys, d * MLLM_KV_CHUNK + at + LANES * (unsigned)j);
+                if (keys->type == MLLM_Q8_0)
+                    key[j] = v_mul(key[j], v_load(keys->scales + d / 32 * MLLM_KV_CHUNK + at + LANES * (unsigned)j));
+            }
             MLLM_UNROLL for (int k = 0; k < n; k++) {
                 vf x = v_set1(u->q[k][d]);
                 MLLM_UNROLL for (int j = 0; j < HELD; j++) score[k][j] = v_fma(x, key[j], score[k][j]);
@@ -184,72 +221,50 @@ INLINE void attend_columns(queries *u, int n, float scale, size_t hs, const uint
     for (; d < hs; d += LANES) add_values(u, n, 1, hs, d, values, first, end);
 }
 
-/* Row p of plain keys or values in floats: where it lies, or expanded into `row`. */
-INLINE const float *plain_row(mllm_type type, const void *rows, size_t p, size_t hs, float *row) {
-    if (type == MLLM_F32) return (const float *)rows + p * hs;
-    const unsigned char *block = (const unsigned char *)rows + p * (hs / 32 * 34);
-    for (size_t d = 0; d < hs; d += 32, block += 34) {
-        vf scale = v_set1(mllm_f16_to_f32(mllm_load_u16(block)));
-        MLLM_UNROLL for (size_t j = 0; j < 32; j += LANES) v_store(row + d + j, v_mul(scale, v_bytes(block + 2 + j)));
-    }
-    return row;
-}
-
-/* Keys and values in plain order: each row is expanded once for n query heads. room: [hs]. */
-INLINE void attend_rows(queries *u, int n, float scale, mllm_type type, size_t hs, const void *keys, const void *values,
-                        uint32_t first, uint32_t end, float *room) {
-    for (uint32_t p = first; p < end; p++) {
-        const float *row = plain_row(type, keys, p, hs, room);
-        MLLM_UNROLL for (int k = 0; k < n; k++) {
-            vf sum = v_set1(0);
-            for (size_t d = 0; d < hs; d += LANES) sum = v_fma(v_load(u->q[k] + d), v_load(row + d), sum);
-            u->weights[k * MLLM_KV_CHUNK + (int)p] = v_sum(sum) * scale;
-        }
-    }
-    weigh(u, n, first, end);
-    MLLM_UNROLL for (int k = 0; k < n; k++) for (size_t d = 0; d < hs; d += LANES)
-        v_store(u->out[k] + d, v_mul(v_load(u->out[k] + d), v_set1(u->keep[k])));
-    for (uint32_t p = first; p < end; p++) {
-        const float *row = plain_row(type, values, p, hs, room);
-        MLLM_UNROLL for (int k = 0; k < n; k++) {
-            vf weight = v_set1(u->weights[k * MLLM_KV_CHUNK + (int)p]);
-            for (size_t d = 0; d < hs; d += LANES)
-                v_store(u->out[k] + d, v_fma(weight, v_load(row + d), v_load(u->out[k] + d)));
-        }
-    }
-}
-
-INLINE void attend_some(mllm_type type, const mllm_attention *a, uint32_t at, int n, const void *keys,
-                        const void *values, uint32_t first, uint32_t end, float *scratch) {
-    queries u = {.max = a->max + at, .sum = a->sum + at, .weights = scratch};
+INLINE void attend_some(const mllm_attention *a, uint32_t at, int n, const cached *keys, const cached *values,
+                        uint32_t first, uint32_t end, float *weights) {
+    queries u = {.max = a->max + at, .sum = a->sum + at, .weights = weights};
     size_t hs = a->head_size;
     for (int k = 0; k < n; k++) {
         uint32_t row = (at + (uint32_t)k) / a->heads, head = (at + (uint32_t)k) % a->heads;
         u.q[k] = a->q + row * a->q_stride + head * hs;
         u.out[k] = a->out + row * a->out_stride + head * hs;
     }
-    if (type == MLLM_F16)
-        attend_columns(&u, n, a->scale, hs, keys, values, first, end);
-    else
-        attend_rows(&u, n, a->scale, type, hs, keys, values, first, end, scratch + MLLM_TOGETHER * MLLM_KV_CHUNK);
+    attend_columns(&u, n, a->scale, hs, keys, values, first, end);
 }
 
-TARGET static void attend(mllm_type type, const mllm_attention *a, const void *keys, const void *values, uint32_t first,
-                          uint32_t end, void *scratch) {
-    if (a->head_size % LANES != 0) {
-        mllm_attend(type, a, keys, values, first, end, scratch);
-        return;
+/* The type is a constant where this is inlined. scratch: weights, then scales. */
+INLINE void attend_type(mllm_type type, const mllm_attention *a, const void *keys, const void *values, uint32_t first,
+                        uint32_t end, float *scratch) {
+    const size_t hs = a->head_size, groups = type == MLLM_Q8_0 ? hs / 32 * MLLM_KV_CHUNK : 0;
+    float *scales = scratch + MLLM_TOGETHER * MLLM_KV_CHUNK;
+    for (size_t i = 0; i < groups; i += LANES) {
+        v_store(scales + i, v_half((const uint16_t *)keys + hs * MLLM_KV_CHUNK / 2 + i));
+        v_store(scales + groups + i, v_half((const uint16_t *)values + hs * MLLM_KV_CHUNK / 2 + i));
     }
+    const cached k = {type, keys, scales}, v = {type, values, scales + groups};
     uint32_t total = a->rows * a->heads, step;
     for (uint32_t at = 0; at < total; at += step) {
         uint32_t left = total - at;
         step = left == 7 || left == 5 ? 4 : left < MLLM_TOGETHER ? left : MLLM_TOGETHER;
         switch (step) {
-        case 6: attend_some(type, a, at, 6, keys, values, first, end, scratch); break;
-        case 4: attend_some(type, a, at, 4, keys, values, first, end, scratch); break;
-        case 3: attend_some(type, a, at, 3, keys, values, first, end, scratch); break;
-        case 2: attend_some(type, a, at, 2, keys, values, first, end, scratch); break;
-        default: attend_some(type, a, at, 1, keys, values, first, end, scratch);
+        case 6: attend_some(a, at, 6, &k, &v, first, end, scratch); break;
+        case 4: attend_some(a, at, 4, &k, &v, first, end, scratch); break;
+        case 3: attend_some(a, at, 3, &k, &v, first, end, scratch); break;
+        case 2: attend_some(a, at, 2, &k, &v, first, end, scratch); break;
+        default: attend_some(a, at, 1, &k, &v, first, end, scratch);
         }
     }
+}
+
+TARGET static void attend(mllm_type type, const mllm_attention *a, const void *keys, const void *values, uint32_t first,
+                          uint32_t end, void *scratch) {
+    if (!fills_vectors(a->head_size))
+        mllm_attend(type, a, keys, values, first, end, scratch);
+    else if (type == MLLM_F16)
+        attend_type(MLLM_F16, a, keys, values, first, end, scratch);
+    else if (type == MLLM_F32)
+        attend_type(MLLM_F32, a, keys, values, first, end, scratch);
+    else
+        attend_type(MLLM_Q8_0, a, keys, values, first, end, scratch);
 }
