@@ -127,26 +127,41 @@ bool mllm_machine_room(mllm_machine *m, uint32_t more) {
 
 /* ------------------------------------------------------------------- threads */
 
-static bool same_stack(const mllm_frame *a, const mllm_frame *b) {
-    for (int i = 0; i < 64; i++) {
-        if (a == b) return true;
-        if (!a || !b || a->kind != b->kind || a->kind != FRAME_RULE || a->id != b->id || a->g != b->g ||
-            a->nonempty != b->nonempty || (a->nonempty && a->start != b->start))
-            return false;
-        a = a->up;
-        b = b->up;
+static bool same_thread(const mllm_thread *o, const mllm_thread *t) {
+    return o->kind == t->kind && o->a == t->a && o->b == t->b && o->c == t->c && o->d == t->d && o->e == t->e &&
+           o->sub == t->sub && o->g == t->g && o->up == t->up;
+}
+
+static uint32_t hash_thread(const mllm_thread *t) {
+    return mllm_seen_hash(t->up, t->g, t->a ^ t->b << 8 ^ t->d << 16 ^ t->kind);
+}
+
+/* The set being made has such a thread. */
+static bool has_thread(mllm_machine *m, const mllm_thread *t) {
+    enum { FEW = 16 };
+    if (m->count - m->base <= FEW) {
+        for (uint32_t i = m->base; i < m->count; i++)
+            if (same_thread(&m->pool[i], t)) return true;
+        return false;
     }
+    if (m->threads_indexed <= m->base) {
+        mllm_seen_clear(&m->threads_seen);
+        m->threads_indexed = m->base;
+    }
+    for (; m->threads_indexed < m->count; m->threads_indexed++)
+        if (!mllm_seen_put(&m->threads_seen, hash_thread(&m->pool[m->threads_indexed]), m->threads_indexed)) {
+            m->failed = MLLM_E_MEMORY;
+            return true;
+        }
+    uint32_t hash = hash_thread(t), at = 0;
+    for (uint32_t i; (i = mllm_seen_next(&m->threads_seen, hash, &at)) != NONE;)
+        if (same_thread(&m->pool[i], t)) return true;
     return false;
 }
 
 void mllm_machine_add(mllm_machine *m, const mllm_thread *t, bool unique) {
-    if (unique)
-        for (uint32_t i = m->base; i < m->count; i++) {
-            const mllm_thread *o = &m->pool[i];
-            if (o->kind == t->kind && o->a == t->a && o->b == t->b && o->c == t->c && o->d == t->d && o->e == t->e &&
-                o->sub == t->sub && o->g == t->g && same_stack(o->up, t->up))
-                return;
-        }
+    if (m->count == m->base) m->threads_indexed = 0;
+    if (unique && has_thread(m, t)) return;
     if (m->count - m->base >= MLLM_MAX_THREADS) {
         if (m->failed == MLLM_OK) m->failed = MLLM_E_LIMIT, m->limit = "more than 1024 readings of the text at once";
         return;
@@ -175,9 +190,7 @@ void mllm_machine_complete(mllm_machine *m, const mllm_frame *up, const mllm_cap
         return;
     }
     switch ((mllm_frame_kind)up->kind) {
-    case FRAME_RULE:
-        if (!up->nonempty || m->length > up->start) mllm_machine_enter(m, up->g, up->id, up->up, captured);
-        return;
+    case FRAME_RULE: mllm_machine_return(m, up, captured); return;
     case FRAME_CAPTURE: {
         mllm_captured *c = mllm_machine_alloc(m, sizeof *c);
         if (!c) return;
@@ -205,132 +218,20 @@ void mllm_machine_enter_grammar(mllm_machine *m, const mllm_grammar *g, const ml
     mllm_machine_add(m, &t, true);
 }
 
-/* --------------------------------------------------------------------- rules */
-
-typedef struct {
-    const mllm_grammar *g;
-    uint32_t state;
-    const mllm_frame *up;
-    const mllm_captured *captured;
-} visit;
-
-enum { MAX_VISITS = 4096 };
-
-/* The same call stands on the stack already, with nothing read since: rules that may be empty can lead to that. Once is enough. */
-static bool called_here(const mllm_frame *up, const mllm_grammar *g, uint32_t state, uint32_t length) {
-    for (; up && up->kind == FRAME_RULE && up->start == length; up = up->up)
-        if (up->g == g && up->id == state) return true;
-    return false;
-}
-
-/* All states that are reached from `state` without reading. A list that grows at its end serves as queue and as the set of what was
- * seen; grammars have no left recursion any more, so it is finite. */
-void mllm_machine_enter(mllm_machine *m, const mllm_grammar *g, uint32_t state, const mllm_frame *up,
-                        const mllm_captured *captured) {
-    visit small[32], *list = small;
-    uint32_t count = 0, capacity = 32;
-    list[count++] = (visit){g, state, up, captured};
-    for (uint32_t i = 0; i < count && m->failed == MLLM_OK; i++) {
-        visit v = list[i];
-        const mllm_rule_state *s = &v.g->states[v.state];
-        visit found[2];
-        for (uint32_t j = 0; j <= s->count && m->failed == MLLM_OK; j++) {
-            uint32_t n = 0;
-            if (j == s->count) {
-                if (!s->accept) break;
-                if (v.up && v.up->kind == FRAME_RULE) {
-                    if (!v.up->nonempty || m->length > v.up->start)
-                        found[n++] = (visit){v.up->g, v.up->id, v.up->up, v.captured};
-                } else
-                    mllm_machine_complete(m, v.up, v.captured);
-            } else {
-                const mllm_edge *e = &v.g->edges[s->first + j];
-                const mllm_rule_state *next = &v.g->states[e->next];
-                bool tail = next->accept && next->count == 0;
-                const mllm_frame *inner = v.up;
-                if (e->kind == EDGE_CALL || e->kind == EDGE_IMPORT || e->kind == EDGE_CAPTURE) {
-                    if (!tail || e->nonempty || e->kind == EDGE_CAPTURE) {
-                        if (called_here(v.up, v.g, e->next, m->length)) continue;
-                        mllm_frame *f = mllm_machine_frame(m, v.g, FRAME_RULE, e->next, v.up, 0);
-                        if (!f) break;
-                        f->nonempty = e->nonempty;
-                        f->start = m->length;
-                        inner = f;
-                    }
-                }
-                switch ((mllm_edge_kind)e->kind) {
-                case EDGE_EMPTY: found[n++] = (visit){v.g, e->next, v.up, v.captured}; break;
-                case EDGE_CALL: found[n++] = (visit){v.g, e->arg, inner, v.captured}; break;
-                case EDGE_CAPTURE: {
-                    mllm_frame *f = mllm_machine_frame(m, v.g, FRAME_CAPTURE, e->name, inner, 0);
-                    if (!f) break;
-                    f->start = m->length;
-                    found[n++] = (visit){v.g, e->arg, f, v.captured};
-                    break;
-                }
-                case EDGE_IMPORT: {
-                    const mllm_grammar *other = v.g->imports[e->arg];
-                    if (other->kind == GRAMMAR_RULES)
-                        found[n++] = (visit){other, other->root, inner, v.captured};
-                    else
-                        mllm_machine_enter_grammar(m, other, inner, v.captured);
-                    break;
-                }
-                case EDGE_TOKEN: {
-                    mllm_thread t = {
-                        .kind = THREAD_TOKEN, .up = v.up, .g = v.g, .captured = v.captured, .a = e->arg, .b = e->next};
-                    mllm_machine_add(m, &t, true);
-                    break;
-                }
-                case EDGE_LEX: {
-                    uint32_t start = mllm_lexer_start(m->lexers, &v.g->lexers[e->arg]);
-                    if (start == NONE) break;
-                    mllm_thread t = {
-                        .kind = THREAD_LEX, .up = v.up, .g = v.g, .captured = v.captured, .a = start, .b = e->next};
-                    mllm_machine_add(m, &t, true);
-                    if (!e->nonempty && (m->lexers->states[start].flags & LEXER_ACCEPT))
-                        found[n++] = (visit){v.g, e->next, v.up, v.captured};
-                    break;
-                }
-                }
-            }
-            for (uint32_t k = 0; k < n; k++) {
-                bool seen = false;
-                for (uint32_t x = 0; x < count && !seen; x++)
-                    seen = list[x].state == found[k].state && list[x].g == found[k].g &&
-                           same_stack(list[x].up, found[k].up);
-                if (seen) continue;
-                if (count == capacity) {
-                    visit *p = count >= MAX_VISITS
-                                   ? NULL
-                                   : mllm_realloc_array(list == small ? NULL : list, capacity * 2, sizeof *p);
-                    if (!p) {
-                        m->failed = count >= MAX_VISITS ? MLLM_E_LIMIT : MLLM_E_MEMORY;
-                        m->limit = "more than 4096 rules entered at one place of the text";
-                        break;
-                    }
-                    if (list == small) memcpy(p, small, sizeof small);
-                    list = p;
-                    capacity *= 2;
-                }
-                list[count++] = found[k];
-            }
-        }
-    }
-    if (list != small) mllm_free(list);
-}
-
 void mllm_machine_start(mllm_machine *m, const mllm_grammar *g) {
+    mllm_machine_begin(m);
     mllm_machine_enter_grammar(m, g, NULL, NULL);
     if (m->lexers->failed != MLLM_OK && m->failed == MLLM_OK)
         m->failed = m->lexers->failed, m->limit = "30000 states of automata";
 }
 
 void mllm_machine_take_token(mllm_machine *m, mllm_thread t) {
+    if (m->count == m->base) mllm_machine_begin(m);
     mllm_machine_enter(m, t.g, t.b, t.up, t.captured);
 }
 
 void mllm_machine_step(mllm_machine *m, mllm_thread t, uint8_t byte) {
+    if (m->count == m->base) mllm_machine_begin(m);
     if (t.kind == THREAD_LEX) {
         uint32_t next = mllm_lexer_next(m->lexers, t.a, byte);
         if (next != NONE) {
@@ -359,10 +260,10 @@ uint32_t mllm_machine_min_left(mllm_machine *m, const mllm_thread *t, bool whate
     default: n = mllm_json_leaf_left(m, t, whatever, &f);
     }
     for (; f && n < NONE; f = f->up) {
-        uint32_t more = f->kind == FRAME_RULE      ? f->g->min_bytes[f->id]
-                        : f->kind == FRAME_CAPTURE ? 0
-                                                   : mllm_json_frame_left(f);
+        bool rule = f->kind == FRAME_RULE || f->kind == FRAME_CAPTURE;
+        uint32_t more = rule ? mllm_machine_frames_left(f) : mllm_json_frame_left(f);
         n = more == NONE ? NONE : n + more;
+        if (rule) break; /* that was all that is above it */
     }
     return n < NONE ? (uint32_t)n : NONE;
 }

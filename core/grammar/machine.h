@@ -71,6 +71,10 @@ typedef struct mllm_frame {
     uint32_t count; /* OBJECT: members */
     uint8_t kind;
     bool nonempty;
+    bool ended; /* RULE: ended where it began */
+    uint32_t left; /* RULE: fewest bytes that complete the text from where it returns to; NONE: unknown */
+    const struct mllm_frame *also; /* RULE: another caller, which only the first of the list is pointed to for */
+    const struct mllm_captured *after; /* RULE that ended where it began: with this */
     const mllm_extra *extra;
     uint64_t seen
         []; /* OBJECT: declared keys, and after those bits as many of the keys that must come: required, or needed by one seen */
@@ -152,6 +156,37 @@ size_t mllm_arena_bytes(const mllm_arena *a);
 
 /* -------------------------------------------------------------------- machine */
 
+/* A set of what was seen, by hash; clearing it costs nothing. */
+typedef struct {
+    uint32_t epoch, hash, index;
+} mllm_seen_slot;
+typedef struct {
+    mllm_seen_slot *slots;
+    uint32_t capacity, count, epoch;
+} mllm_seen;
+
+uint32_t mllm_seen_hash(const void *a, const void *b, uint32_t c);
+void mllm_seen_clear(mllm_seen *s);
+/* The indices with that hash one after another, *at being 0 at first; NONE: there are no more. */
+uint32_t mllm_seen_next(const mllm_seen *s, uint32_t hash, uint32_t *at);
+bool mllm_seen_put(mllm_seen *s, uint32_t hash, uint32_t index); /* false: no memory */
+
+/* A state of a rule that is reached, with what waits for its end. */
+typedef struct {
+    const mllm_grammar *g;
+    uint32_t state;
+    const mllm_frame *up;
+    const mllm_captured *captured;
+} mllm_visit;
+
+/* A rule that was called at this place of the text, with the frame that lists its callers. */
+typedef struct {
+    const mllm_grammar *g;
+    const mllm_captured *captured;
+    mllm_frame *frame;
+    uint32_t entry;
+} mllm_call;
+
 enum { MLLM_MAX_THREADS = 1024 };
 
 typedef struct {
@@ -164,6 +199,14 @@ typedef struct {
     /* Sets of threads one after another; `base` is where the set being made begins. */
     mllm_thread *pool;
     uint32_t count, capacity, base;
+    mllm_seen threads_seen; /* those of that set, when there are many */
+    uint32_t threads_indexed;
+    /* What that set has entered so far. */
+    mllm_visit *visits;
+    mllm_call *calls;
+    uint32_t visit_count, visit_capacity, visited, call_count, call_capacity;
+    mllm_seen visits_seen, calls_seen;
+    bool entering, relax;
     bool by_text; /* some decision since this was cleared looked at the text, not only at the threads */
     mllm_code failed; /* MEMORY or LIMIT; sticks until cleared */
     const char *limit; /* which one */
@@ -195,6 +238,14 @@ void mllm_machine_enter(mllm_machine *m, const mllm_grammar *g, uint32_t state, 
                         const mllm_captured *captured);
 void mllm_machine_enter_grammar(mllm_machine *m, const mllm_grammar *g, const mllm_frame *up,
                                 const mllm_captured *captured);
+/* A rule whose callers are listed at `up` has ended. */
+void mllm_machine_return(mllm_machine *m, const mllm_frame *up, const mllm_captured *captured);
+/* A new set of threads begins. */
+void mllm_machine_begin(mllm_machine *m);
+/* Frees what the machine itself holds. */
+void mllm_machine_end(mllm_machine *m);
+/* Fewest bytes that complete the text from a RULE or CAPTURE frame (NULL: 0) on; NONE: unknown. */
+uint32_t mllm_machine_frames_left(const mllm_frame *f);
 void mllm_json_step(mllm_machine *m, mllm_thread *t, uint8_t byte);
 void mllm_json_value_ended(mllm_machine *m, const mllm_frame *up, const mllm_captured *captured);
 /* What ends the leaf, and the frame above it: the stack goes on at *up. */

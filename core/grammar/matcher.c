@@ -46,6 +46,7 @@ static mllm_family *take_family(mllm_grammar *g, mllm_token_trie *trie) {
 void mllm_matcher_release(mllm_matcher *x) {
     if (!x) return;
     mllm_arena_free(&x->arena);
+    mllm_machine_end(&x->m);
     mllm_free(x->m.text);
     mllm_free(x->m.pool);
     mllm_free(x->steps);
@@ -203,6 +204,8 @@ size_t mllm_matcher_bytes(const mllm_matcher *x) {
     size_t words = x->trie ? x->trie->words * sizeof(uint64_t) : 0;
     size_t n = sizeof *x + sizeof *x->family + mllm_arena_bytes(&x->arena) + mllm_lexers_bytes(&x->family->lexers);
     n += x->m.text_capacity + x->m.capacity * sizeof *x->m.pool + x->capacity * sizeof *x->steps;
+    n += x->m.visit_capacity * sizeof *x->m.visits + x->m.call_capacity * sizeof *x->m.calls;
+    n += (x->m.visits_seen.capacity + x->m.calls_seen.capacity + x->m.threads_seen.capacity) * sizeof(mllm_seen_slot);
     for (int i = 0; i < CACHED_MASKS; i++) {
         const mllm_cached_mask *c = &x->family->cache[i];
         n += c->capacity * (sizeof *c->key + sizeof *c->serials) + (c->mask ? words : 0);

@@ -137,6 +137,51 @@ static void test_variants(void) {
     }
 }
 
+static mllm_matcher *composed(const char *text) {
+    mllm_error err;
+    mllm_grammar *g = mllm_grammar_compose(text, strlen(text), NULL, 0, &err);
+    mllm_matcher *m = g ? mllm_matcher_new(g, NULL, &err) : NULL;
+    CHECK(m, "%s: %s", text, err.message);
+    mllm_grammar_release(g);
+    return m;
+}
+
+/* However many ways there are to read a text, calls of one rule at one place are one: threads grow with its length at most. */
+static void test_ambiguous(void) {
+    static const struct {
+        const char *grammar, *text, *refused;
+        uint32_t threads; /* that each byte adds, at most, to 12 */
+    } cases[] = {
+        {"root ::= s\ns ::= \"b\" | s s | s s s", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", "a",
+         0},
+        {"root ::= e\ne ::= \"a\" | e e | \"(\" e \")\"", "((aa(a)a)a)aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", ")", 0},
+        {"root ::= a\na ::= \"x\" a \"x\" | \"x\" a | a \"x\" | \"x\"", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "y", 4},
+        {"root ::= x*\nx ::= \"a\" | \"aa\" | x? \"b\" x?", "aabaabbbaaaabaaabbbbbababaaaabbaabbaababbabaaab", "c", 1},
+        {"root ::= n n \".\"\nn ::= m? n? \"a\" | m\nm ::= n? n? \"b\"?", "aabbabbaabababaabbabba.", "a", 8},
+    };
+    mllm_error err;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mllm_matcher *m = composed(cases[i].grammar);
+        for (const char *p = cases[i].text; m && *p; p++) {
+            CHECK(mllm_matcher_accept_bytes(m, p, 1, &err) == MLLM_OK, "case %zu, byte %d: %s", i,
+                  (int)(p - cases[i].text), err.message);
+            CHECK(mllm_last_step(m)->count <= 12 + cases[i].threads * (p - cases[i].text),
+                  "case %zu, byte %d: %u threads", i, (int)(p - cases[i].text), (unsigned)mllm_last_step(m)->count);
+        }
+        CHECK(mllm_matcher_is_complete(m) && mllm_matcher_min_left(m) == 0, "case %zu", i);
+        CHECK(mllm_matcher_accept_bytes(m, cases[i].refused, 1, &err) == MLLM_E_GRAMMAR, "case %zu", i);
+        mllm_matcher_release(m);
+    }
+    /* Two captures call one rule at one place: each keeps its name. */
+    mllm_matcher *m =
+        composed("root ::= (@capture \"p\" (\"a\") | @capture \"q\" ([ab])) x (\"1\" | \"2\")\nx ::= \"(\" x? \")\"");
+    const char *name = "";
+    size_t start, end;
+    CHECK(mllm_matcher_accept_bytes(m, "b(())2", 6, &err) == MLLM_OK, "%s", err.message);
+    CHECK(mllm_matcher_capture(m, 0, &name, &start, &end) && strcmp(name, "q") == 0 && end == 1, "'%s'", name);
+    mllm_matcher_release(m);
+}
+
 static bool accepts(const char *schema_text, const char *text) {
     mllm_error err;
     mllm_grammar *g = schema(schema_text, &err);
@@ -159,15 +204,6 @@ static void test_found(void) {
     CHECK(!accepts("{\"pattern\":\"^[a-z]+( [a-z]+)*$\",\"type\":\"string\"}", "\"a!\""), "the anchor holds");
     CHECK(!accepts("{\"type\":\"number\",\"minimum\":0,\"maximum\":9e18}", "-4"), "the sign");
     CHECK(accepts("{\"type\":\"number\",\"minimum\":0,\"maximum\":99.5}", "0.0012345678901234567890"), "many digits");
-}
-
-static mllm_matcher *composed(const char *text) {
-    mllm_error err;
-    mllm_grammar *g = mllm_grammar_compose(text, strlen(text), NULL, 0, &err);
-    mllm_matcher *m = g ? mllm_matcher_new(g, NULL, &err) : NULL;
-    CHECK(m, "%s: %s", text, err.message);
-    mllm_grammar_release(g);
-    return m;
 }
 
 /* Free text: without the word, and UTF-8 to its end. */
@@ -595,6 +631,7 @@ static const test_case tests[] = {{"retokenised", test_retokenised},
                                   {"forks", test_forks},
                                   {"forced", test_forced},
                                   {"variants", test_variants},
+                                  {"ambiguous", test_ambiguous},
                                   {"hostile", test_hostile},
                                   {"allocations", test_allocations}};
 TEST_MAIN(tests)
