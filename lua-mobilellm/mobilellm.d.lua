@@ -849,6 +849,11 @@ function mobilellm.tools.list(any) end
 ---@return table
 function mobilellm.tools.declared(any) end
 
+---Whether arguments that no property of the schema declares are none, though it does not say so.
+---@param schema table of a tool's parameters
+---@return boolean
+function mobilellm.tools.closed(schema) end
+
 ---A tool's function as a coroutine under its limits, for loops of one's own: resume(arguments) gives "done", "yield" or "error", and values.
 ---@param tool mobilellm.Tool
 ---@param defaults? {instructions?: integer, memory?: integer, timeout?: number} where the tool declares none

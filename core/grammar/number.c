@@ -142,29 +142,33 @@ static bool some_between(const mllm_number_shape *n, int64_t low, int64_t high) 
     return !step || floor_div(z, step) * step >= a;
 }
 
-/* Digits after the text only add to its magnitude, after a point by less than a unit of the last place. */
+/* Digits after the text only add to its magnitude, after a point by less than a unit of the last place, and there by nothing for an integer. */
 static bool bounds_viable(const mllm_number_shape *n, const char *text, uint32_t length, const parts *p) {
     char buffer[MAX_WHOLE + 2 * MAX_FRACTION + 16];
     mllm_decimal near, far;
-    if (!p->whole) return !n->has_low || n->low.negative || n->low.count == 0; /* "-" */
+    if (!p->whole) return !n->has_low || n->low.negative || (n->low.count == 0 && !n->open_low); /* "-" */
     memcpy(buffer, text, length);
     uint32_t full = length;
-    while (p->point && full < length + MAX_FRACTION) buffer[full++] = '9';
+    if (p->point)
+        for (uint32_t k = p->fraction; k < MAX_FRACTION; k++) buffer[full++] = n->integer ? '0' : '9';
     if (!mllm_decimal_read(&near, text, length - (text[length - 1] == '.')) || !mllm_decimal_read(&far, buffer, full))
         return false;
     const mllm_decimal *small = p->minus ? &far : &near, *large = p->minus ? &near : &far;
     bool grows = !p->point && !p->leading_zero; /* to any size */
+    bool zero = p->leading_zero && !p->point && !n->integer; /* "0" and "-0" may get a point */
+    mllm_decimal one;
     if (n->has_high && !(p->minus && grows)) {
         int c = mllm_decimal_compare(small, &n->high);
-        if (c > 0 || (c == 0 && n->open_high)) return false;
+        if (c > 0 || (c == 0 && n->open_high)) {
+            if (!zero || !p->minus) return false;
+            mllm_decimal_read(&one, "-1", 2);
+            return mllm_decimal_compare(&n->high, &one) > 0;
+        }
     }
     if (n->has_low && !(!p->minus && grows)) {
         int c = mllm_decimal_compare(large, &n->low);
         if (c < 0 || (c == 0 && n->open_low)) {
-            /* "0" and "-0" may get a point. */
-            if (p->point || !p->leading_zero || p->minus)
-                return p->leading_zero && !p->point && p->minus && c == 0 && n->low.negative;
-            mllm_decimal one;
+            if (!zero || p->minus) return zero && c == 0 && n->low.negative;
             mllm_decimal_read(&one, "1", 1);
             return mllm_decimal_compare(&n->low, &one) < 0;
         }

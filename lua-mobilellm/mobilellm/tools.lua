@@ -188,6 +188,32 @@ function tools.list(any)
   return new(any).list
 end
 
+-- Whether a subschema beside the properties could declare some of its own.
+local function declares(schema, depth)
+  if type(schema) ~= "table" then return false end
+  if depth > 8 then return true end
+  for _, key in ipairs{"properties", "patternProperties", "additionalProperties", "$ref", "$dynamicRef", "$recursiveRef", "allOf",
+    "dependentSchemas"} do
+    if schema[key] ~= nil and (depth > 0 or key ~= "properties") then return true end
+  end
+  for _, key in ipairs{"anyOf", "oneOf"} do
+    for _, sub in ipairs(type(schema[key]) == "table" and schema[key] or {}) do
+      if declares(sub, depth + 1) then return true end
+    end
+  end
+  for _, key in ipairs{"if", "then", "else"} do
+    if declares(schema[key], depth + 1) then return true end
+  end
+  return false
+end
+
+-- Whether arguments that no property of the schema declares are none, though it does not say so: calls with made-up names are what small
+-- models write. Not where anything else than `properties` could allow them.
+function tools.closed(schema)
+  if schema.properties == nil and (schema.minProperties or schema.propertyNames) then return false end -- it wants some
+  return schema.additionalProperties == nil and not declares(schema, 0)
+end
+
 -- For the parser: tool, argument, type bits, tool, ... ("" stands for the tool itself). A tool whose schema cannot be used is still
 -- one by its name.
 function tools.declared(any)
@@ -216,18 +242,23 @@ local function fail(code, ...)
   return nil, select("#", ...) > 1 and string.format(...) or (...), code
 end
 
--- Whether the default of a schema satisfies it: one that does not would make good calls bad ones.
+-- Whether the default of a schema satisfies it, as far as can be told: one that does not would make good calls bad ones. `root` has the
+-- definitions that it may refer to.
 local fitting = setmetatable({}, {__mode = "k"})
-local function default_fits(schema)
+local function default_fits(schema, root)
   if fitting[schema] == nil then
-    local _, _, code = validate(schema, json_encode(schema.default))
-    fitting[schema] = code ~= "grammar"
+    local whole = {}
+    for key, value in pairs(schema) do whole[key] = value end
+    for _, key in ipairs{"$defs", "definitions", "$schema"} do
+      if whole[key] == nil then whole[key] = root[key] end
+    end
+    fitting[schema] = validate(whole, json_encode(schema.default)) == true
   end
   return fitting[schema]
 end
 
 -- The value as its schema means it: defaults filled in, 4.0 an integer, an empty table an array where one is asked for.
-local function settle(schema, v, depth)
+local function settle(schema, v, depth, root)
   if type(schema) ~= "table" or depth > MAX_DEPTH then return v end
   if type(v) == "number" then
     if to_integer and schema.type == "integer" then return to_integer(v) or v end
@@ -241,10 +272,10 @@ local function settle(schema, v, depth)
   for key, item in pairs(v) do
     local sub = properties[key]
     if sub == nil and type(key) == "number" then sub = schema.items end
-    out[key] = settle(sub, item, depth + 1)
+    out[key] = settle(sub, item, depth + 1, root)
   end
   for key, sub in pairs(properties) do
-    if out[key] == nil and type(sub) == "table" and sub.default ~= nil and default_fits(sub) then out[key] = copy(sub.default, 0) end
+    if out[key] == nil and type(sub) == "table" and sub.default ~= nil and default_fits(sub, root) then out[key] = copy(sub.default, 0) end
   end
   return out
 end
@@ -354,7 +385,7 @@ function Registry:check(call)
     return fail("invalid_argument", "%s: the arguments must be an object, got %s", tool.name, show(arguments))
   end
   local schema = tool.parameters
-  if schema.properties and schema.additionalProperties == nil and not schema.patternProperties and not schema.allOf then
+  if schema.properties and tools.closed(schema) then
     local unknown = {}
     for key in pairs(arguments) do
       if schema.properties[key] == nil then unknown[#unknown + 1] = key end
@@ -365,7 +396,7 @@ function Registry:check(call)
         table.concat(unknown, "', '"))
     end
   end
-  local value = settle(schema, arguments, 0)
+  local value = settle(schema, arguments, 0, schema)
   local ok, message, code = validate(schema, value)
   if ok then return value end
   if code == "grammar" then code, message = explain(schema, value, message) end

@@ -158,6 +158,37 @@ describe("calls under the constraint", function()
     assert.equal("grammar", code)
   end)
 
+  it("leave out arguments that no value satisfies, and take what a part of the schema declares", function()
+    local function takes(format, parameters, arguments)
+      local matcher = assert(toolcall.grammar({{name = "f", parameters = parameters}}, {format = format})):matcher()
+      local yes = matcher:accept_text(toolcall.write({{name = "f", arguments = arguments}}, {format = format})) and matcher:is_complete()
+      matcher:close()
+      return yes
+    end
+    for _, format in ipairs{"hermes", "pythonic", "qwen3_xml", "functiongemma"} do
+      local never = {properties = {a = {type = "integer"}, n = {type = "object", enum = {"x"}}}}
+      assert.is_true(takes(format, never, {a = 1}), format)
+      assert.is_falsy(takes(format, never, {n = "x"}), format)
+    end
+    local function one(name) return {properties = {[name] = {type = "integer"}}, required = {name}} end
+    local either = {anyOf = {one "a", one "b"}}
+    assert.is_true(takes("hermes", either, {b = 1}))
+    assert.is_falsy(takes("hermes", either, {c = 1}))
+    local elsewhere = {["$ref"] = "#/definitions/x", definitions = {x = {properties = {a = {type = "integer"}}}}}
+    assert.is_true(takes("hermes", elsewhere, {a = 1}))
+    assert.is_true(takes("pythonic", {properties = {["a.b-c"] = {type = "integer"}}}, {["a.b-c"] = 1}))
+  end)
+
+  it("are good for every schema of the suite that conformance has", function()
+    local calls = require "mobilellm.conformance.calls"
+    local report = calls.run(nil, {formats = {"hermes", "signature", "pythonic", "qwen3_xml"}, seeds = 2, from = 1, step = 2})
+    for _, one in ipairs(report) do
+      assert.equal(0, one.invalid, one.problems[1] and (one.problems[1].problem or one.problems[1].text))
+      assert.is_true(one.valid > 0)
+    end
+    assert.matches("| `hermes` | %d+ |", table.concat(calls.lines(report, 0, 5), "\n"))
+  end)
+
   it("refuse what only JSON can hold to", function()
     local any = {{name = "f", parameters = {type = "object", properties = {a = {type = "string"}, b = {type = "string"}},
       anyOf = {{required = {"a"}}, {required = {"b"}}}}}}

@@ -197,6 +197,38 @@ describe("grammar.json_schema", function()
     assert.matches("schema #: keyword 'type'", message)
   end)
 
+  it("never begins a number that cannot become one", function()
+    for _, case in ipairs{
+      {{type = "integer", exclusiveMinimum = 0}, {"1", "5.0"}, {"0", "-0"}},
+      {{type = "integer", exclusiveMaximum = 0}, {"-1", "-5.0"}, {"0", "-0"}},
+      {{type = "number", exclusiveMinimum = 0}, {"0.01", "1"}, {"-"}},
+      {{type = "number", exclusiveMaximum = 0}, {"-0.1", "-1"}, {"0"}},
+      {{type = "number", minimum = -0.7, maximum = -0.5}, {"-0.6"}, {"-0.4", "-1", "0"}},
+    } do
+      local matcher = assert(grammar.json_schema(case[1])):matcher()
+      for _, text in ipairs(case[2]) do
+        assert.is_true(matcher:reset():accept_text(text), text)
+        assert.is_true(matcher:is_complete(), text)
+      end
+      for _, text in ipairs(case[3]) do assert.is_false((matcher:reset():accept_text(text)), text) end
+      for zeros = 1, 50 do -- no dead end
+        for _, sign in ipairs{"", "-"} do
+          if matcher:reset():accept_text(sign .. "0." .. ("0"):rep(zeros)) and not matcher:is_complete() then
+            local ways = 0
+            for digit = 0, 9 do
+              if matcher:accept_text(tostring(digit)) then
+                ways = ways + 1
+                matcher:rollback(1)
+              end
+            end
+            assert.is_true(ways > 0, zeros)
+          end
+        end
+      end
+      matcher:close()
+    end
+  end)
+
   it("checks the rest when the value closes", function()
     local g = assert(grammar.json_schema'{"type": "array", "items": {"type": "integer"}, "contains": {"const": 7}}')
     assert.equal("closing", g:report()[1].tier)

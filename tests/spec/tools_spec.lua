@@ -56,6 +56,26 @@ describe("tools", function()
     if kind then assert.equal("integer", kind(r:check{name = "light", arguments = {room = "hall", level = 4.0}}.level)) end
   end)
 
+  it("fills in no default that its schema refuses, also where that is defined elsewhere", function()
+    local definitions = {source = {type = "object", required = {"path"}}}
+    local r = tools{{name = "f", parameters = {type = "object", definitions = definitions, properties = {
+      bad = {type = "array", items = {["$ref"] = "#/definitions/source"}, default = {path = "."}},
+      good = {type = "array", items = {["$ref"] = "#/definitions/source"}, default = {{path = "."}}},
+    }}}}
+    assert.same({good = {{path = "."}}}, r:check{name = "f", arguments = {}})
+  end)
+
+  it("takes what a part of the schema declares", function()
+    local function one(name) return {properties = {[name] = {type = "integer"}}, required = {name}} end
+    local r = tools{{name = "f", parameters = {properties = {x = {type = "integer"}}, anyOf = {one "a", one "b"}}}}
+    assert.same({a = 1}, r:check{name = "f", arguments = {a = 1}})
+    assert.is_nil((r:check{name = "f", arguments = {x = 1}}))
+    local closed = tools{{name = "f", parameters = {properties = {x = {type = "integer"}, y = {type = "integer"}},
+      anyOf = {{required = {"x"}}, {required = {"y"}}}}}}
+    assert.same({x = 1}, closed:check{name = "f", arguments = {x = 1}})
+    assert.is_nil((closed:check{name = "f", arguments = {x = 1, z = 1}}))
+  end)
+
   it("names what is wrong", function()
     refused({}, "missing_argument", "^light: missing argument 'room'$")
     refused({room = "hall", colour = 1, size = 2}, "unknown_argument", "unknown arguments 'colour', 'size'")

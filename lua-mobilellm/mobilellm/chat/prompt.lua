@@ -296,7 +296,7 @@ local Signature = {}
 Signature.__index = Signature
 
 -- How signature.lua writes calls, for the grammar; the parser does not get to see the control token.
-local signature_record = {
+prompt.signature_record = {
   name = "signature", body = "python", bare = true, line = true, alone = true, spaced = true, section = {"<|calls|>"}, separator = "\n",
   assign = " = ",
 }
@@ -334,7 +334,7 @@ function prompt.new(model, options)
     end
   end
   if kind == "signature" then
-    return setmetatable({kind = kind, format = options.format or "mobilellm", grammar_format = signature_record, notes = {},
+    return setmetatable({kind = kind, format = options.format or "mobilellm", grammar_format = prompt.signature_record, notes = {},
       silent = true}, Signature)
   end
   local compiled, message, code = template.compile(source or kind == "chatml" and chatml or plain,

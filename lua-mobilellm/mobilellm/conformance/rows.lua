@@ -100,11 +100,14 @@ local function draft_of(name)
   return draft
 end
 
-local function line_row(text, name, number)
-  local value, message = json.decode(text)
+local function line_row(text, name, number, tools)
+  local value, message = json.decode(text, {ordered = tools})
   if type(value) ~= "table" then fail("%s, line %d: %s", name, number, message or "an object expected") end
   local m = members(text)
-  if not m.schema then return nil end
+  if not m.schema then
+    if not tools or type(value.tools) ~= "table" then return nil end
+    return {id = type(value.id) == "string" and value.id or ("%s:%d"):format(name, number), tools = value.tools}
+  end
   local row = {id = type(value.id) == "string" and value.id or ("%s:%d"):format(name, number), schema = m.schema,
     source = type(value.source) == "string" and value.source or name, valid = {}, invalid = {}}
   row.draft = draft_of(row.id)
@@ -135,14 +138,14 @@ end
 
 local function quote(word) return "'" .. word:gsub("'", "'\\''") .. "'" end
 
-local function read_file(path, name, add)
+local function read_file(path, name, add, tools)
   if path:match "%.jsonl$" or path:match "%.jsonl%.gz$" then
     local f = path:match "%.gz$" and io.popen("gzip -dc " .. quote(path), "r") or io.open(path, "rb")
     if not f then fail("cannot read %s", path) end
     local number = 0
     for line in f:lines() do
       number = number + 1
-      local row = line:find "%S" and line_row(line, name, number)
+      local row = line:find "%S" and line_row(line, name, number, tools)
       if row then add(row) end
     end
     f:close()
@@ -157,8 +160,9 @@ local function read_file(path, name, add)
 end
 
 -- Calls add(row) for each row of a file or folder: {id, source, schema = text, valid = {text ...}, invalid = {...}, draft = number or
--- nil, suite = true where formats are annotations}. Raises {failure} for what cannot be read.
-function rows.read(path, add)
+-- nil, suite = true where formats are annotations}. With `tools` also for lines of {"tools": [{name, parameters}, ...]}: {id, tools}.
+-- Raises {failure} for what cannot be read.
+function rows.read(path, add, tools)
   path = path:gsub("(.)/+$", "%1")
   local list = {}
   if path:match "%.jsonl?$" or path:match "%.jsonl%.gz$" then
@@ -178,7 +182,7 @@ function rows.read(path, add)
       read_file(file, (name:gsub("%.jsonl?$", "")), function(row)
         count = count + 1
         add(row)
-      end)
+      end, tools)
     end
   end
   if count == 0 then fail("%s: no suite of schemas in it", path) end

@@ -4,6 +4,7 @@
 -- words of a schema are enforced by one piece of code. Only what a format spells otherwise than JSON is built here.
 local core = require "mobilellm.core"
 require "mobilellm.grammar"
+local tools_module = require "mobilellm.tools"
 local writing = require "mobilellm.toolcall.write"
 
 local grammar, encode = core.grammar, core.json.encode
@@ -72,12 +73,12 @@ function Builder:rule(text)
   return name
 end
 
--- The schema of a part, with the definitions that it may refer to.
+-- The schema of a part, with the definitions that it may refer to, and the draft that it is to be read as.
 function Builder:schema(schema)
   if type(schema) ~= "table" then return schema end
   local copy = {}
   for key, value in pairs(schema) do copy[key] = value end
-  for _, key in ipairs{"$defs", "definitions"} do
+  for _, key in ipairs{"$defs", "definitions", "$schema"} do
     if copy[key] == nil then copy[key] = self.root[key] end
   end
   return copy
@@ -242,6 +243,14 @@ function Builder:arguments(schema, spelling)
   return out, required
 end
 
+-- What build(schema) gives for the value of an argument; nil where no value satisfies the schema and the argument may be left out.
+function Builder:argument(required, build)
+  local ok, result = pcall(build)
+  if ok then return result end
+  if not required and type(result) == "table" and result.code == "grammar" then return nil end
+  error(result, 0)
+end
+
 -- FunctionGemma's values: keys without quotes, strings between a delimiter.
 function Builder:delimited(schema, depth)
   if depth > MAX_DEPTH then refuse("limit", "%s: a schema nested deeper than %d", self.where, MAX_DEPTH) end
@@ -281,9 +290,9 @@ function Builder:delimited_object(schema, depth)
   self:lacks(schema, "an object", combining, object_keywords)
   local names, required = self:arguments(schema, "[%w_%-%.%$@]+")
   local list = {}
-  for i, name in ipairs(names) do
-    local value = self:delimited((schema.properties or {})[name] or {}, depth + 1)
-    list[i] = {text = self:rule(quote(name .. ":") .. " (" .. value .. ")"), required = required[name]}
+  for _, name in ipairs(names) do
+    local value = self:argument(required[name], function() return self:delimited((schema.properties or {})[name] or {}, depth + 1) end)
+    if value then list[#list + 1] = {text = self:rule(quote(name .. ":") .. " (" .. value .. ")"), required = required[name]} end
   end
   return '"{" ' .. self:members(list, ",") .. ' "}"'
 end
@@ -351,9 +360,14 @@ end
 local function closed(schema)
   local copy = {}
   for key, value in pairs(schema) do copy[key] = value end
+  if copy["$ref"] then -- older drafts read nothing beside it
+    copy.allOf = {{["$ref"] = copy["$ref"]}}
+    for i, sub in ipairs(schema.allOf or {}) do copy.allOf[i + 1] = sub end
+    copy["$ref"] = nil
+  end
   copy.type = "object"
   copy.properties = copy.properties or {}
-  if copy.additionalProperties == nil and not copy.patternProperties and not copy.allOf then copy.additionalProperties = false end
+  if tools_module.closed(schema) then copy.additionalProperties = false end
   return copy
 end
 
@@ -395,23 +409,25 @@ function bodies.tagged(b, record, tool)
   local own_line = first(record.name_end) == gap and gap ~= ""
   local parts = {quote(tool.name) .. " " .. b:mark(first(record.name_end) .. (own_line and "" or gap))}
   for _, name in ipairs(names) do
-    local value = b:tagged((tool.parameters.properties or {})[name] or {}, record)
-    local key = ("%s %s %s"):format(b:mark(key_begin), quote(name), b:mark(key_end .. between))
-    local rule = b:rule(key .. " (" .. value .. ")" .. (gap ~= "" and " " .. quote(gap) or ""))
-    parts[#parts + 1] = rule .. (required[name] and "" or "?")
+    local value = b:argument(required[name], function() return b:tagged((tool.parameters.properties or {})[name] or {}, record) end)
+    if value then
+      local key = ("%s %s %s"):format(b:mark(key_begin), quote(name), b:mark(key_end .. between))
+      local rule = b:rule(key .. " (" .. value .. ")" .. (gap ~= "" and " " .. quote(gap) or ""))
+      parts[#parts + 1] = rule .. (required[name] and "" or "?")
+    end
   end
   return table.concat(parts, " ")
 end
 
 function bodies.python(b, record, tool)
   b:lacks(tool.parameters, "the arguments", combining, object_keywords)
-  local names, required = b:arguments(tool.parameters, "[%a_][%w_]*")
+  local names, required = b:arguments(tool.parameters, "[%a_\128-\255][%w_.$\128-\255-]*") -- more than Python has, as the parser reads them
   local list = {}
-  for i, name in ipairs(names) do
+  for _, name in ipairs(names) do
     local schema = (tool.parameters.properties or {})[name] or {}
-    local value = record.spaced and b:spaced(schema, 0) or b:python(schema, 0)
+    local value = b:argument(required[name], function() return record.spaced and b:spaced(schema, 0) or b:python(schema, 0) end)
     local key = (record.spaced and " " or "") .. name .. (record.assign or "=")
-    list[i] = {text = b:rule(quote(key) .. " (" .. value .. ")"), required = required[name]}
+    if value then list[#list + 1] = {text = b:rule(quote(key) .. " (" .. value .. ")"), required = required[name]} end
   end
   return quote(tool.name .. first(record.name_suffix) .. "(") .. " " .. b:members(list, record.spaced and "," or ", ") .. ' ")"'
 end
