@@ -281,12 +281,30 @@ static bool plain_tokens(mllm_matcher *x, uint32_t state, uint32_t room, uint64_
     return l->failed == MLLM_OK;
 }
 
-static mllm_plain_mask *make_plain(mllm_matcher *x, uint32_t state) {
+/* The same for all tokens and any number of characters. */
+static bool whole_tokens(mllm_matcher *x, uint32_t state, uint64_t *mask) {
+    const mllm_trie *t = &x->trie->all;
+    mllm_lexers *l = &x->family->lexers;
+    uint32_t states[MAX_DEPTH + 1];
+    states[0] = state;
+    for (uint32_t i = 1; i < t->count && l->failed == MLLM_OK;) {
+        uint32_t d = t->depth[i];
+        if ((states[d] = mllm_lexer_next(l, states[d - 1], t->byte[i])) == NONE) {
+            i = t->end[i];
+            continue;
+        }
+        int32_t id = t->id[i++];
+        if (id >= 0) set_bit(mask, id);
+    }
+    return l->failed == MLLM_OK;
+}
+
+static mllm_plain_mask *make_plain(mllm_matcher *x, uint32_t state, bool whole) {
     const mllm_token_trie *t = x->trie;
     mllm_family *f = x->family;
     mllm_plain_mask *p = &f->plain[0];
     for (int i = 0; i < PLAIN_MASKS; i++) {
-        if (f->plain[i].used && f->plain[i].state == state) {
+        if (f->plain[i].used && f->plain[i].state == state && f->plain[i].whole == whole) {
             f->plain[i].used = ++f->clock;
             return &f->plain[i];
         }
@@ -296,8 +314,10 @@ static mllm_plain_mask *make_plain(mllm_matcher *x, uint32_t state) {
     if (!p->mask && !(p->mask = mllm_alloc_array(t->words, sizeof *p->mask))) return NULL;
     memset(p->mask, 0, t->words * sizeof *p->mask);
     p->state = state;
+    p->whole = whole;
     p->bytes = LEXER_UNKNOWN;
-    if (!plain_tokens(x, state, NONE, p->mask, &p->need, &p->more)) return NULL;
+    if (whole ? !whole_tokens(x, state, p->mask) : !plain_tokens(x, state, NONE, p->mask, &p->need, &p->more))
+        return NULL;
     p->used = ++f->clock;
     return p;
 }
@@ -307,13 +327,14 @@ typedef enum {
     KNOWN_INSIDE, /* all that a string goes on with: those that end it are left */
     KNOWN_CLOSED, /* the same, and those that end it go on alike, whatever is in front of their quote */
     KNOWN_PLAIN, /* the plain ones */
-    KNOWN_NOTHING
+    KNOWN_NOTHING,
+    KNOWN_ALL
 } known;
 
 /* Adds the plain tokens of a lexer, as far as there is room. */
 static known add_lexer_plain(mllm_matcher *x, uint32_t lexer, uint32_t room, uint64_t *mask) {
     const mllm_token_trie *t = x->trie;
-    const mllm_plain_mask *p = make_plain(x, lexer);
+    const mllm_plain_mask *p = make_plain(x, lexer, false);
     uint32_t need, more;
     if (!p) return KNOWN_NOTHING;
     if (room < p->need && (p->more == NONE || (room - p->more >= MLLM_PLAIN_LENGTHS && room > p->more))) {
@@ -329,10 +350,21 @@ static known add_lexer_plain(mllm_matcher *x, uint32_t lexer, uint32_t room, uin
     return KNOWN_PLAIN;
 }
 
+/* Nothing follows what the lexer reads. */
+static bool ends_text(const mllm_thread *t) {
+    const mllm_rule_state *s = &t->g->states[t->b];
+    return !t->up && s->accept && s->count == 0;
+}
+
 /* Adds the tokens of which it is known that a thread takes them; `mask` NULL: only says so. `plain`: no others than plain ones. */
 static known add_known(mllm_matcher *x, const mllm_thread *thread, uint64_t *mask, bool plain) {
     const mllm_token_trie *t = x->trie;
     uint32_t lexer, room = mllm_machine_plain_room(&x->m, thread, &lexer);
+    if (room == 0 && !plain && thread->kind == THREAD_LEX && ends_text(thread)) {
+        const mllm_plain_mask *p = make_plain(x, thread->a, true);
+        for (uint32_t i = 0; p && mask && i < t->words; i++) mask[i] |= p->mask[i];
+        return p ? KNOWN_ALL : KNOWN_NOTHING;
+    }
     if (room == 0) return KNOWN_NOTHING;
     if (lexer != NONE) return add_lexer_plain(x, lexer, room, mask);
     bool string = thread->kind == THREAD_STRING, near = room < t->longest_plain || room < t->longest_inner;
@@ -351,7 +383,7 @@ static known add_known(mllm_matcher *x, const mllm_thread *thread, uint64_t *mas
 
 /* The most bytes that a lexer asks for after any of the plain tokens that `state` takes; NONE: not known. */
 static uint32_t most_bytes(mllm_matcher *x, uint32_t state, bool json) {
-    mllm_plain_mask *p = make_plain(x, state);
+    mllm_plain_mask *p = make_plain(x, state, false);
     mllm_lexers *l = &x->family->lexers;
     const mllm_trie *all = &x->trie->all;
     uint32_t states[MAX_DEPTH + 1], most = 0;

@@ -16,9 +16,10 @@ typedef struct {
     uint64_t *mask;
 } mllm_cached_mask;
 
-/* The plain tokens that lead a lexer from `state` to live states. */
+/* The plain tokens, or `whole` all tokens, that lead a lexer from `state` to live states. */
 typedef struct {
     uint32_t state;
+    bool whole;
     uint32_t need; /* most characters that a token of these has, with those that the lexer still asks for after it */
     uint32_t more; /* those that it asks for after each of them; NONE: not the same after all */
     uint32_t bytes; /* most bytes that the lexer asks for after one of them; LEXER_UNKNOWN */

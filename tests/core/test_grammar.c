@@ -146,6 +146,35 @@ static mllm_matcher *composed(const char *text) {
     return m;
 }
 
+/* Masks of lexers: alone, with something behind them, several at once. */
+static void test_rule_masks(void) {
+    static const char *const cases[][2] = {
+        {"root ::= [a-z]+ (\", \" [ab\xC3\xA9]+){0,3}", "axb, a\xC3\xA9, b"},
+        {"root ::= w (\":\" w)* | \"[\" root \"]\"\nw ::= [ab]+ | \"\\\"\" [^\\\"]* \"\\\"\"", "[ab:\"a}, \":b]"},
+        {"root ::= ([ab] | \"ab\")* \"a:\"", "abbaba:"},
+        {"root ::= @until \"true\"", "a truetrtrue"},
+    };
+    mllm_error err;
+    mllm_token_trie *trie = make_trie(&err);
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        mllm_grammar *g = mllm_grammar_compose(cases[c][0], strlen(cases[c][0]), NULL, 0, &err);
+        CHECK(g, "%s: %s", cases[c][0], err.message);
+        for (int again = 0; g && again < 2; again++) { /* the second time with the masks that the first one left */
+            mllm_matcher *m = mllm_matcher_new(g, trie, &err);
+            for (size_t i = 0; cases[c][1][i] && !mllm_matcher_is_finished(m); i++) {
+                char where[100];
+                snprintf(where, sizeof where, "grammar %zu byte %zu", c, i);
+                check_mask(m, where);
+                mllm_code code = mllm_matcher_accept_bytes(m, cases[c][1] + i, 1, &err);
+                if (c < 3) CHECK(code == MLLM_OK, "%s: %s", where, err.message);
+            }
+            mllm_matcher_release(m);
+        }
+        mllm_grammar_release(g);
+    }
+    mllm_token_trie_release(trie);
+}
+
 /* However many ways there are to read a text, calls of one rule at one place are one: threads grow with its length at most. */
 static void test_ambiguous(void) {
     static const struct {
@@ -632,6 +661,7 @@ static const test_case tests[] = {{"retokenised", test_retokenised},
                                   {"forced", test_forced},
                                   {"variants", test_variants},
                                   {"ambiguous", test_ambiguous},
+                                  {"rule masks", test_rule_masks},
                                   {"hostile", test_hostile},
                                   {"allocations", test_allocations}};
 TEST_MAIN(tests)
