@@ -151,6 +151,57 @@ describe("rows made from tools", function()
     assert.equal("no tools", message)
   end)
 
+  it("ask as people do, from declarations alone", function()
+    local phrasing = require "mobilellm.train.phrasing"
+    local function declared(name, description, required, properties)
+      return {name = name, description = description, parameters = {type = "object", required = required, properties = properties}}
+    end
+    local rent = declared("bike.rent", "Rent a bike at a station", {"station"}, {station = {type = "string"},
+      kind = {type = "string", enum = {"city bike", "cargo bike"}}, hours = {type = "integer", minimum = 1, maximum = 3}})
+    local hold = declared("library.holdBook", "Reserve a book. At any branch.", {"title"}, {title = {type = "string"},
+      author = {type = "string", description = "Who wrote it"}})
+    local stop = declared("garden.stop", "Stop watering", {}, {zone = {type = "string"}})
+    local function phrases(of, alone)
+      local set = {}
+      for _, phrase in ipairs(phrasing.phrases(of, alone)) do
+        assert.is_nil(set[phrase], phrase) -- none twice
+        set[phrase] = true
+      end
+      return set
+    end
+    local found = phrases(rent)
+    for _, phrase in ipairs{"rent a bike at {station}", "hire a bike", "i need {kind}", "i would like one {kind}"} do
+      assert.is_true(found[phrase], phrase)
+    end
+    assert.is_nil(found["rent a bike at a station"]) -- a place that has to be said is said
+    found = phrases(hold)
+    for _, phrase in ipairs{"book {title}", "reserve the book", "keep {title} for me", "reserve a book"} do
+      assert.is_true(found[phrase], phrase)
+    end
+    found = phrases(stop)
+    assert.is_true(found["no more watering {zone}"] and found["end watering"])
+    assert.is_true(phrases(hold, true)["could i have {title}"])
+    assert.is_true(phrasing.is_order("hire a bike", rent) and not phrasing.is_order("i need {kind}", rent))
+    local function joins(of, name)
+      local set = {}
+      for _, text in ipairs(phrasing.connectors(of, name)) do set[text] = true end
+      return set
+    end
+    assert.is_true(joins(rent, "station")[" at {v}"] and joins(rent, "hours")[" for {v} hours"])
+    assert.is_true(joins(hold, "author")[" by {v}"] and joins(hold, "title")[" called {v}"])
+    assert.is_true(joins(declared("f", "", {}, {xyz = {type = "string"}}), "xyz")[" with {n} {v}"])
+    -- the test has phrases that training has not
+    local kinds, learned = {}, {}
+    local rows = assert(maker.make({rent, hold, stop}, {rows = 600, test = 100, seed = 4}))
+    for _, row in ipairs(rows.train) do learned[sentence(row)] = true end
+    for _, row in ipairs(rows.test) do kinds[row.kind] = (kinds[row.kind] or 0) + 1 end
+    assert.is_true(kinds["new phrase"] > 10 and kinds["new values"] > 10)
+    for text in pairs(learned) do
+      assert.is_nil(text:find "%f[%w]1 hours%f[%W]", text)
+      assert.is_nil(text:find "[{}]", text)
+    end
+  end)
+
   it("train from the command line, with a report", function()
     local api, out, shown = os.tmpname(), os.tmpname(), os.tmpname()
     local file = assert(io.open(api, "wb"))
@@ -164,6 +215,7 @@ describe("rows made from tools", function()
     assert.matches("before, rows made to judge by: EM_intent", text)
     assert.matches("\nby tool +rows +right tool", text)
     assert.matches("\n  lamp.set +%d+", text)
+    assert.is_nil(text:find("What helps most", 1, true)) -- these tools have phrases
     local count = 0
     for line in io.lines(shown) do
       count = count + 1

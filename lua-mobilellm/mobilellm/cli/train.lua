@@ -20,7 +20,7 @@ first. Ctrl-C or SIGTERM saves a checkpoint and ends; the same command goes on f
     {"--base", "MODEL", "the model to go on from: a GGUF file or a folder"},
     {"--data", "ROWS", "what to learn"},
     {"--tools", "API.json", "make rows from these declarations, with --data or without"},
-    {"--rows", "N", "with --tools: how many", kind = "integer", least = 1, default = 600},
+    {"--rows", "N", "with --tools: how many", kind = "integer", least = 1, default = 2400},
     {"--made", "FILE", "with --tools: write the rows that were made, to look at"},
     {"--out", "FILE", "the trained model, GGUF"},
     {"--evaluate", "ROWS", "rows to score before and after; they are not learned"},
@@ -33,10 +33,11 @@ first. Ctrl-C or SIGTERM saves a checkpoint and ends; the same command goes on f
     {"--teacher", "MODEL", "learn from the answers of this model, too; the same vocabulary"},
     {"--temperature", "X", "with --teacher: of both models", kind = "number", least = 0, default = 2},
     {"--mix", "X", "with --teacher: its share of the loss, 0 to 1", kind = "number", least = 0, default = 0.5},
-    {"--steps", "N", "steps of the optimizer; 0: four times through the rows", kind = "integer", least = 0, default = 0},
+    {"--steps", "N", "steps of the optimizer; 0: once through made rows, four times through those of --data, 30 at least",
+      kind = "integer", least = 0, default = 0},
     {"--minutes", "N", "ends after so long, too", kind = "number", least = 0},
-    {"--rate", "X", "highest learning rate (0.0003; with --lora 0.001)", kind = "number", least = 0},
-    {"--batch", "N", "tokens of a step", kind = "integer", least = 1, default = 4096},
+    {"--rate", "X", "highest learning rate (0.2 / the model's width; with --lora 1 / width)", kind = "number", least = 0},
+    {"--batch", "N", "tokens of a step", kind = "integer", least = 1, default = 2048},
     {"--recompute", nil, "less memory, a third more time; on by itself where memory is short"},
     {"--checkpoint", "FILE", "saved every five minutes and at the end; gone on from when it is there (FILE.checkpoint beside"
       .. " --out, removed when done)"},
@@ -46,6 +47,9 @@ first. Ctrl-C or SIGTERM saves a checkpoint and ends; the same command goes on f
     {"--quiet", nil, "no progress"},
   },
 }
+
+-- Unless --steps says otherwise: times through the rows of --data, and the fewest steps.
+local PASSES, STEPS = 4, 30
 
 -- Bytes that can be had without pressing others into swap; nil where the system does not say.
 local function free_memory()
@@ -84,8 +88,9 @@ local function seconds_per_token(trainer, data)
 end
 
 -- What goes to train.new or train.resume, and what only a new run is told.
-local function settings_of(values, steps)
-  local settings = {learning_rate = values.rate or (values.lora and 1e-3 or 3e-4), steps = steps, warmup = math.ceil(steps / 20),
+local function settings_of(values, width, steps)
+  -- What a weight may move falls with the width (Yang et al. 2022, "Tensor Programs V"); adapters start at nothing and take more.
+  local settings = {learning_rate = values.rate or (values.lora and 1 or 0.2) / width, steps = steps, warmup = math.ceil(steps / 20),
     batch_tokens = values.batch, threads = values.threads, recompute = values.recompute,
     rounding = values.quantization_aware and values.type or nil, teacher = values.teacher, base = values.base}
   if values.teacher then settings.temperature, settings.mix = values.temperature, values.mix end
@@ -202,7 +207,8 @@ local function make(values, data, model, say)
   end
   if #data > 0 and not data.tools then cli.fail("%s: --tools goes with rows of tools only", values.data) end
   local maker, json = require "mobilellm.train.made", require "mobilellm".json
-  local made, message = maker.make(read_tools(values.tools), {rows = values.rows, test = 150, seed = values.seed, data = data})
+  local tools = read_tools(values.tools)
+  local made, message = maker.make(tools, {rows = values.rows, test = 150, seed = values.seed, data = data})
   if not made then cli.fail("%s: %s", values.tools, message) end
   for _, note in ipairs(made.notes) do io.stderr:write("mobilellm: ", values.tools, ": ", note, "\n") end
   local both = maker.overlap(made.train, made.test)
@@ -219,11 +225,17 @@ local function make(values, data, model, say)
     end
     file:close()
   end
+  for _ = 2, values.steps == 0 and PASSES or 1 do -- made rows are seen once, each a new one; the author's as often as without them
+    for _, row in ipairs(data) do table.insert(made.train, row) end
+  end
   made.train.kind, made.train.tools = "tools", true
-  return made.train, made.test
+  local told = #data > 0
+  for _, tool in ipairs(tools) do told = told or type(tool.phrases) == "table" and #tool.phrases > 0 end
+  return made.train, made.test, told
 end
 
-local function report(values, rows, say)
+-- told: whether the author gave phrases or rows.
+local function report(values, rows, told, say)
   local model = cli.check(require "mobilellm".load(values.out))
   local text, result = require "mobilellm.train.report".text(model, rows)
   cli.check(text, result)
@@ -231,6 +243,10 @@ local function report(values, rows, say)
   say("after, rows made to judge by: EM_intent %.1f %%, EM_structure %.1f %% of %d rows", 100 * result.em_intent,
     100 * result.em_structure, result.rows)
   io.stdout:write(text)
+  if not told then
+    io.stdout:write("These sentences were made from the declarations alone, as those that were learned; people say it in other ways.\n",
+      "What helps most is sentences of your own: \"phrases\" in the declarations, or rows with --data; judge with --evaluate.\n")
+  end
 end
 
 function command.run(values)
@@ -245,15 +261,15 @@ function command.run(values)
   end
   local model = cli.check(mobilellm.load(values.base, {vocabulary_only = true}))
   local context = model:info().context
-  local rows, made = values.data and cli.check(train_rows.read(values.data, model)) or {}, nil
-  if values.tools then rows, made = make(values, rows, model, say) end
+  local rows, made, told = values.data and cli.check(train_rows.read(values.data, model)) or {}, nil, nil
+  if values.tools then rows, made, told = make(values, rows, model, say) end
   local data, left_out = train_rows.data(rows, model, context)
   if data:rows() == 0 then cli.fail("%s: no row that fits into the context of %d tokens", values.data or values.tools, context) end
   local score = values.evaluate and judge(values, model, context, say)
   local steps = values.steps
-  if steps == 0 then steps = math.max(1, math.ceil(4 * data:tokens() / values.batch)) end
+  if steps == 0 then steps = math.max(STEPS, math.ceil((made and 1 or PASSES) * data:tokens() / values.batch)) end
 
-  local settings, new = settings_of(values, steps)
+  local settings, new = settings_of(values, model:info().width, steps)
   local bytes = plan_memory(settings, new, data:longest() - 1, say)
   local checkpoint = values.checkpoint or values.out .. ".checkpoint"
   local trainer = open_trainer(values, settings, new, checkpoint)
@@ -287,7 +303,7 @@ function command.run(values)
       seed = tostring(values.seed)}}))
   say("%s: written", values.out)
   if score then score(values.out, trainer, "after") end
-  if made then report(values, made, say) end
+  if made then report(values, made, told, say) end
   trainer:close()
   if not values.checkpoint then os.remove(checkpoint) end
 end

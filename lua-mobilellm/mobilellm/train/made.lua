@@ -7,15 +7,16 @@
 --                                            of it whose open values are all learned, and how many values of how many are
 --
 -- tools: a list of {name, description, parameters (JSON Schema), phrases}. `phrases` are sentences of the author with parameters in
--- braces: "make me a {size} {drink}". Without any they are made of the description and the names. Values come from enum, const, the
--- bounds of numbers and a string's `examples`; beside these a string gets words that its name suggests ("date", "city") and names that
--- nobody has heard of, because a model learns to copy only from values that it cannot know. From rows of the author phrases and examples
--- are taken. A string of which there are few values should say so (enum): any other may come up as anything.
+-- braces: "make me a {size} {drink}". Without any they are made of the description and the names (phrasing.lua). Values come from enum,
+-- const, the bounds of numbers and a string's `examples`; beside these a string gets words that its name suggests ("date", "city") and
+-- names that nobody has heard of, because a model learns to copy only from values that it cannot know. From rows of the author phrases
+-- and examples are taken. A string of which there are few values should say so (enum): any other may come up as anything.
 --
 -- A fifth of all strings can come up in the test only, the others in training only; each row of the test has at least one string that was
--- not learned, where it has open ones. Of four or more phrases of a tool the last one is left for the test (kind "new phrase"; "new
--- values" are those with known phrases).
+-- not learned, where it has open ones. Of four or more phrases of a tool the last one of the author's, or every fifth of ours, is left
+-- for the test (kind "new phrase"; "new values" are those with known phrases).
 local new_random = require "mobilellm.random"
+local phrasing = require "mobilellm.train.phrasing"
 local words = require "mobilellm.train.words"
 
 local maker = {}
@@ -45,30 +46,39 @@ function Maker:invented()
   return table.concat(parts)
 end
 
-function Maker:name_of_nothing()
+-- As it is, or as the name of something is written: "Silver Fox".
+function Maker:written(value)
+  if not self.random.chance(0.35) then return value end
+  return (value:gsub("%f[%w\128-\255]%l", string.upper))
+end
+
+function Maker:name_of_nothing(short)
+  if short then return self:written(self.random.chance(0.6) and self.random.pick(words.second) or self:invented()) end
   local roll = self.random.number()
   if roll < 0.25 then return self:invented() end
-  if roll < 0.4 then return self.random.pick(words.second) end
-  if roll < 0.75 then return self.random.pick(words.first) .. " " .. self.random.pick(words.second) end
-  if roll < 0.9 then return self.random.pick(words.first) .. " " .. self:invented() end
-  return self:invented() .. " " .. self.random.pick(words.second) .. " " .. self.random.integer(1, 99)
+  if roll < 0.4 then return self:written(self.random.pick(words.second)) end
+  if roll < 0.75 then return self:written(self.random.pick(words.first) .. " " .. self.random.pick(words.second)) end
+  if roll < 0.9 then return self:written(self.random.pick(words.first) .. " " .. self:invented()) end
+  return self:written(self:invented() .. " " .. self.random.pick(words.second)) .. " " .. self.random.integer(1, 99)
 end
 
 -- A string of the side that is being made. One parameter of a sentence is free; the others take examples, or single words: of two long
 -- unheard-of names side by side nobody could tell where one ends.
 function Maker:string(tool, name, schema, free)
-  local hints = {}
-  local about = (name .. " " .. (schema.description or "") .. " " .. (type(schema.format) == "string" and schema.format or "")):lower()
-  for _, hint in ipairs(words.hints) do
-    if about:find(hint[1], 1, true) then hints = hint[2] break end
+  local hints
+  for _, about in ipairs{name, type(schema.format) == "string" and schema.format or "", schema.description or ""} do
+    for _, hint in ipairs(words.hints) do
+      hints = hints or about:lower():find(hint[1], 1, true) and hint[2] or nil
+    end
   end
+  hints = hints or {}
   local examples = self.examples[tool.name] and self.examples[tool.name][name] or {}
   if not free and #examples > 0 then return self.random.pick(examples) end
   for _ = 1, 400 do
     local roll = self.random.number()
     local value = #examples > 0 and roll < 0.4 and not self.for_test and self.random.pick(examples)
       or #hints > 0 and roll < (#examples > 0 and 0.6 or 0.5) and self.random.pick(hints)
-      or not free and (self.random.chance(0.6) and self.random.pick(words.second) or self:invented()) or self:name_of_nothing()
+      or self:name_of_nothing(not free)
     if self:is_test(value) == self.for_test then return value end
   end
   return nil
@@ -115,51 +125,6 @@ end
 
 -- ---------------------------------------------------------------- sentences
 
-local function spoken_name(name) return (name:gsub("(%l)(%u)", "%1 %2"):gsub("[_.%-]+", " "):lower()) end
-
-local function is_open(schema) return (schema.type == nil or schema.type == "string") and not schema.enum and schema.const == nil end
-
--- Phrases for a tool whose author gave none: its description with parameters in the place of their names. `alone`: no other tool needs
--- a string, so that to name one is to ask for it.
-local function phrases_of(tool, alone)
-  local description = (tool.description or ""):gsub("%s+", " "):gsub("[.!]%s.*$", ""):gsub("[.!]$", "")
-  local base = {spoken_name(tool.name)}
-  if description ~= "" then base[#base + 1] = description:sub(1, 1):lower() .. description:sub(2) end
-  local out = {}
-  for _, phrase in ipairs(base) do
-    out[#out + 1] = phrase
-    for name in pairs(tool.parameters.properties or {}) do
-      local word = spoken_name(name):gsub("%p", "%%%0")
-      for _, article in ipairs{"an? ", "the ", ""} do
-        local from, to = (" " .. phrase .. " "):find("%f[%w]" .. article .. word .. "%f[%W]")
-        if from then
-          local first = " " .. phrase .. " "
-          out[#out + 1] = (first:sub(1, from - 1) .. "{" .. name .. "}" .. first:sub(to + 1)):match "^%s*(.-)%s*$"
-          break
-        end
-      end
-    end
-  end
-  table.sort(out)
-  local names, required = require "mobilellm.signature".parameters(tool)
-  local main = names[1]
-  if alone and main and required[main] and is_open(tool.parameters.properties[main]) then
-    for _, wish in ipairs{"i want %s", "i would like %s", "could i have %s", "can i get %s", "%s for me", "i'll take %s", "%s"} do
-      out[#out + 1] = wish:format("{" .. main .. "}")
-      out[#out + 1] = wish:format("a {" .. main .. "}")
-      for i = 2, #names do
-        local schema = tool.parameters.properties[names[i]]
-        if schema.type == nil or schema.type == "string" then
-          out[#out + 1] = wish:format(("%s{%s} {%s}"):format(i % 2 == 0 and "a " or "one ", names[i], main))
-        end
-      end
-    end
-  end
-  return out
-end
-
-local connectors = {", {n} {v}", " with {n} {v}", " and {n} {v}", " {n} {v}", ", {v} {n}"}
-
 -- Few values that come again and again in the author's rows are all there are.
 function Maker:is_closed(tool, name)
   local seen = self.uses[tool.name] and self.uses[tool.name][name] or 0
@@ -194,7 +159,7 @@ function Maker:sentence(tool, phrase, author)
     return text
   end)
   if failed then return nil, failed end
-  local frame = self.random.pick(author and words.gentle or words.frames)
+  local frame = self.random.pick((author or not phrasing.is_order(phrase, tool)) and words.gentle or words.frames)
   if self.random.chance(0.6) then said = frame:gsub("%%s", (said:gsub("%%", "%%%%"))) end
   local names, required = require "mobilellm.signature".parameters(tool)
   for _, name in ipairs(names) do
@@ -205,11 +170,12 @@ function Maker:sentence(tool, phrase, author)
         if required[name] then return nil, ("%s.%s: values of its type cannot be made; give rows with --data"):format(tool.name, name) end
       else
         arguments[name], free = value, free or name
-        local connector = self.random.pick(connectors)
+        local connector = self.random.pick(phrasing.connectors(tool, name))
         if type(value) == "boolean" then
           connector = value and self.random.pick{" with {n}", ", {n} on"} or self.random.pick{" without {n}", ", {n} off"}
         end
-        said = said .. connector:gsub("{(.)}", {n = (spoken_name(name)), v = text})
+        said = said .. connector:gsub("{(.)}", {n = (phrasing.spoken(name)), v = text})
+        if value == 1 then said = said:gsub("%f[%w]1 (%a+[^s])s$", "1 %1") end -- 1 hours
       end
     end
   end
@@ -245,10 +211,12 @@ end
 function Maker:ask(tool)
   local phrases, author = self.phrases[tool.name], self.authored[tool.name]
   local at, kind = self.random.integer(1, #phrases), "new values"
-  if author and #phrases >= 4 then -- the last is the test's
-    if not self.for_test then at = self.random.integer(1, #phrases - 1)
-    elseif self.random.chance(0.4) then at, kind = #phrases, "new phrase"
-    else at = self.random.integer(1, #phrases - 1)
+  if #phrases >= (author and 4 or 5) then -- the last of the author's, every fifth of ours are the test's
+    local every = author and #phrases or 5
+    local kept = self.random.integer(1, math.floor(#phrases / every)) * every
+    if self.for_test and self.random.chance(0.4) then at, kind = kept, "new phrase"
+    else
+      while at % every == 0 do at = self.random.integer(1, #phrases) end
     end
   end
   local said, call = self:sentence(tool, phrases[at], author)
@@ -398,7 +366,7 @@ function maker.make(tools, options)
   local names, needy = {}, 0
   for _, tool in ipairs(tools) do
     local order, required = require "mobilellm.signature".parameters(tool)
-    if order[1] and required[order[1]] and is_open(tool.parameters.properties[order[1]]) then needy = needy + 1 end
+    if order[1] and required[order[1]] and phrasing.is_open(tool.parameters.properties[order[1]]) then needy = needy + 1 end
   end
   for _, tool in ipairs(tools) do
     names[tool.name] = true
@@ -411,7 +379,7 @@ function maker.make(tools, options)
       self.examples[tool.name][name] = list
     end
     local own = type(tool.phrases) == "table" and #tool.phrases > 0
-    self.phrases[tool.name], self.authored[tool.name] = own and {} or phrases_of(tool, needy == 1), own
+    self.phrases[tool.name], self.authored[tool.name] = own and {} or phrasing.phrases(tool, needy == 1), own
     for i, phrase in ipairs(own and tool.phrases or {}) do
       if type(phrase) ~= "string" then return nil, ("tool '%s': a phrase is not a text"):format(tool.name), "format" end
       self.phrases[tool.name][i] = phrase

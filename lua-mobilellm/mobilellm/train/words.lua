@@ -31,6 +31,13 @@ words.hints = {
   {"contact", list [[Ann | Dr. Weber | my sister | Tom | Yuki | Mr. Okafor | Lena | Carlos | the landlord | Priya | Noah | Aunt May]]},
   {"color", list [[red | dark blue | warm white | teal | orange | lime green | violet | pink | turquoise | gold]]},
   {"colour", list [[red | dark blue | warm white | teal | orange | lime green | violet | pink | turquoise | gold]]},
+  {"title", list [[The Glass Orchard | Letters from the Attic | Winter at Sea | A Short History of Rain | Nine Doors | The Clockmaker |
+    Salt and Snow | The House on Ferry Lane | Night Trains | My Year of Birds | The Last Cartographer | Under the Lime Tree | Paper Moons |
+    Songs of a Small Town | The Weight of Water | All the Quiet Roads]]},
+  {"author", list [[Mara Lindt | J. T. Abara | Ines Moreau | Peter Holm | Aiko Sato | Leo Brandt | Nora Keane | Tomas Vrba | Rosa Alvarez |
+    Samuel Okoro | Edith Marsh | Paul Winter]]},
+  {"station", list [[North Gate | the harbour | Market Street | City Hall | the museum | Lake Road | East Terminal | the stadium |
+    Bridge Street | Old Mill | the hospital | Rose Square | Platform Nine]]},
   {"email", list [[ann@example.org | t.weber@mail.test | office@lab.test | yuki@post.example | help@shop.example]]},
   {"phone", list [[555 0142 | 030 1234 | 555 0199 | 0171 55 20 | 555 0110]]},
   {"message", list [[i am late | see you at noon | the parcel is here | call me back | dinner is ready | bring the keys | happy birthday]]},
@@ -46,6 +53,79 @@ words.second = list [[fox | harbour | cloud | maple | lantern | river | biscuit 
     canyon |
   thunder | button | willow | rocket | honey | marble | island | velvet | walnut | compass | comet | saddle | tulip | cedar | ginger |
     pebble]]
+
+-- Verbs of interfaces and how people say them, each group on a line: verbs, then ways.
+words.verbs = {}
+for group in ([[
+  find search look query browse discover: find %s | search for %s | look for %s | look up %s | i am looking for %s | is there %s
+  get show list read fetch check view display retrieve tell: get %s | show me %s | tell me %s | what about %s | let me see %s | check %s
+  book reserve hold: book %s | reserve %s | i would like to book %s | hold %s for me | keep %s for me | secure %s
+  rent hire borrow lease: rent %s | hire %s | i need %s | i would like %s | let me have %s | borrow %s | i want to rent %s
+  return: return %s | give %s back | take %s back | hand in %s | here is %s back | i am done with %s
+  renew extend prolong: renew %s | extend %s | prolong %s | i need %s for longer | more time for %s
+  stop end halt abort quit: stop %s | end %s | halt %s | no more %s | finish %s | that is enough of %s
+  cancel revoke: cancel %s | call off %s | i do not want %s any more | forget about %s | drop %s
+  start begin launch run activate: start %s | begin %s | run %s | launch %s | let us have %s | get %s going
+  create make add new register insert: create %s | make %s | add %s | i need %s | set up %s | new %s | put in %s
+  delete remove clear erase: delete %s | remove %s | get rid of %s | clear %s | erase %s | take %s away
+  set change update edit modify adjust: set %s | change %s | adjust %s | update %s | make it %s
+  send mail forward share: send %s | send off %s | share %s | pass on %s
+  order buy purchase: order %s | buy %s | i want %s | i would like %s | get me %s | i'll take %s
+  open: open %s | open up %s | i want %s open
+  close shut: close %s | shut %s | i want %s closed
+  lock: lock %s | lock up %s
+  unlock: unlock %s
+  schedule plan arrange: schedule %s | plan %s | arrange %s | set up %s
+  call phone ring dial: call %s | ring %s | phone %s | i want to talk to %s
+  play: play %s | put on %s | i want to hear %s | let me hear %s
+  save store keep: save %s | store %s | keep %s | write down %s
+  move: move %s | bring %s | shift %s
+  track follow: track %s | follow %s | where is %s
+  pay: pay %s | settle %s | pay for %s
+  report: report %s | there is %s | i want to report %s
+  rate review: rate %s | review %s | i want to rate %s
+  calculate compute: calculate %s | work out %s | what is %s
+  convert: convert %s | turn %s
+]]):gmatch "[^\n]+" do
+  local names, ways = group:match "^%s*(.-):(.*)$"
+  for verb in (names or ""):gmatch "%a+" do words.verbs[verb] = list(ways) end
+end
+
+-- What parameters tell about their place in a sentence, by a word of their name or description; the first that fits counts. numbers: true
+-- for numbers only, false for none; things: these can be what a verb acts on ("find {title}"); {unit} is the word itself.
+words.roles = {}
+for line in ([[
+  numbers | hours minutes seconds days weeks months years nights | for {v} {unit} |, {v} {unit} | {v} {unit}
+  numbers | people guests persons passengers adults children | for {v} {unit} | for {v} |, {v} {unit}
+  numbers | degrees percent | to {v} {unit} | at {v} {unit} |, {v} {unit}
+  numbers | temperature brightness level volume speed percentage power | to {v} | at {v} |, {n} {v} | {v}
+  numbers | quantity count amount number copies tickets seats pieces times pages | , {v} of them | , {v} times | , {n} {v} | {v}
+  texts | author artist composer director writer singer painter | by {v} | from {v}
+  texts | destination to target arrival dropoff | to {v} | going to {v}
+  texts | origin departure source pickup | from {v} | starting at {v}
+  texts | station stop place branch location address venue airport shop store store hotel gate | at {v} | from {v} | at {v}
+  texts | city town room country area region zone floor street district | in {v} | in {v} | at {v}
+  texts | time clock | at {v} |, {v} | for {v}
+  texts | date day weekday | on {v} | {v} | for {v}
+  texts | duration | for {v} |, {v}
+  texts | person recipient contact friend customer guest patient owner user | for {v} | to {v} |, for {v}
+  things | message text note content comment body | saying {v} | : {v} |, {v} | that says {v}
+  things | name title label | called {v} | named {v} | {v}
+  texts | reason | because of {v} | , reason {v}
+  texts | language | in {v} | into {v}
+  texts | colour color size kind type mode style flavour flavor category model | {v} | in {v} |, {v} | , the {v} one
+]]):gmatch "[^\n]+" do
+  local items, role = list(line), {words = {}, connectors = {}}
+  if #items > 2 then
+    role.numbers, role.things = items[1] == "numbers", items[1] == "things"
+    for word in items[2]:gmatch "%a+" do role.words[word] = true end
+    for i = 3, #items do role.connectors[i - 2] = (items[i]:find "^[,:]" and "" or " ") .. items[i]:gsub("^,%s*", ", ") end
+    words.roles[#words.roles + 1] = role
+  end
+end
+
+-- Parameters that name what is wanted: "an {kind}" is a thing that people ask for.
+words.kinds = {kind = true, type = true, model = true, category = true, variant = true, class = true, size = true, style = true}
 
 words.frames = list [[please %s | can you %s | could you %s? | i want you to %s | %s now | would you %s please | i need you to %s |
   hey, %s | go ahead and %s | %s please]]
