@@ -164,7 +164,7 @@ static mllm_code put_metadata(const writing *x, mllm_gguf_writer *g, mllm_error 
     mllm_code code = strcmp(x->architecture, "mobilellm") == 0 ? put_steps(x, g, err) : MLLM_OK;
     if (code) return code;
     if (x->w->vocab)
-        mllm_vocab_put_gguf_padded(x->w->vocab, b->vocabulary, g);
+        mllm_vocab_put_gguf(x->w->vocab, b->vocabulary, g);
     else
         mllm_gguf_put_string(g, "tokenizer.ggml.model", "none", 4); /* llama.cpp loads a file without tokens by this */
     if (x->w->chat_template)
@@ -294,7 +294,7 @@ mllm_code mllm_checkpoint_write(const mllm_checkpoint_writing *w, mllm_error *er
     if (code)
         mllm_gguf_abandon(g);
     else
-        code = mllm_gguf_finish_encoded(g, deliver, w->encode ? encode : NULL, &x, err);
+        code = mllm_gguf_finish(g, deliver, w->encode ? encode : NULL, &x, err);
     mllm_free(x.tensors);
     mllm_free(x.spare);
     return code;

@@ -75,11 +75,10 @@ void mllm_gguf_put_packed(mllm_gguf_writer *w);
 void mllm_gguf_put_tensor(mllm_gguf_writer *w, const char *name, mllm_type type, size_t rows, size_t cols, bool vector);
 /* `row(ctx, tensor_index, row, floats_out)` delivers each row in floats; the writer rounds it to the tensor's type. */
 typedef bool (*mllm_row_fn)(void *ctx, size_t tensor, size_t row, float *out);
-mllm_code mllm_gguf_finish(mllm_gguf_writer *w, mllm_row_fn row, void *ctx, mllm_error *err); /* frees w */
-/* The same, but `encode` is asked first: true where it has put the row into `out` itself, as `type` (never a packed one) has it. */
+/* Where it is not NULL it is asked first: true where it has put the row into `out` itself, as `type` (never a packed one) has it. */
 typedef bool (*mllm_encode_fn)(void *ctx, size_t tensor, size_t row, mllm_type type, void *out);
-mllm_code mllm_gguf_finish_encoded(mllm_gguf_writer *w, mllm_row_fn row, mllm_encode_fn encode, void *ctx,
-                                   mllm_error *err);
+mllm_code mllm_gguf_finish(mllm_gguf_writer *w, mllm_row_fn row, mllm_encode_fn encode, void *ctx,
+                           mllm_error *err); /* frees w */
 void mllm_gguf_abandon(mllm_gguf_writer *w); /* frees w and its unfinished file */
 
 #endif

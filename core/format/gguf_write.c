@@ -306,12 +306,7 @@ static bool write_all(mllm_gguf_writer *w, source from) {
     return ok && flush(w);
 }
 
-mllm_code mllm_gguf_finish(mllm_gguf_writer *w, mllm_row_fn row, void *ctx, mllm_error *err) {
-    return mllm_gguf_finish_encoded(w, row, NULL, ctx, err);
-}
-
-mllm_code mllm_gguf_finish_encoded(mllm_gguf_writer *w, mllm_row_fn row, mllm_encode_fn encode, void *ctx,
-                                   mllm_error *err) {
+mllm_code mllm_gguf_finish(mllm_gguf_writer *w, mllm_row_fn row, mllm_encode_fn encode, void *ctx, mllm_error *err) {
     bool ok = write_all(w, (source){.row = row, .encode = encode, .ctx = ctx});
     if (ok && close(w->fd) != 0) {
         ok = false;

@@ -11,7 +11,8 @@
 
 /* ------------------------------------------------------- the running set */
 
-size_t mllm_running_find(const mllm_running *set, mllm_token id) {
+/* Index of a token, SIZE_MAX when it is not in the set. */
+static size_t find(const mllm_running *set, mllm_token id) {
     if (set->dense) return id >= 0 && (size_t)id < set->count ? (size_t)id : SIZE_MAX;
     size_t low = 0, high = set->count;
     while (low < high) {
@@ -341,15 +342,15 @@ static mllm_code apply_penalties(mllm_sampler *sampler, mllm_stage *stage, mllm_
     const mllm_token *tokens = window(sampler, stage->p[3], &n);
     if (repeat == 1 && frequency == 0 && presence == 0) return MLLM_OK;
     for (size_t i = 0; i < n; i++) {
-        size_t at = mllm_running_find(set, tokens[i]);
+        size_t at = find(set, tokens[i]);
         if (at != SIZE_MAX) set->keys[at] = 0;
     }
     for (size_t i = 0; i < n; i++) {
-        size_t at = mllm_running_find(set, tokens[i]);
+        size_t at = find(set, tokens[i]);
         if (at != SIZE_MAX) set->keys[at]++;
     }
     for (size_t i = 0; i < n; i++) {
-        size_t at = mllm_running_find(set, tokens[i]);
+        size_t at = find(set, tokens[i]);
         if (at == SIZE_MAX || set->keys[at] == 0) continue;
         double x = (double)set->logits[at];
         x = x > 0 ? x / repeat : x * repeat;
@@ -411,17 +412,17 @@ static mllm_code apply_dry(mllm_sampler *sampler, mllm_stage *stage, mllm_runnin
     if (code != MLLM_OK) return code;
     const uint32_t *z = sampler->scratch;
     for (size_t i = 1; i < n; i++) { /* tokens[n - i] is what came after that repetition */
-        size_t at = z[i] >= allowed ? mllm_running_find(set, tokens[n - i]) : SIZE_MAX;
+        size_t at = z[i] >= allowed ? find(set, tokens[n - i]) : SIZE_MAX;
         if (at != SIZE_MAX) set->keys[at] = 0;
     }
     for (size_t i = 1; i < n; i++) {
         if (z[i] < allowed || contains(stage->tokens, stage->token_count, tokens[n - i])) continue;
-        size_t at = mllm_running_find(set, tokens[n - i]);
+        size_t at = find(set, tokens[n - i]);
         uint32_t length = z[i] < limit ? z[i] : (uint32_t)limit;
         if (at != SIZE_MAX && length > set->keys[at]) set->keys[at] = length;
     }
     for (size_t i = 1; i < n; i++) {
-        size_t at = z[i] >= allowed ? mllm_running_find(set, tokens[n - i]) : SIZE_MAX;
+        size_t at = z[i] >= allowed ? find(set, tokens[n - i]) : SIZE_MAX;
         if (at == SIZE_MAX || set->keys[at] == 0) continue;
         set->logits[at] =
             bounded((double)set->logits[at] - multiplier * mllm_pow(base, (double)(set->keys[at] - allowed)));
@@ -436,7 +437,7 @@ static mllm_code apply_logit_bias(mllm_sampler *sampler, mllm_stage *stage, mllm
     (void)sampler, (void)err;
     bool banned = false;
     for (size_t i = 0; i < stage->token_count; i++) {
-        size_t at = mllm_running_find(set, stage->tokens[i]);
+        size_t at = find(set, stage->tokens[i]);
         if (at == SIZE_MAX) continue;
         float bias = stage->values ? stage->values[i] : -INFINITY;
         if (bias < -FLT_MAX) {
@@ -458,7 +459,7 @@ static void ban_marked(mllm_running *set, size_t marked) {
 }
 
 static void mark(mllm_running *set, mllm_token id, size_t *marked) {
-    size_t at = mllm_running_find(set, id);
+    size_t at = find(set, id);
     if (at == SIZE_MAX || set->keys[at]) return;
     set->keys[at] = 1;
     ++*marked;

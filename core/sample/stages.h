@@ -90,8 +90,6 @@ static inline mllm_token mllm_running_id(const mllm_running *set, size_t i) {
 
 /* Drops the entries whose logit is -INFINITY. */
 void mllm_running_compact(mllm_running *set);
-/* Index of a token, SIZE_MAX when it is not in the set. */
-size_t mllm_running_find(const mllm_running *set, mllm_token id);
 /* Index of a token drawn from softmax(logits); fills weights. */
 size_t mllm_running_draw(mllm_running *set, mllm_random *random);
 /* Where a stage with state begins. */

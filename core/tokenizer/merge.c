@@ -23,10 +23,6 @@ void mllm_merging_free(mllm_merging *m) {
     mllm_free(m->words);
 }
 
-void mllm_merging_forget(mllm_merging *m) {
-    if (m->words) memset(m->words, 0, ((size_t)m->word_mask + 1) * sizeof *m->words);
-}
-
 static bool reserve_ids(mllm_merging *m, size_t more) {
     if (m->capacity - m->count >= more) return true;
     size_t capacity = m->capacity ? m->capacity : 64;

@@ -41,9 +41,7 @@ enum { MLLM_NO_SYMBOL = -2 }; /* id of a symbol that is no token */
 void mllm_merging_init(mllm_merging *m, const mllm_vocab *vocab, size_t length);
 void mllm_merging_free(mllm_merging *m); /* the ids too */
 void mllm_merging_push(mllm_merging *m, mllm_token id);
-/* Appends the ids of base[at .. at + length), a word that no merge crosses. `base` is the same for all calls until forget. */
+/* Appends the ids of base[at .. at + length), a word that no merge crosses. `base` is the same for all calls. */
 void mllm_merging_word(mllm_merging *m, const char *base, size_t at, size_t length);
-/* Forgets the words (another base follows). */
-void mllm_merging_forget(mllm_merging *m);
 
 #endif

@@ -42,7 +42,7 @@ static bool byte_is_printable(unsigned b) {
     return (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
 }
 
-uint32_t mllm_byte_char(unsigned byte) {
+static uint32_t byte_char(unsigned byte) {
     if (byte_is_printable(byte)) return byte;
     if (byte <= 32) return 256 + byte;
     if (byte <= 160) return 256 + 33 + (byte - 127);
@@ -58,7 +58,7 @@ int mllm_char_byte(uint32_t c) {
 }
 
 unsigned mllm_byte_spelling(unsigned byte, char *out) {
-    uint32_t c = mllm_byte_char(byte);
+    uint32_t c = byte_char(byte);
     if (c < 0x80) {
         out[0] = (char)c;
         return 1;

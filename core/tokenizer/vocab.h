@@ -104,8 +104,7 @@ static inline int64_t mllm_vocab_merge(const mllm_vocab *v, uint32_t left, uint3
 /* The longest token that begins text[length] and may be matched there (bits: 1 user tokens, 2 control tokens); -1: none. */
 mllm_token mllm_vocab_match(const mllm_vocab *v, const char *text, size_t length, unsigned bits, size_t *matched);
 
-/* The 256 characters that spell bytes in byte-level vocabularies: the code point of `byte`, and back (-1: none). */
-uint32_t mllm_byte_char(unsigned byte);
+/* The 256 characters that spell bytes in byte-level vocabularies: the byte of code point c (-1: none). */
 int mllm_char_byte(uint32_t c);
 /* Writes the UTF-8 of a byte's character to out[2]; returns 1 or 2. */
 unsigned mllm_byte_spelling(unsigned byte, char *out);

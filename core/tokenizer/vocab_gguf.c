@@ -277,11 +277,7 @@ static void put_id(mllm_gguf_writer *w, const char *key, mllm_token id) {
     if (id >= 0) mllm_gguf_put_u32(w, key, (uint32_t)id);
 }
 
-void mllm_vocab_put_gguf(const mllm_vocab *vocab, mllm_gguf_writer *w) {
-    mllm_vocab_put_gguf_padded(vocab, 0, w);
-}
-
-void mllm_vocab_put_gguf_padded(const mllm_vocab *v, size_t rows, mllm_gguf_writer *w) {
+void mllm_vocab_put_gguf(const mllm_vocab *v, size_t rows, mllm_gguf_writer *w) {
     bool spm = v->family == MLLM_VOCAB_SPM;
     const char *pre = spm ? "default" : mllm_pretokenizer_name(v->pre);
     mllm_gguf_put_string(w, "tokenizer.ggml.model", spm ? "llama" : "gpt2", spm ? 5 : 4);

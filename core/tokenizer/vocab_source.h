@@ -72,10 +72,9 @@ mllm_vocab *mllm_vocab_from_folder(const char *dir, mllm_error *err);
 mllm_vocab *mllm_vocab_from_spm(const char *data, size_t length, const char *path, mllm_error *err);
 mllm_vocab *mllm_vocab_from_json(const char *text, size_t length, const char *path, mllm_error *err);
 
-/* Writes the keys that llama.cpp reads: tokenizer.ggml.model, pre, tokens, scores, token_type, merges, special ids. */
-void mllm_vocab_put_gguf(const mllm_vocab *vocab, mllm_gguf_writer *w);
-/* The same with unused tokens "[PADn]" up to `rows`: llama.cpp wants a token for every row of the embedding. */
-void mllm_vocab_put_gguf_padded(const mllm_vocab *vocab, size_t rows, mllm_gguf_writer *w);
+/* Writes the keys that llama.cpp reads: tokenizer.ggml.model, pre, tokens, scores, token_type, merges, special ids; and unused
+ * tokens "[PADn]" up to `rows` (0: none), because llama.cpp wants a token for every row of the embedding. */
+void mllm_vocab_put_gguf(const mllm_vocab *vocab, size_t rows, mllm_gguf_writer *w);
 
 /* GGUF's and our own name of a pre-tokenizer ("gpt-2", "llama-bpe", "qwen2", "smollm"), and back; false for an unknown name. */
 const char *mllm_pretokenizer_name(mllm_pretokenizer pre);

@@ -319,7 +319,8 @@ static bool begins_value(char c) {
     return c && (strchr("\"'[{(-+.TFN", c) != NULL || (c >= '0' && c <= '9') || c == 't' || c == 'f' || c == 'n');
 }
 
-int mllm_tc_feed_arguments(mllm_toolcall_parser *p) {
+/* 1: complete, 0: more, -1: broken (told). */
+static int feed_arguments(mllm_toolcall_parser *p) {
     mllm_value_status status = MLLM_VALUE_MORE;
     while (mllm_tc_left(p) && status == MLLM_VALUE_MORE) {
         /* Not announced: only as far as the first argument has a name and the beginning of a value, which makes a call of it. */
@@ -366,7 +367,7 @@ mllm_step mllm_tc_arguments(mllm_toolcall_parser *p) {
         p->have_arguments = true;
         if (!p->announced) mllm_tc_announce(p);
     }
-    int done = mllm_tc_feed_arguments(p);
+    int done = feed_arguments(p);
     if (done == 0) return STEP_WAIT;
     if (done == 1) mllm_tc_call_done(p);
     return STEP_ON;

@@ -207,8 +207,6 @@ void mllm_tc_body(mllm_toolcall_parser *p);
 void mllm_tc_call_done(mllm_toolcall_parser *p);
 /* The bytes at `pos` break the call or the candidate. */
 void mllm_tc_broken(mllm_toolcall_parser *p, mllm_toolcall_fault fault, const char *message);
-/* Feeds the arguments; 1: complete, 0: more, -1: broken (told). */
-int mllm_tc_feed_arguments(mllm_toolcall_parser *p);
 int mllm_tc_mend(mllm_toolcall_parser *p);
 mllm_step mllm_tc_gap(mllm_toolcall_parser *p);
 mllm_step mllm_tc_name(mllm_toolcall_parser *p);

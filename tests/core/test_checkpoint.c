@@ -397,7 +397,7 @@ static void gguf_model(const char *path, const char *architecture, const char *w
             mllm_gguf_put_tensor(w, key, MLLM_F32, rows, parts[k].cols, parts[k].rows == 0);
         }
     }
-    CHECK(mllm_gguf_finish(w, ones, NULL, &err) == MLLM_OK, "%s", err.message);
+    CHECK(mllm_gguf_finish(w, ones, NULL, NULL, &err) == MLLM_OK, "%s", err.message);
 }
 
 static void put_experts(mllm_gguf_writer *w) {

@@ -42,7 +42,7 @@ static mllm_code write_sample(const char *path, mllm_error *err) {
     mllm_gguf_put_tensor(w, "b.weight", MLLM_F32, 3, 64, false);
     mllm_gguf_put_tensor(w, "a.norm", MLLM_F32, 1, 64, true);
     mllm_gguf_put_tensor(w, "c.weight", MLLM_Q8_0, 5, 64, false);
-    return mllm_gguf_finish(w, ramp, &cols, err);
+    return mllm_gguf_finish(w, ramp, NULL, &cols, err);
 }
 
 static void round_trip(void) {
@@ -110,14 +110,15 @@ static void writer_errors(void) {
     mllm_gguf_writer *w = mllm_gguf_create(path, &err);
     mllm_gguf_put_tensor(w, "odd", MLLM_Q8_0, 1, 31, false);
     mllm_gguf_put_tensor(w, "none", MLLM_F32, 0, 31, false);
-    CHECK(mllm_gguf_finish(w, ramp, NULL, &err) == MLLM_E_ARGUMENT && strstr(err.message, "odd"), "%s", err.message);
-    w = mllm_gguf_create(path, &err);
-    mllm_gguf_put_tensor(w, "t", MLLM_Q8_0, 1, 32, false);
-    CHECK(mllm_gguf_finish(w, nothing, NULL, &err) == MLLM_E_CANCELLED && strstr(err.message, "tensor t: row 0"), "%s",
+    CHECK(mllm_gguf_finish(w, ramp, NULL, NULL, &err) == MLLM_E_ARGUMENT && strstr(err.message, "odd"), "%s",
           err.message);
     w = mllm_gguf_create(path, &err);
     mllm_gguf_put_tensor(w, "t", MLLM_Q8_0, 1, 32, false);
-    CHECK(mllm_gguf_finish(w, infinite, NULL, &err) == MLLM_E_FORMAT && strstr(err.message, "finite"), "%s",
+    CHECK(mllm_gguf_finish(w, nothing, NULL, NULL, &err) == MLLM_E_CANCELLED && strstr(err.message, "tensor t: row 0"),
+          "%s", err.message);
+    w = mllm_gguf_create(path, &err);
+    mllm_gguf_put_tensor(w, "t", MLLM_Q8_0, 1, 32, false);
+    CHECK(mllm_gguf_finish(w, infinite, NULL, NULL, &err) == MLLM_E_FORMAT && strstr(err.message, "finite"), "%s",
           err.message);
     mllm_gguf_abandon(mllm_gguf_create(path, &err));
     CHECK(access(path, F_OK) != 0, "an unfinished file is never seen");

@@ -179,7 +179,7 @@ static void rows_come_back(void) {
             mllm_gguf_put_packed(w);
             mllm_gguf_put_tensor(w, "a", types[t], rows, 64, false);
             mllm_gguf_put_tensor(w, "b", types[t], rows, 64, false);
-            CHECK(mllm_gguf_finish_encoded(w, no_row, odd_row, NULL, &err) == MLLM_OK, " %s", err.message);
+            CHECK(mllm_gguf_finish(w, no_row, odd_row, NULL, &err) == MLLM_OK, " %s", err.message);
             mllm_gguf *g = mllm_gguf_open(packed, &err);
             CHECK(g, " %s", err.message);
             if (!g) continue;

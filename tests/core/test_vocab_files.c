@@ -46,8 +46,8 @@ static mllm_vocab *through_gguf(const mllm_vocab *v) {
     CHECK(w, "%s", err.message);
     if (!w) return NULL;
     mllm_gguf_put_string(w, "general.architecture", "llama", 5);
-    mllm_vocab_put_gguf(v, w);
-    CHECK(mllm_gguf_finish(w, no_row, NULL, &err) == MLLM_OK, "%s", err.message);
+    mllm_vocab_put_gguf(v, 0, w);
+    CHECK(mllm_gguf_finish(w, no_row, NULL, NULL, &err) == MLLM_OK, "%s", err.message);
     return vocab_of_gguf(in_dir("vocab.gguf"));
 }
 
@@ -304,7 +304,7 @@ static void wrong_gguf(void) {
         mllm_gguf_put_numbers(w, "tokenizer.ggml.token_type", MLLM_KV_I32, types, k == 1 ? 1 : 3);
         if (k != 7)
             mllm_gguf_put_strings(w, "tokenizer.ggml.merges", k == 2 ? halves : merges, k == 2 ? two : three, 1);
-        CHECK(mllm_gguf_finish(w, no_row, NULL, &err) == MLLM_OK, "%s", err.message);
+        CHECK(mllm_gguf_finish(w, no_row, NULL, NULL, &err) == MLLM_OK, "%s", err.message);
         mllm_vocab *v = mllm_vocab_open(in_dir("vocab.gguf"), &err);
         CHECK(!v && (err.code == MLLM_E_FORMAT || err.code == MLLM_E_UNSUPPORTED) && strstr(err.message, named[k]),
               "%d: %s", k, err.message);

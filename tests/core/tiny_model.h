@@ -69,7 +69,7 @@ static inline bool tiny_write(const char *path, mllm_type type, uint32_t context
     mllm_gguf_put_tensor(w, "output_norm.weight", MLLM_F32, 1, TINY_WIDTH, true);
     cols[n++] = TINY_WIDTH;
     tiny_state = seed;
-    return mllm_gguf_finish(w, tiny_row, cols, err) == MLLM_OK;
+    return mllm_gguf_finish(w, tiny_row, NULL, cols, err) == MLLM_OK;
 }
 
 #endif
