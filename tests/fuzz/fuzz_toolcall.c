@@ -335,7 +335,9 @@ static void FUZZ(fuzz_source *s) {
         run(s, p, &one, t.data, t.length, 0);
         run(s, p, &two, t.data, t.length, k == 0 ? 1 : 1 + fuzz_below(s, 12));
         if (one.length != two.length || memcmp(one.text, two.text, one.length) != 0)
-            FUZZ_FAIL("chunks matter: %s\n--- whole%s\n--- chunks%s\nrepair %d, limit %zu, format %s", fuzz_show(t.data, t.length), one.text, two.text, o.repair, o.limit, fuzz_show(r.fields.data, r.fields.length));
+            FUZZ_FAIL("chunks matter: %s\n--- whole%s\n--- chunks%s\nrepair %d, limit %zu, format %s",
+                      fuzz_show(t.data, t.length), one.text, two.text, o.repair, o.limit,
+                      fuzz_show(r.fields.data, r.fields.length));
         /* The string of a text.key is text at once; if its object breaks later, the error has it too. */
         if (one.twice && !r.has.text_key)
             FUZZ_FAIL("bytes told twice: %s%s\nformat %s", fuzz_show(t.data, t.length), one.text,

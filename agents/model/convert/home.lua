@@ -4,7 +4,7 @@
 -- specific_actions (service_name, device_name, phrase), durations (duration, name), todo_items.
 --
 -- A row has a few devices as a system message, a wish, and some tools. One device of eight, told by its id, is kept for evaluation. In one
--- row of twelve the device that is meant is not there, and nothing is called. Durations are as 00:25:00 in the call, as spoken in `surface`.
+-- row of twelve the device that is meant is not there, and nothing is called. Durations are 00:25:00 in the call, as spoken in `surface`.
 local json = require "mobilellm".json
 local new_random = require "mobilellm.random"
 local common = require "common"
