@@ -4,7 +4,8 @@
 --
 -- What the model says is held against the sentence before anything is written: the title's words must have been said, dates and times
 -- stay as spoken and are turned into numbers here, an event must be named so that it is only one, a question changes nothing. Whatever
--- writes needs a yes (on the terminal, or --yes). The file is written beside and renamed; what is not changed stays byte for byte.
+-- writes needs a yes (on the terminal, or --yes). The file is written beside, brought to the disk and renamed, so that it is the old or the
+-- new one whatever happens; links and permissions stay, and what is not changed stays byte for byte.
 --
 -- As a module: local agent = assert(require "calendar".new{path = "my.ics", model = path}); agent:say(sentence, approve) (parts/loop.lua)
 local directory = ((debug.getinfo(1, "S").source:match "^@(.*)$") or "agents/calendar.lua"):match "^(.*)/[^/]*$" or "."
@@ -18,6 +19,11 @@ local function text(description) return {type = "string", description = descript
 
 local function schema(required, properties)
   return {type = "object", properties = properties, required = required, additionalProperties = false}
+end
+
+-- What speaks against a tool that writes: these words, and a question.
+local function against(...)
+  return {"^what", "^when", "^which", "^where", "^do", "^does", "^is", "^are", "^am", "^have", "^show", "^list", "^find", ...}
 end
 
 -- Errors of a tool: told to the model and to the person.
@@ -51,13 +57,31 @@ local function show(event)
     event.repeats and ", repeats" or "")
 end
 
--- The events whose title has all the words.
+-- The events whose title has all the words; when there is none, those that have them without "appointment", "event" and the like.
 local function named(events, name)
   local out = {}
   for _, event in ipairs(events) do
     if loop.said(event.summary, name) then out[#out + 1] = event end
   end
+  local less = (" " .. name .. " "):gsub("(%a+)", function(word)
+    return ({my = "", the = "", a = "", an = "", event = "", appointment = "", entry = ""})[word:lower()]
+  end):gsub("%s+", " "):match "^%s*(.-)%s*$"
+  if #out == 0 and less ~= name and less:find "%S" then return named(events, less) end
   return out
+end
+
+-- The title without a day or a time that the model copied along with it: "lunch with Ana tomorrow".
+local function title_of(arguments)
+  local title = arguments.event_name
+  for _ = 1, 2 do
+    for _, said in ipairs{arguments.date or "", arguments.time or ""} do
+      local rest = #title - #said
+      if said ~= "" and title:sub(rest + 1):lower() == said:lower() then
+        title = title:sub(1, rest):gsub("%s+$", ""):gsub("%s+on$", ""):gsub("%s+at$", "")
+      end
+    end
+  end
+  return title:find "%S" and title or arguments.event_name
 end
 
 -- The one event that is meant.
@@ -89,12 +113,15 @@ end
 local function declare(agent)
   return {
     {name = "calendar_query", description = "Show events",
+      unless = {"^add", "^schedule", "^plan", "^book", "^remind", "^delete", "^remove", "^cancel", "^move", "^postpone", "^reschedule"},
       parameters = schema({}, {event_name = text "Title of the event", date = text "Day, as it was said"}),
       call = function(arguments)
-        local list, day = open(agent):events(), arguments.date and day_of(agent, arguments.date)
-        if arguments.event_name then
-          loop.insist(agent.sentence, "an event", arguments.event_name)
-          list = named(list, arguments.event_name)
+        local list, date, name = open(agent):events(), arguments.date, arguments.event_name
+        if name and not date and dates.day(name, agent.now()) then date, name = name, nil end -- "what is on monday"
+        local day = date and day_of(agent, date)
+        if name then
+          loop.insist(agent.sentence, "an event", name)
+          list = named(list, name)
         end
         local lines, more = {}, 0
         for _, event in ipairs(list) do
@@ -104,24 +131,26 @@ local function declare(agent)
           end
         end
         if more > 0 then lines[#lines + 1] = ("and %d more"):format(more) end
-        return #lines > 0 and table.concat(lines, "\n") or "there is nothing"
+        if #lines > 0 then return table.concat(lines, "\n") end
+        return "there is nothing" .. (name and (" called '%s'"):format(name) or "")
+          .. (day and (" on %04d-%02d-%02d"):format(day.year, day.month, day.day) or "")
       end},
     {name = "calendar_set", description = "Add an event", confirm = true,
-      unless = {"delete", "remove", "cancel", "move", "postpone", "^what", "^when", "^do", "^is", "^are", "^am", "^show", "^list"},
+      unless = against("delete", "remove", "cancel", "move", "postpone", "reschedule"),
       parameters = schema({"event_name", "date"}, {event_name = text "Title of the event", date = text "Day, as it was said",
         time = text "Time, as it was said", location = text "Place"}),
       call = function(arguments)
         loop.insist(agent.sentence, "an event", arguments.event_name)
         if arguments.location then loop.insist(agent.sentence, "a place", arguments.location) end
         local file = open(agent)
-        local start = with_time(agent, day_of(agent, arguments.date), arguments.time)
-        file:add({summary = arguments.event_name, location = arguments.location, start = start}, agent.now())
+        local start, title = with_time(agent, day_of(agent, arguments.date), arguments.time), title_of(arguments)
+        file:add({summary = title, location = arguments.location, start = start}, agent.now())
         save(file)
         return ("added %04d-%02d-%02d%s  %s"):format(start.year, start.month, start.day,
-          start.hour and (" %02d:%02d"):format(start.hour, start.min) or "", arguments.event_name)
+          start.hour and (" %02d:%02d"):format(start.hour, start.min) or "", title)
       end},
     {name = "calendar_move", description = "Move an event", confirm = true,
-      unless = {"delete", "remove", "cancel", "add", "^what", "^when", "^do", "^is", "^are", "^am", "^show", "^list"},
+      unless = against("delete", "remove", "cancel", "add", "^schedule", "^remind"),
       parameters = schema({"event_name"}, {event_name = text "Title of the event", new_date = text "New day, as it was said",
         new_time = text "New time, as it was said"}),
       call = function(arguments)
@@ -138,7 +167,7 @@ local function declare(agent)
         return "moved " .. before .. "\nto    " .. show(only(agent, file:events(), arguments.event_name))
       end},
     {name = "calendar_remove", description = "Remove an event", confirm = true,
-      unless = {"add", "move", "postpone", "^what", "^when", "^do", "^is", "^are", "^am", "^show", "^list"},
+      unless = against("add", "move", "postpone", "reschedule", "^schedule", "^remind"),
       parameters = schema({"event_name"}, {event_name = text "Title of the event", date = text "Day, as it was said"}),
       call = function(arguments)
         local file = open(agent)
@@ -152,7 +181,7 @@ end
 
 -- options: path (of the .ics file; one that is not there is made with the first event), model, chat (parts/loop.lua), now (function)
 function calendar.new(options)
-  local agent = {path = options.path, now = options.now or os.time}
+  local agent = {path = options.path, model_path = loop.calls_path, now = options.now or os.time}
   agent.tools = declare(agent)
   if not agent.path then return nil, "no calendar file", "io" end
   local file, message, code = ics.open(agent.path, true)

@@ -4,7 +4,9 @@
 --
 -- The model is asked for one call whose arguments are the schema's properties; the constraint lets it write only values of their types, and
 -- only such strings as stand in the text. What comes out is checked again: a string must stand in the text, a number as digits or as a
--- word; what does not is left out, or, when the schema requires it, makes an error. Dates and amounts stay as they were written.
+-- word; what does not is left out, or, when the schema requires it, makes an error. Dates and amounts stay as they were written. Which
+-- property a text belongs to is the model's judgement, and the shipped models, which know orders to devices, are weak at it: look at
+-- what comes out, or train one on rows of your own (README).
 --
 -- As a module: local agent = assert(require "extract".new{schema = table, model = path})
 --   agent:read(text) -> object, left_out (list of {name, value, problem}) | nil, message
@@ -14,6 +16,8 @@ local loop = dofile(directory .. "/parts/loop.lua")
 local extract = {}
 local Agent = {}
 Agent.__index = Agent
+
+local UNLIKELY = 0.1 -- the model would not have called at all
 
 local words = {"one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"}
 
@@ -121,7 +125,7 @@ function Agent:ask(text)
       {threshold = 0, most = 1, strings = "spoken", texts = {text}})
     session:close()
     if not made then return nil, message, code end
-    if #made.calls == 0 then return nil, "nothing was found" end
+    if #made.calls == 0 or made.call < UNLIKELY then return nil, "nothing was found" end
     return made.calls[1].arguments
   end
   local chat, message, code = self.model:chat{tools = {here}, max_tokens = 400}

@@ -78,7 +78,8 @@ end
 -- The files whose path has the words; those that have more of them first.
 local function matching(agent, text)
   local words, scores, out = {}, {}, {}
-  for word in text:lower():gmatch "[%w\128-\255]+" do
+  local bare = text:lower():gsub("(%w)%.%a%w*", "%1") -- an ending says little
+  for word in bare:gmatch "[%w\128-\255]+" do
     if #word > 1 then words[#words + 1] = word end
   end
   for _, path in ipairs(list(agent)) do
@@ -178,7 +179,7 @@ function files.new(options)
   if not folder then return nil, "no folder", "io" end
   local mode, message = lfs.attributes(folder, "mode")
   if mode ~= "directory" then return nil, message or folder .. ": not a folder", "io" end
-  local agent = {folder = folder, lfs = lfs, system = system}
+  local agent = {folder = folder, model_path = loop.calls_path, lfs = lfs, system = system}
   agent.tools = declare(agent)
   return loop.new(agent, options)
 end

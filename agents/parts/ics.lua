@@ -252,19 +252,36 @@ function File:move(event, start, now)
   return true
 end
 
--- file:save() -> true | nil, message, code. Refuses to overwrite what another program wrote meanwhile ("changed").
+local function quote(path) return "'" .. path:gsub("'", "'\\''") .. "'" end
+
+-- file:save() -> true | nil, message, code. Refuses to overwrite what another program wrote meanwhile ("changed"). A link is followed, and
+-- the file's permissions stay; the shell's readlink, cp and sync do what Lua cannot (without them a link becomes a file, with the
+-- permissions of a new one, and the system brings it to the disk when it likes).
 function File:save()
   local here = read(self.path)
   if here ~= self.text then return nil, self.path .. ": it was changed meanwhile: nothing is written", "changed" end
   local raw = {}
   for i, line in ipairs(self.lines) do raw[i] = line.raw end
   local text = table.concat(raw)
-  local beside = self.path .. "." .. unlike() .. ".new"
+  local pipe = io.popen("readlink -f -- " .. quote(self.path) .. " 2>/dev/null")
+  local target = pipe and pipe:read "*l"
+  if pipe then pipe:close() end
+  if not target or target == "" then target = self.path end
+  local beside = target .. "." .. unlike() .. ".new"
+  os.execute(("cp -p -- %s %s 2>/dev/null"):format(quote(target), quote(beside)))
   local file, message = io.open(beside, "wb")
-  if not file then return nil, message, "io" end
+  if not file then
+    os.remove(beside)
+    return nil, message, "io"
+  end
   local ok, why = file:write(text)
   local closed, why_not = file:close()
-  if ok and closed then ok, why = os.rename(beside, self.path) else ok, why = nil, why or why_not end
+  if ok and closed then
+    os.execute(("sync -- %s 2>/dev/null"):format(quote(beside))) -- before the old one is gone
+    ok, why = os.rename(beside, target)
+  else
+    ok, why = nil, why or why_not
+  end
   if not ok then
     os.remove(beside)
     return nil, why or "cannot write", "io"

@@ -10,19 +10,20 @@ local loop = {}
 
 local directory = ((debug.getinfo(1, "S").source:match "^@(.*)$") or "agents/parts/loop.lua"):match "^(.*)/[^/]*$" or "."
 loop.model_path = directory .. "/../model/home.gguf"
+loop.calls_path = directory .. "/../model/calls.gguf" -- more kinds of tools, and slower
 
 local Agent = {}
 Agent.__index = Agent
 
 -- own: tools (declarations), system (function(agent) -> what the model is told first), tell (function(call) -> the lines {head, text} of a
 -- call that ran; its value unless given), nothing (what is said when the model calls nothing)
--- options: model (path, or a loaded model), chat (function(agent) -> a chat, in the place of the model's)
+-- options: model (path, or a loaded model; own.model_path unless given), chat (function(agent) -> a chat, in the place of the model's)
 function loop.new(own, options)
   local mobilellm = require "mobilellm"
   local self = setmetatable(own, Agent)
   self.chat = options.chat
   if not self.chat then
-    local model, message, code = options.model or loop.model_path
+    local model, message, code = options.model or own.model_path or loop.model_path
     if type(model) == "string" then
       model, message, code = mobilellm.load(model)
       if not model then return nil, message, code end
@@ -52,40 +53,57 @@ function loop.insist(sentence, what, text)
   if not ok then error(("nothing was said about %s '%s'"):format(what, word or text), 0) end
 end
 
--- A declaration's `unless` lists words that speak against the tool ("^do": as the first word): with one of them it does not run.
+-- A declaration's `unless` lists words that speak against the tool ("^do": as the first word). The one of them that was said, or nil.
+function loop.against(sentence, tool)
+  local first = true
+  for word in sentence:lower():gmatch "[%w\128-\255]+" do
+    for _, against in ipairs(tool.unless or {}) do
+      if word == against or first and "^" .. word == against then return word end
+    end
+    first = false
+  end
+end
+
+-- A tool does not run for a sentence that speaks against it, whatever the model says.
 function loop.guard(agent, tool)
-  if not tool.unless then return end
   local call = tool.call
   function tool.call(arguments)
-    local first = true
-    for word in agent.sentence:lower():gmatch "[%w\128-\255]+" do
-      for _, against in ipairs(tool.unless) do
-        if word == against or first and "^" .. word == against then
-          error(("it was said '%s': that is not what %s does"):format(word, tool.name), 0)
-        end
-      end
-      first = false
-    end
+    local word = loop.against(agent.sentence, tool)
+    if word then error(("it was said '%s': that is not what %s does"):format(word, tool.name), 0) end
     return call(arguments)
   end
 end
 
--- Each sentence begins anew: the shipped model knows no conversations. The chat stays as long as the system message does, so that the
--- grammar of the calls is made once, and what a model's template has in front of the sentence (tools, system message) is computed once.
--- The form of our own models has the sentence first: of that prompt nothing can stay.
+-- The tools that the model is shown: those that nothing in the sentence speaks against.
+function Agent:shown()
+  local names = {}
+  for _, tool in ipairs(self.tools.list) do
+    if not loop.against(self.sentence, tool) then names[#names + 1] = tool.name end
+  end
+  return self.tools:only(names), table.concat(names, " ")
+end
+
+-- Each sentence begins anew: the shipped model knows no conversations. The chat stays as long as the system message and the tools do, so
+-- that the grammar of the calls is made once, and what a model's template has in front of the sentence (tools, system message) is computed
+-- once. The form of our own models has the sentence first: of that prompt nothing can stay.
 function Agent:converse()
   if self.chat then return self.chat(self) end
-  local system = self.system and self:system()
-  if self.kept and self.kept_system == system then
+  local system, shown, names = self.system and self:system(), self:shown()
+  local key = names .. "\n" .. (system or "")
+  if self.kept and self.kept_key == key then
     for _ = self.kept_from + 1, #self.kept:messages() do self.kept:undo() end
     return self.kept
   end
   if self.kept then self.kept:close() end
   local message, code
-  self.kept, message, code = self.model:chat{system = system, tools = self.tools, max_tokens = 120}
+  self.kept, message, code = self.model:chat{system = system, tools = shown, max_tokens = 120}
   if not self.kept then return nil, message, code end
-  self.kept_system, self.kept_from = system, #self.kept:messages()
+  self.kept_key, self.kept_from = key, #self.kept:messages()
   return self.kept
+end
+
+local function shortened(text, most)
+  return #text > most and text:sub(1, most):gsub("[\128-\255]*$", "") .. "..." or text
 end
 
 function Agent:say(sentence, approve)
@@ -128,9 +146,8 @@ function Agent:say(sentence, approve)
   end
   if #result.calls == 0 and not result.problem then
     local text = result.text or ""
-    local shown = #text > 60 and text:sub(1, 60):gsub("[\128-\255]*$", "") .. "..." or text
     result.problem = "not understood: "
-      .. (text:find "%S" and "the answer is not a call: " .. shown or self.nothing or "no tool here fits that")
+      .. (text:find "%S" and "the answer is not a call: " .. shortened(text, 60) or self.nothing or "no tool here fits that")
   end
   result.seconds = clock() - begin
   return result
@@ -148,7 +165,7 @@ function Agent:lines(result)
     end
   end
   for _, call in ipairs(result.calls) do
-    add("call", (call.text:gsub("%( ", "("):gsub('" ', '"')))
+    add("call", shortened((call.text:gsub("%( ", "("):gsub('" ', '"')), 160))
     if call.problem then
       add("not done", call.problem)
     else

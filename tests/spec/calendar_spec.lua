@@ -109,7 +109,7 @@ describe("the calendar agent", function()
     assert.equal("2026-11-23 10:30 Europe/Oslo  Dentist, Dr. \195\133s (Storgata 1; second floor)",
       hear("what is on monday", 'calendar_query( date = " monday")').value)
     assert.matches("Call with Ana\n.*Christmas with Ana$", hear("events with Ana", 'calendar_query( event_name = " Ana")').value)
-    assert.equal("there is nothing", hear("and tomorrow", 'calendar_query( date = " tomorrow")').value)
+    assert.equal("there is nothing on 2026-11-22", hear("and tomorrow", 'calendar_query( date = " tomorrow")').value)
   end)
 
   describe("writes nothing", function()
@@ -177,6 +177,41 @@ describe("the calendar agent", function()
     assert.matches("changed meanwhile", message)
     assert.equal("changed", code)
     assert.equal(text, read(path))
+  end)
+
+  it("keeps links and permissions", function()
+    local link = path .. ".link"
+    os.execute(("chmod 640 '%s' && ln -s '%s' '%s'"):format(path, path, link))
+    local file = assert(ics.open(link))
+    file:add({summary = "Tea", start = {year = 2026, month = 12, day = 1}}, NOW)
+    assert(file:save())
+    local pipe = io.popen(("readlink '%s'; stat -c %%a '%s'; ls '%s'* | wc -l"):format(link, path, path))
+    assert.equal(("%s\n640\n2\n"):format(path), pipe:read "*a")
+    pipe:close()
+    os.remove(link)
+    assert.matches("SUMMARY:Tea", read(path))
+  end)
+
+  it("shows the model only the tools that nothing speaks against", function()
+    local agent = assert(calendar.new{path = path, chat = function() end})
+    local function shown(sentence)
+      agent.sentence = sentence
+      return select(2, agent:shown())
+    end
+    assert.equal("calendar_query", shown "what is on monday")
+    assert.equal("calendar_remove", shown "delete the dentist")
+    assert.equal("calendar_move", shown "Move the dentist to friday")
+    assert.equal("calendar_set", shown "add lunch tomorrow")
+    assert.equal("calendar_query calendar_set calendar_move calendar_remove", shown "the dentist")
+  end)
+
+  it("takes a day for a day and a title for a title, however the model has it", function()
+    assert.matches("^2026%-11%-23 10:30 .*Dentist", hear("what is on monday", 'calendar_query( event_name = " monday")').value)
+    assert.matches("Dentist", hear("is there a dentist appointment", 'calendar_query( event_name = " dentist appointment")').value)
+    assert.matches("  lunch with Ana$", hear("add lunch with Ana tomorrow at 1 pm",
+      'calendar_set( event_name = " lunch with Ana tomorrow", date = " tomorrow", time = " 1 pm")', yes).value)
+    assert.equal("there is nothing called 'sauna' on 2026-11-23",
+      hear("is the sauna on monday", 'calendar_query( event_name = " sauna", date = " monday")').value)
   end)
 
   it("says what is wrong with a file", function()
