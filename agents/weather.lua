@@ -31,7 +31,8 @@ end
 
 -- The service's answer to a query, as a table.
 local function ask(agent, url, query)
-  local body, message = fetch.get(url, {query = query, allow = {agent.places, agent.forecast}, seconds = agent.seconds, bytes = 200000})
+  local body, message = fetch.get(url, {query = query, allow = {agent.places, agent.forecast}, seconds = agent.seconds, bytes = 200000,
+    authorities = agent.authorities})
   need(body, message)
   local value = require "mobilellm".json.decode(body)
   return need(type(value) == "table" and value, "the service's answer is no JSON")
@@ -92,18 +93,19 @@ local function declare(agent)
   }
 end
 
--- options: places, forecast (addresses), seconds (of one request: 10), model, chat (parts/loop.lua), now (function)
+-- options: places, forecast (addresses), authorities (of https: parts/fetch.lua), seconds (of one request: 10), model, chat
+-- (parts/loop.lua), now (function)
 function weather.new(options)
   local agent = {places = options.places or weather.places, forecast = options.forecast or weather.forecast, seconds = options.seconds,
-    now = options.now or os.time}
+    authorities = options.authorities, now = options.now or os.time}
   for _, url in ipairs{agent.places, agent.forecast} do
     local ok, message = fetch.parse(url)
     if not ok then return nil, url .. ": " .. message, "format" end
   end
-  local needed = {"socket.http", (agent.places .. agent.forecast):find "^https" and "ssl.https" or nil}
+  local needed = {"socket.http", (agent.places .. agent.forecast):find "^https" and "ssl" or nil}
   for _, name in ipairs(needed) do
     if not pcall(require, name) then
-      return nil, name == "ssl.https" and "https addresses need LuaSec (apt install lua-sec, or luarocks install luasec)"
+      return nil, name == "ssl" and "https addresses need LuaSec (apt install lua-sec, or luarocks install luasec)"
         or "this agent needs LuaSocket (apt install lua-socket, or luarocks install luasocket)", "unsupported"
     end
   end

@@ -1,5 +1,5 @@
 -- A weather service on loopback for weather_spec: says its port, then answers until /quit, or until nobody asked for a minute.
--- usage: LUA tests/server.lua
+-- usage: LUA tests/server.lua [CERTIFICATE KEY] (https with these)
 local socket = require "socket"
 local server = assert(socket.bind("127.0.0.1", 0))
 server:settimeout(60)
@@ -44,8 +44,15 @@ repeat
   local client = server:accept()
   if not client then break end
   client:settimeout(5)
-  local line = client:receive() or ""
-  while (client:receive() or "") ~= "" do end
+  local secure = true
+  if arg[1] then
+    local ssl = require "ssl"
+    client = assert(ssl.wrap(client, {mode = "server", protocol = "any", certificate = arg[1], key = arg[2]}))
+    client:settimeout(5)
+    secure = client:dohandshake()
+  end
+  local line = secure and client:receive() or ""
+  while secure and (client:receive() or "") ~= "" do end
   local path, query = line:match "^GET ([^? ]+)%??([^ ]*)"
   log[#log + 1] = line
   if path == "/silent" then

@@ -2,7 +2,9 @@
 --   allow    list of addresses "http://host:port/path": scheme, host, port and path must be those of one of them, redirects too
 --   query    a table of names and values, which are written so that they cannot be anything but values
 --   seconds  for the whole of it (10), but for the look-up of the name, which LuaSocket cannot interrupt; bytes: most of a body (1 MiB)
--- Needs LuaSocket (Debian: lua-socket), and LuaSec (lua-sec) for https.
+--   authorities  file of certificates that https servers are held to (the system's; SSL_CERT_FILE in the environment)
+-- Needs LuaSocket (Debian: lua-socket), and LuaSec (lua-sec) for https. LuaSec's own ssl.https takes any certificate: here the server must
+-- show one of a known authority, for the very host.
 local fetch = {}
 
 local ports = {http = "80", https = "443"}
@@ -38,17 +40,67 @@ local function encode(text)
   return (tostring(text):gsub("[^%w%-%._~]", function(c) return ("%%%02X"):format(c:byte()) end))
 end
 
--- A connection whose every wait ends at the deadline.
-local function bounded(socket, deadline)
+-- Whether a certificate names the host: "*" stands for the first label.
+local function names_host(certificate, host)
+  local names = (certificate:extensions() or {})["2.5.29.17"] or {} -- subjectAltName
+  for _, kind in ipairs{"dNSName", "iPAddress"} do
+    for _, name in ipairs(names[kind] or {}) do
+      name = name:lower()
+      if name == host or kind == "dNSName" and name:sub(1, 2) == "*." and host:match "^[^.]+(%..+)$" == name:sub(2) then return true end
+    end
+  end
+  return false
+end
+
+local bundles = {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"}
+
+local function authorities(given)
+  given = given or os.getenv "SSL_CERT_FILE"
+  for _, path in ipairs(given and {given} or bundles) do
+    local file = io.open(path, "rb")
+    if file then
+      file:close()
+      return path
+    end
+  end
+end
+
+-- A connection whose every wait ends at the deadline. `secure`: {ssl, host, authorities} for https.
+local function bounded(socket, deadline, secure)
   local tcp = assert(socket.tcp())
   local object = {}
+  local function left()
+    local seconds = deadline - socket.gettime()
+    if seconds <= 0 then return nil end
+    tcp:settimeout(seconds, "t")
+    return true
+  end
   for _, name in ipairs{"connect", "send", "receive"} do
     object[name] = function(_, ...)
-      local left = deadline - socket.gettime()
-      if left <= 0 then return nil, "timeout" end
-      tcp:settimeout(left, "t")
+      if not left() then return nil, "timeout" end
       return tcp[name](tcp, ...)
     end
+  end
+  function object.connect(_, host, port)
+    if not left() then return nil, "timeout" end
+    local ok, message = tcp:connect(host, port)
+    if not ok or not secure then return ok, message end
+    local wrapped
+    wrapped, message = secure.ssl.wrap(tcp, {mode = "client", protocol = "any", options = {"all", "no_sslv2", "no_sslv3", "no_tlsv1",
+      "no_tlsv1_1"}, verify = "peer", cafile = secure.authorities})
+    if not wrapped then return nil, message end
+    tcp = wrapped
+    if not left() then return nil, "timeout" end
+    tcp:sni(secure.host)
+    ok, message = tcp:dohandshake()
+    if not ok then
+      if message == "wantread" or message == "wantwrite" then message = "timeout" end
+      return nil, message == "timeout" and message or "no secure connection to " .. secure.host .. ": " .. tostring(message)
+    end
+    if not names_host(tcp:getpeercertificate(), secure.host) then
+      return nil, "no secure connection: the certificate is not one of " .. secure.host
+    end
+    return 1
   end
   function object.settimeout() return 1 end
   function object.close() return tcp:close() end
@@ -76,15 +128,18 @@ function fetch.get(url, options)
         chunks[#chunks + 1] = chunk
         return 1
       end}
-    local maker = http
+    local secure
     if url:find "^[hH][tT][tT][pP][sS]" then
-      ok, maker = pcall(require, "ssl.https")
-      if not ok then return nil, "https needs LuaSec (apt install lua-sec, or luarocks install luasec)", "unsupported" end
-      maker.TIMEOUT = options.seconds or 10
-    else
-      request.create = function() return bounded(socket, deadline) end
+      local found, ssl = pcall(require, "ssl")
+      if not found then return nil, "https needs LuaSec (apt install lua-sec, or luarocks install luasec)", "unsupported" end
+      local list = authorities(options.authorities)
+      if not list then return nil, "https needs a file of certificate authorities (apt install ca-certificates)", "unsupported" end
+      local address = fetch.parse(url)
+      secure = {ssl = ssl, host = address.host, authorities = list}
+      request.port = address.port
     end
-    local done, status, headers = maker.request(request)
+    request.create = function() return bounded(socket, deadline, secure) end
+    local done, status, headers = http.request(request)
     if size > most then return nil, ("the answer has more than %d bytes"):format(most), "limit" end
     if not done and status == "timeout" then return nil, "no answer in time", "limit" end
     if not done then return nil, tostring(status), "io" end

@@ -130,4 +130,46 @@ describe("the weather agent", function()
     assert.matches("^> what is the weather in Oslo\n  .*\n  %d+ ms\n$", out:read "*a")
     out:close()
   end)
+
+  it("holds an https server to its certificate", function()
+    if not pcall(require, "ssl") then return pending "LuaSec is not installed" end
+    local stem = os.tmpname()
+    local function certificate(name, host)
+      local made = os.execute(("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=%s -addext subjectAltName=DNS:%s "
+        .. "-keyout %s.%s.key -out %s.%s.crt 2>/dev/null"):format(host, host, stem, name, stem, name))
+      return made == true or made == 0
+    end
+    if not certificate("good", "localhost") or not certificate("other", "example.org") then return pending "openssl is not installed" end
+    local function served(name, use)
+      local server = assert(io.popen(("%s tests/server.lua %s.%s.crt %s.%s.key"):format(os.getenv "MLLM_TEST_LUA" or "lua5.4", stem, name,
+        stem, name)))
+      local url = "https://localhost:" .. assert(server:read "*l", "no server")
+      use(url)
+      os.execute(("printf 'GET /quit HTTP/1.0\\r\\n\\r\\n' | openssl s_client -quiet -connect %s >/dev/null 2>&1"):format(url:sub(9)))
+      server:close()
+    end
+    served("good", function(url)
+      local function ask(authority)
+        return fetch.get(url .. "/text", {allow = {url .. "/text"}, authorities = authority})
+      end
+      assert.equal("hello", ask(stem .. ".good.crt"))
+      local body, message, code = ask(stem .. ".other.crt") -- an authority that does not know it
+      assert.is_nil(body)
+      assert.matches("no secure connection to localhost: certificate verify failed", message)
+      assert.equal("io", code)
+      assert.is_nil((ask())) -- nor do those of the system
+      local _, missing, why = ask "no/such/file"
+      assert.matches("certificate authorities", missing)
+      assert.equal("unsupported", why)
+      local agent = assert(weather.new{places = url .. "/v1/search", forecast = url .. "/v1/forecast", authorities = stem .. ".good.crt",
+        chat = said{OSLO}, now = function() return NOW end})
+      assert.equal("Oslo, Norway, now: partly cloudy, 3 degrees, wind 15 km/h", agent:say("weather in Oslo").calls[1].value)
+    end)
+    served("other", function(url) -- known, but another host's
+      local body, message = fetch.get(url .. "/text", {allow = {url .. "/text"}, authorities = stem .. ".other.crt"})
+      assert.is_nil(body)
+      assert.matches("the certificate is not one of localhost", message)
+    end)
+    os.execute("rm -f " .. stem .. "*")
+  end)
 end)
