@@ -73,10 +73,14 @@ local function device_of(agent, tool, id)
   return device
 end
 
+-- Who asks wants nothing changed: "is the front door locked".
+local questions = {"^is", "^are", "^was", "^were", "^do", "^does", "^did", "^has", "^have", "^what", "^which", "^who", "^where", "^when",
+  "^why"}
+
 -- Each tool is `act(arguments, set, state)` on the state of the device that it is called for; `set` writes and remembers the change.
 local function declare(agent)
   local function tool(name, description, parameters, act)
-    return {name = name, description = description, parameters = parameters, call = function(arguments)
+    return {name = name, description = description, parameters = parameters, unless = questions, call = function(arguments)
       local id, changes = arguments.entity_id, {}
       local state = device_of(agent, name, id).state
       act(arguments, function(key, value)

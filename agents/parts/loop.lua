@@ -115,6 +115,11 @@ function Agent:say(sentence, approve)
     return result
   end
   self.sentence = sentence
+  local nothing = "not understood: " .. (self.nothing or "no tool here fits that")
+  if #self:shown().list == 0 then
+    result.problem = nothing
+    return result
+  end
   local chat, message = self:converse()
   if not chat then
     result.problem = message
@@ -146,8 +151,7 @@ function Agent:say(sentence, approve)
   end
   if #result.calls == 0 and not result.problem then
     local text = result.text or ""
-    result.problem = "not understood: "
-      .. (text:find "%S" and "the answer is not a call: " .. shortened(text, 60) or self.nothing or "no tool here fits that")
+    result.problem = text:find "%S" and "not understood: the answer is not a call: " .. shortened(text, 60) or nothing
   end
   result.seconds = clock() - begin
   return result

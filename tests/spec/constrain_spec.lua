@@ -176,6 +176,12 @@ describe("calls under the constraint", function()
     assert.is_falsy(takes("hermes", either, {c = 1}))
     local elsewhere = {["$ref"] = "#/definitions/x", definitions = {x = {properties = {a = {type = "integer"}}}}}
     assert.is_true(takes("hermes", elsewhere, {a = 1}))
+    local x_or_y = {type = "string", anyOf = {{const = "x"}, {const = "y"}}}
+    local named = assert(toolcall.grammar({{name = "f", parameters = {properties = {a = x_or_y}}}},
+      {format = require "mobilellm.chat.prompt".signature_record})):matcher()
+    assert.is_true(named:accept_text '<|calls|>f( a = "x")')
+    assert.is_false((named:reset():accept_text '<|calls|>f( a = " z")'))
+    named:close()
     assert.is_true(takes("pythonic", {properties = {["a.b-c"] = {type = "integer"}}}, {["a.b-c"] = 1}))
   end)
 

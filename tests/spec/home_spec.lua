@@ -73,6 +73,14 @@ describe("the smart-home agent", function()
       assert.same(before, agent.devices)
     end)
 
+    it("changes nothing for a question", function()
+      local agent, before = assert(home.new{model = model}), home.devices()
+      for _, sentence in ipairs{"is the front door locked", "What is the hallway thermostat set to", "are the living room blinds open"} do
+        assert.matches("not understood", agent:say(sentence).problem)
+      end
+      assert.same(before, agent.devices)
+    end)
+
     it("survives anything that is said", function()
       local agent = assert(home.new{model = model})
       for _, sentence in ipairs{

@@ -186,7 +186,9 @@ function Builder:spaced(schema, depth)
     return self:values(schema, function(value) return quote(type(value) == "string" and encode(" " .. value) or encode(value)) end)
   end
   local bounded = false
-  for _, keyword in ipairs(text_keywords) do bounded = bounded or schema[keyword] ~= nil end
+  for _, list in ipairs{text_keywords, combining} do
+    for _, keyword in ipairs(list) do bounded = bounded or schema[keyword] ~= nil end
+  end
   if schema.type == "string" and not bounded then return [["\"" " " ([^"\\\x00-\x1F] | "\\" ["\\/bfnrt])* "\""]] end
   if schema.type == "array" and type(schema.items) == "table" and not schema.uniqueItems and not schema.prefixItems then
     return self:list(schema, self:rule(self:spaced(schema.items, depth + 1)), ", ")
