@@ -651,10 +651,12 @@ local Matcher = {}
 
 ---Takes one token. An end token is taken where the text is complete.
 ---@param id integer
+---@param options? {budget?: integer} budget: that of the mask which allowed the token. Then it is taken only if a way to the end within so
+---many tokens is known behind it; when it is not, the next mask here is without it: draw again
 ---@return boolean accepted when false, nothing has changed
 ---@return string? message
 ---@return mobilellm.code? code
-function Matcher:accept(id) end
+function Matcher:accept(id, options) end
 
 ---Takes text as one step, all of it or nothing.
 ---@param text string
@@ -665,7 +667,8 @@ function Matcher:accept_text(text) end
 
 ---Tokens that may not come next become -inf. Without logits: a string whose bit id % 8 of byte id / 8 allows a token.
 ---@param logits? mobilellm.Logits
----@param options? {budget?: integer, mass?: boolean} budget: only tokens after which the text can be completed within so many tokens. mass:
+---@param options? {budget?: integer, mass?: boolean} budget: only tokens after which the text can be completed within so many tokens, as far
+---as the mask can tell: accept(id, {budget = ...}) makes sure. mass:
 ---the second result is the share of the logits' probability that was taken away
 ---@return mobilellm.Logits|string|nil mask
 ---@return string|number|nil message

@@ -23,6 +23,7 @@ enum {
     UNFED = 64, /* most tokens taken at once because nothing else was possible */
     FEW = 8, /* fewer than one of so many tokens allowed: only their logits are computed */
     BUDGET_SLICE = 32, /* the same when somebody waits for the step to come back */
+    TRIES = 64, /* tokens drawn for one place at most: a constraint that takes none of those is at fault */
     QUEUE = 1 << 16 /* bytes of unread text at which the thread waits for its reader */
 };
 
@@ -318,8 +319,8 @@ static size_t best_of(const float *scores, size_t count) {
     return best;
 }
 
-/* Fills mask[] and allowed[*count]. */
-static mllm_code allowed_tokens(mllm_generation *g, size_t *count, mllm_error *err) {
+/* Fills mask[] and allowed[*count]; *budget: what the constraint was told. */
+static mllm_code allowed_tokens(mllm_generation *g, size_t *count, uint32_t *budget, mllm_error *err) {
     size_t words = (g->vocabulary + 63) / 64;
     size_t left = g->max_tokens - g->stats.tokens, said;
     mllm_session_tokens(g->session, &said);
@@ -327,9 +328,11 @@ static mllm_code allowed_tokens(mllm_generation *g, size_t *count, mllm_error *e
     size_t room = (size_t)mllm_session_context(g->session) - said - g->unfed_count + 1; /* the last one is not fed */
     if (left > room) left = room;
     memset(g->mask, 0, words * sizeof *g->mask);
-    mllm_code code = g->constraint.mask(g->constraint.ctx, g->mask, left < UINT32_MAX ? (uint32_t)left : 0, err);
-    if (code == MLLM_E_GRAMMAR && left < UINT32_MAX) { /* no way to end in time: it goes on as far as it comes */
+    *budget = left < UINT32_MAX ? (uint32_t)left : 0;
+    mllm_code code = g->constraint.mask(g->constraint.ctx, g->mask, *budget, err);
+    if (code == MLLM_E_GRAMMAR && *budget) { /* no way to end in time: it goes on as far as it comes */
         memset(g->mask, 0, words * sizeof *g->mask);
+        *budget = 0;
         code = g->constraint.mask(g->constraint.ctx, g->mask, 0, err);
     }
     *count = 0;
@@ -345,9 +348,9 @@ static mllm_code no_choice(const mllm_generation *g, mllm_error *err) {
 }
 
 /* Under a constraint. *id = -1: the output is complete and the vocabulary has no end token to say so. */
-static mllm_code choose_constrained(mllm_generation *g, mllm_token *id, mllm_error *err) {
+static mllm_code choose_constrained(mllm_generation *g, mllm_token *id, uint32_t *budget, mllm_error *err) {
     size_t count;
-    mllm_code code = allowed_tokens(g, &count, err);
+    mllm_code code = allowed_tokens(g, &count, budget, err);
     *id = -1;
     if (code == MLLM_E_GRAMMAR && g->constraint.complete(g->constraint.ctx)) return MLLM_OK;
     if (code == MLLM_OK && count == 0) code = mllm_fail(err, MLLM_E_GRAMMAR, "the constraint allows no token");
@@ -358,7 +361,7 @@ static mllm_code choose_constrained(mllm_generation *g, mllm_token *id, mllm_err
     }
     code = feed_due(g, err);
     if (code != MLLM_OK) return code;
-    if (g->weigh) {
+    if (g->weigh && g->weight < 0) {
         const float *logits = next_logits(g, err);
         if (!logits) return err->code;
         double removed = mllm_logits_removed(logits, NULL, g->vocabulary, g->mask);
@@ -401,14 +404,15 @@ static mllm_code choose(mllm_generation *g, mllm_token *id, mllm_error *err) {
     return *id < 0 ? no_choice(g, err) : MLLM_OK;
 }
 
-/* Takes one token into the output; *stop says whether it was the last. */
-static mllm_code take(mllm_generation *g, mllm_token id, mllm_stop *stop, mllm_error *err) {
+/* Takes one token into the output; *stop says whether it was the last. MLLM_E_GRAMMAR: the constraint does not want it after all, and
+ * nothing has changed. */
+static mllm_code take(mllm_generation *g, mllm_token id, uint32_t budget, mllm_stop *stop, mllm_error *err) {
     *stop = MLLM_STOP_NONE;
-    if (g->sampler) mllm_sampler_accept(g->sampler, id);
     if (g->constraint.mask) {
-        mllm_code code = g->constraint.accept(g->constraint.ctx, id, err);
+        mllm_code code = g->constraint.accept(g->constraint.ctx, id, budget, err);
         if (code != MLLM_OK) return code;
     }
+    if (g->sampler) mllm_sampler_accept(g->sampler, id);
     bool found = false;
     mllm_code code = publish_token(g, id, err);
     if (code == MLLM_OK) code = push_text(g, id, &found, err);
@@ -447,7 +451,7 @@ static mllm_code take_forced(mllm_generation *g, size_t *taken, mllm_stop *stop,
     *stop = MLLM_STOP_NONE;
     for (*taken = 0; *taken < count && *stop == MLLM_STOP_NONE; ++*taken) {
         if (mllm_vocab_is_end(g->vocab, ids[*taken])) break;
-        mllm_code code = take(g, ids[*taken], stop, err);
+        mllm_code code = take(g, ids[*taken], 0, stop, err);
         if (code != MLLM_OK) return code;
         pthread_mutex_lock(&g->lock);
         g->stats.forced++;
@@ -460,7 +464,6 @@ static mllm_code token_unit(mllm_generation *g, mllm_error *err) {
     mllm_token id = -1;
     mllm_stop stop = MLLM_STOP_NONE;
     mllm_code code = MLLM_OK;
-    double before = now();
     if (g->constraint.mask && g->vocab && g->unfed_count < UNFED) {
         size_t taken;
         code = take_forced(g, &taken, &stop, err);
@@ -468,14 +471,20 @@ static mllm_code token_unit(mllm_generation *g, mllm_error *err) {
         if (stop != MLLM_STOP_NONE) return finish(g, stop, err);
         if (taken > 0) return MLLM_OK;
     }
-    code = g->constraint.mask ? choose_constrained(g, &id, err) : choose(g, &id, err);
-    pthread_mutex_lock(&g->lock);
-    g->stats.decode_seconds += now() - before;
-    pthread_mutex_unlock(&g->lock);
-    if (code != MLLM_OK) return code;
-    if (atomic_load(&g->cancel)) return finish(g, MLLM_STOP_CANCELLED, err);
-    if (id < 0 || (!g->ignore_end && g->vocab && mllm_vocab_is_end(g->vocab, id))) return finish(g, MLLM_STOP_END, err);
-    code = take(g, id, &stop, err);
+    for (int tries = 0; tries < TRIES; tries++) {
+        uint32_t budget = 0;
+        double before = now();
+        code = g->constraint.mask ? choose_constrained(g, &id, &budget, err) : choose(g, &id, err);
+        pthread_mutex_lock(&g->lock);
+        g->stats.decode_seconds += now() - before;
+        pthread_mutex_unlock(&g->lock);
+        if (code != MLLM_OK) return code;
+        if (atomic_load(&g->cancel)) return finish(g, MLLM_STOP_CANCELLED, err);
+        if (id < 0 || (!g->ignore_end && g->vocab && mllm_vocab_is_end(g->vocab, id)))
+            return finish(g, MLLM_STOP_END, err);
+        code = take(g, id, budget, &stop, err);
+        if (code != MLLM_E_GRAMMAR) break;
+    }
     return code == MLLM_OK && stop != MLLM_STOP_NONE ? finish(g, stop, err) : code;
 }
 

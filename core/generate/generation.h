@@ -24,8 +24,9 @@ typedef struct {
      * `budget` > 0, if there is a way, only those after which it can still end within so many tokens. Nothing allowed:
      * MLLM_E_GRAMMAR. */
     mllm_code (*mask)(void *ctx, uint64_t *mask, uint32_t budget, mllm_error *err);
-    /* The token was taken. */
-    mllm_code (*accept)(void *ctx, mllm_token token, mllm_error *err);
+    /* The token, which the mask allows, is taken; `budget` is that of the mask. MLLM_E_GRAMMAR: nothing leads on behind it; the next mask
+     * at this place is without it. */
+    mllm_code (*accept)(void *ctx, mllm_token token, uint32_t budget, mllm_error *err);
     /* Tokens that must come next, at most `capacity`; how many. NULL: it does not know. */
     size_t (*forced)(void *ctx, mllm_token *out, size_t capacity);
     /* The output may end here. */

@@ -4,8 +4,8 @@ static mllm_code matcher_mask(void *ctx, uint64_t *mask, uint32_t budget, mllm_e
     return mllm_matcher_mask(ctx, mask, budget, err);
 }
 
-static mllm_code matcher_accept(void *ctx, mllm_token token, mllm_error *err) {
-    return mllm_matcher_accept(ctx, token, err);
+static mllm_code matcher_accept(void *ctx, mllm_token token, uint32_t budget, mllm_error *err) {
+    return mllm_matcher_accept_within(ctx, token, budget, err);
 }
 
 static size_t matcher_forced(void *ctx, mllm_token *out, size_t capacity) {

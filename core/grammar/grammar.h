@@ -86,6 +86,11 @@ MLLM_API void mllm_matcher_release(mllm_matcher *matcher);
 /* Takes one token. MLLM_E_GRAMMAR: not allowed here, the matcher is as before; MLLM_E_TOKEN: no such id. An end token is allowed where the
  * text is complete; after it only a rollback is. Any spelling of allowed bytes is taken, canonical or not. */
 MLLM_API mllm_code mllm_matcher_accept(mllm_matcher *matcher, mllm_token token, mllm_error *err);
+/* The same with the budget of the mask that allowed the token: it is taken only if a way to complete the text within budget - 1 further tokens
+ * is known behind it. Otherwise MLLM_E_GRAMMAR, the matcher is as before, and the next mask at this place is without the token (after 8
+ * of them it is a known way's token alone): draw again. */
+MLLM_API mllm_code mllm_matcher_accept_within(mllm_matcher *matcher, mllm_token token, uint32_t budget,
+                                              mllm_error *err);
 /* Takes bytes[length] as one step; all or nothing. The message names the first byte that cannot follow. */
 MLLM_API mllm_code mllm_matcher_accept_bytes(mllm_matcher *matcher, const char *bytes, size_t length, mllm_error *err);
 /* Undoes the last `count` steps (tokens or texts). MLLM_E_ARGUMENT when there are not that many. */
@@ -97,11 +102,14 @@ MLLM_API bool mllm_matcher_is_complete(const mllm_matcher *matcher); /* the text
 MLLM_API bool mllm_matcher_is_finished(const mllm_matcher *matcher); /* an end token was taken */
 
 /* Which tokens may come next: bit `id` of mask[(tokens + 63) / 64] words. End tokens are set where the text is complete. An empty mask is
- * MLLM_E_GRAMMAR (a dead end: roll back) unless the text is complete. With `budget` > 0 only tokens are left after which the text can still be
- * completed within budget - 1 further tokens, if mllm_matcher_min_left (one byte a token) or mllm_matcher_completion says that it can be
- * now; where little more is left than the latter needs, only its tokens. Where values are checked as a whole when they close, a token is
- * then allowed only if a way to the end was found behind it, as far as the search goes: where it gives up, tokens pass unproved, and a dead
- * end, rare as it is (oneOf and not around free values), is still possible. Without a budget nothing is tried ahead. */
+ * MLLM_E_GRAMMAR (a dead end: roll back) unless the text is complete.
+ *
+ * With `budget` > 0 those are left out after which the text cannot be completed within budget - 1 further tokens. Where a way within the
+ * budget is known (mllm_matcher_completion; where nothing is checked as a whole mllm_matcher_min_left, one byte a token), the mask is not
+ * empty, and mask, draw, mllm_matcher_accept_within (on MLLM_E_GRAMMAR the mask again) come to a complete text within the budget, always.
+ * Masks alone do not promise that: where values are checked when they close, must differ, or have names that must, a token is tried
+ * ahead as far as a bounded search goes; beyond it tokens pass unproved. Without a budget nothing is tried ahead, and only what the
+ * report does not call "closing" is sure to lead on, nesting deeper than max_depth, items and names that must differ excepted. */
 MLLM_API mllm_code mllm_matcher_mask(mllm_matcher *matcher, uint64_t *mask, uint32_t budget, mllm_error *err);
 /* The bytes that must come next, whatever the tokens: at most `capacity` of them into out; returns their number. */
 MLLM_API size_t mllm_matcher_forced_bytes(mllm_matcher *matcher, char *out, size_t capacity);

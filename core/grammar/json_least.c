@@ -187,7 +187,11 @@ static uint32_t key_left(mllm_machine *m, const mllm_thread *t, bool whatever) {
         if (v < best) best = v;
     }
     if (!mllm_json_extra_allowed(f)) return best;
-    uint32_t v = NONE, name = o->extra_anywhere && !o->all_names ? inside : lexer_left(m, t);
+    const mllm_lexer *l = o->lexer == NONE ? NULL : &s->lexers[o->lexer];
+    bool any = !l || (l->any && o->extra_anywhere); /* names that no pattern matches are possible */
+    uint32_t v = NONE, name = any && (t->a == NONE || !l || mllm_lexer_is_free(l, false)) ? inside : lexer_left(m, t);
+    if (name == NONE && any) name = inside;
+    if (o->name_min > t->chars && name < o->name_min - t->chars) name = o->name_min - t->chars;
     uint32_t shape = whatever || inside ? NONE : mllm_json_extra_shape(m, t, m->length);
     if (shape != NONE)
         v = s->shapes[shape].min_bytes;

@@ -258,6 +258,7 @@ static uint32_t check_lengths(const mllm_machine *m, const mllm_thread *t, uint3
 uint32_t mllm_json_extra_shape(const mllm_machine *m, const mllm_thread *t, uint32_t end) {
     const mllm_shapes *s = &t->g->shapes;
     const mllm_object_shape *o = mllm_object_of(t->up);
+    if (t->chars < o->name_min || t->chars > o->name_max) return NONE;
     uint32_t bits = t->a == NONE ? 0 : check_lengths(m, t, end, m->lexers->states[t->a].accepting), shape;
     if (o->all_names ? t->a == NONE || !(m->lexers->states[t->a].flags & LEXER_ACCEPT)
                      : bits == 0 && !o->extra_anywhere)
@@ -545,13 +546,24 @@ static void step_string(mllm_machine *m, mllm_thread *t, uint8_t byte) {
     if (string_alive(m, f, t)) mllm_machine_add(m, t, false);
 }
 
+/* Some key beside the declared ones starts like this one: short enough, and matched by patterns that leave it a value. */
+static bool extra_alive(mllm_machine *m, const mllm_thread *t) {
+    const mllm_object_shape *o = mllm_object_of(t->up);
+    uint32_t chars = t->chars + (t->sub != SUB_NONE);
+    if (!mllm_json_extra_allowed(t->up) || chars > o->name_max) return false;
+    uint32_t room = o->name_max == NONE ? NONE : o->name_max - chars;
+    if (o->lexer == NONE) return true;
+    const mllm_lexer *l = &t->g->shapes.lexers[o->lexer];
+    if (t->a == NONE || mllm_lexer_is_free(l, false)) return l->any && o->extra_anywhere;
+    if (t->sub >= SUB_ESCAPE) return (l->any && o->extra_anywhere) || escape_leads(m, t->a, t->sub, room);
+    if (room == NONE && (l->any ? !o->extra_anywhere && mllm_lexer_is_free(l, true) : l->count == 1)) return true;
+    uint32_t need = mllm_lexer_distance(m->lexers, t->a);
+    return need != NONE && need <= room;
+}
+
 /* Some key that starts like this one may come. */
 static bool key_alive(mllm_machine *m, const mllm_thread *t) {
-    const mllm_object_shape *o = mllm_object_of(t->up);
-    if (mllm_json_extra_allowed(t->up)) {
-        if (o->extra_anywhere && !o->all_names) return true;
-        if (t->a != NONE && (t->sub < SUB_ESCAPE || escape_leads(m, t->a, t->sub, NONE))) return true;
-    }
+    if (extra_alive(m, t)) return true;
     for (uint32_t i = t->b; i < t->c; i++) {
         const mllm_word *w = &t->g->shapes.words[i];
         if (t->sub >= SUB_ESCAPE && (w->length <= t->d || !mllm_json_escapes(t->sub, (uint8_t)w->text[t->d]))) continue;
@@ -573,6 +585,7 @@ static void step_key(mllm_machine *m, mllm_thread *t, uint8_t byte) {
         t->d++;
         if (t->a != NONE) t->a = mllm_lexer_next(m->lexers, t->a, (uint8_t)decoded);
     }
+    if (whole && t->chars < UINT16_MAX) t->chars++;
     if (key_alive(m, t)) mllm_machine_add(m, t, false);
 }
 
@@ -691,11 +704,15 @@ uint32_t mllm_machine_plain_room(mllm_machine *m, const mllm_thread *t, uint32_t
     case THREAD_KEY: {
         const mllm_object_shape *o = mllm_object_of(t->up);
         if (!mllm_json_extra_allowed(t->up)) return 0;
-        if (o->extra_anywhere && !o->all_names) return NONE;
-        if (t->a == NONE) return 0;
-        if (m->lexers->states[t->a].flags & LEXER_TOTAL && !o->all_names) return NONE;
+        uint32_t room = o->name_max == NONE ? NONE : t->chars < o->name_max ? o->name_max - t->chars : 0;
+        if (o->lexer == NONE) return room;
+        const mllm_lexer *l = &t->g->shapes.lexers[o->lexer];
+        if (mllm_lexer_is_free(l, false)) return room;
+        if (t->a == NONE) return l->any && o->extra_anywhere ? room : 0;
+        if (l->any && o->extra_anywhere) return 0;
+        if (l->any && mllm_lexer_is_free(l, true) && (m->lexers->states[t->a].flags & LEXER_TOTAL)) return room;
         *lexer = t->a;
-        return NONE;
+        return room;
     }
     case THREAD_LEX:
         return (m->lexers->states[t->a].flags & (LEXER_TOTAL | LEXER_UNIVERSAL)) || mllm_lexer_is_loop(m->lexers, t->a)

@@ -9,6 +9,7 @@ void mllm_lexer_init(mllm_lexer *lexer, const mllm_nfa *const *parts, size_t cou
     bool starts[257] = {false};
     memset(lexer, 0, sizeof *lexer);
     lexer->any = any;
+    lexer->allowed = ~(uint64_t)1;
     starts[0] = true;
     for (size_t i = 0; i < count && i < MLLM_LEXER_PARTS; i++) {
         lexer->parts[lexer->count++] = parts[i];
@@ -117,6 +118,15 @@ static int compare_states(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
+/* A text that the parts in `bits` accept is accepted by the lexer (`any`). */
+static bool allows(const mllm_lexer *lexer, uint32_t bits) {
+    if (lexer->count > 6) {
+        if (bits & (bits - 1)) return false;
+        bits = bits ? 1 + (uint32_t)__builtin_ctz(bits) : 0;
+    }
+    return lexer->allowed >> bits & 1;
+}
+
 /* Adds the set in t->set to the tuple; false when this part ends the whole. */
 static bool close_part(mllm_lexers *t, const mllm_lexer *lexer, int part, uint32_t *length) {
     enum { FEW = 48 };
@@ -184,7 +194,7 @@ static uint32_t intern(mllm_lexers *t, const mllm_lexer *lexer, uint32_t length)
         universal = universal && after;
         ended = ended || (nfa->shortest && accepts);
     }
-    if (lexer->any ? s.accepting != 0 : all) s.flags |= LEXER_ACCEPT;
+    if (lexer->any ? allows(lexer, s.accepting) : all) s.flags |= LEXER_ACCEPT;
     if (lexer->any ? some : total) s.flags |= LEXER_TOTAL;
     if (universal && !lexer->any) s.flags |= LEXER_UNIVERSAL;
     for (uint32_t i = 0; i < lexer->class_count; i++) t->rows[t->row_count + i] = ended ? NONE : LEXER_UNKNOWN;
@@ -273,13 +283,13 @@ uint32_t mllm_lexer_step(mllm_lexers *t, uint32_t state, uint8_t byte) {
 }
 
 /* Least cost from `state` to an accepted text, where class c of bytes costs cost[c], at most 6: breadth first with a queue for each cost
- * to come. On large automata it gives up and says how far it has come: it is at least that.
+ * to come. Where texts that no part accepts are allowed, a character that all parts die of leads there too. On large automata it gives up and says how far it has come: it is at least that.
  */
 static uint32_t cheapest(mllm_lexers *t, uint32_t state, const uint8_t *cost) {
     enum { MOST = 1500, QUEUES = 8 };
-    uint32_t queue[QUEUES][MOST], count[QUEUES] = {1}, waiting = 1, epoch = ++t->epoch;
+    uint32_t queue[QUEUES][MOST], count[QUEUES] = {1}, waiting = 1, epoch = ++t->epoch, best = NONE;
     queue[0][0] = state;
-    for (uint32_t d = 0; waiting > 0; d++)
+    for (uint32_t d = 0; waiting > 0 && d < best; d++)
         while (count[d % QUEUES] > 0) {
             uint32_t s = queue[d % QUEUES][--count[d % QUEUES]];
             waiting--;
@@ -287,16 +297,21 @@ static uint32_t cheapest(mllm_lexers *t, uint32_t state, const uint8_t *cost) {
             t->states[s].epoch = epoch;
             if (t->states[s].flags & LEXER_ACCEPT) return d;
             const mllm_lexer *lexer = t->states[s].lexer;
+            bool inside = false; /* a character */
+            uint32_t leave = NONE; /* the cheapest class that no part goes on with */
             for (uint32_t c = 0; c < lexer->class_count; c++) {
                 uint32_t n = mllm_lexer_next(t, s, lexer->byte_of[c]), q = (d + cost[c]) % QUEUES;
                 if (t->failed != MLLM_OK) return 0;
+                inside = inside || (n != NONE && (lexer->byte_of[c] & 0xC0) == 0x80);
+                if (n == NONE && lexer->byte_of[c] < 0x80 && cost[c] < leave) leave = cost[c];
                 if (n == NONE || t->states[n].epoch == epoch) continue;
                 if (count[q] == MOST) return d;
                 queue[q][count[q]++] = n;
                 waiting++;
             }
+            if (lexer->any && (lexer->allowed & 1) && !inside && leave != NONE && d + leave < best) best = d + leave;
         }
-    return NONE;
+    return best;
 }
 
 /* Continuation bytes cost nothing. */

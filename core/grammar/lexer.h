@@ -12,15 +12,24 @@ typedef struct {
     const mllm_nfa *parts[MLLM_LEXER_PARTS];
     uint8_t count;
     bool any; /* alive while one part is (accepting says which); otherwise all parts must be, and accept together */
+    /* `any`: bit c: texts are accepted that combination c of the parts accepts: bit i of c is part i, when there are at most 6. Otherwise bit
+     * 1 + i: part i alone. Bit 0: none of them, in both cases. */
+    uint64_t allowed;
     uint8_t classes[256]; /* bytes that no part tells apart */
     uint16_t class_count;
     uint8_t byte_of[256]; /* one byte of each class, the one that JSON writes shortest */
 } mllm_lexer;
 
+/* Every combination of the parts of an `any` lexer is allowed: that of none of them too, or (`some`) maybe except that. */
+static inline bool mllm_lexer_is_free(const mllm_lexer *l, bool some) {
+    if (!l->any || l->count > 6) return false;
+    uint64_t all = ~(uint64_t)0 >> (64 - (1u << l->count));
+    return ((l->allowed | some) & all) == all;
+}
 void mllm_lexer_init(mllm_lexer *lexer, const mllm_nfa *const *parts, size_t count, bool any);
 
 enum {
-    LEXER_ACCEPT = 1, /* the bytes so far are accepted (`any`: by some part) */
+    LEXER_ACCEPT = 1, /* the bytes so far are accepted (`any`: by an allowed combination of parts) */
     LEXER_TOTAL = 2, /* whatever UTF-8 follows, it stays alive */
     LEXER_UNIVERSAL = 4, /* whatever UTF-8 follows is accepted */
     LEXER_LOOP_KNOWN = 8,

@@ -107,6 +107,7 @@ typedef struct {
     uint8_t kind;
     uint8_t
         sub; /* STRING, KEY: inside a character or an escape; WORD: 1, its end tells which of several objects is above it */
+    uint16_t chars; /* KEY: characters so far, at most 65535 */
 } mllm_thread;
 
 enum { PHASE_OPEN, PHASE_NEXT, PHASE_COLON, PHASE_AFTER };

@@ -6,7 +6,7 @@
 #include "matcher.h"
 #include "plan.h"
 
-enum { PLAN_BYTES = 4096, PLAN_EFFORT = 20000, TRY_EFFORT = 300, TRIES_EFFORT = 2000, PLAN_SLACK = 8, WAY_BYTES = 32 };
+enum { TRY_EFFORT = 300, TRIES_EFFORT = 2000, PLAN_SLACK = 8, WAY_BYTES = 32 };
 
 typedef struct {
     mllm_matcher *x;
@@ -49,21 +49,22 @@ static bool uncertain_leaf(const mllm_thread *t) {
         return f->checks || (t->a != NONE && t->g->shapes.uncertain && (f->max_length != NONE || f->min_length));
     case THREAD_KEY: {
         const mllm_object_shape *o = mllm_object_of(t->up);
-        return (t->g->shapes.flats[t->up->id].checks || o->names) && !(o->extra_anywhere && o->lexer == NONE);
+        if (!o->names_exact || (t->up->extra && mllm_keys_may_repeat(&t->g->shapes, o))) return true;
+        return t->g->shapes.flats[t->up->id].checks && !(o->extra_anywhere && o->lexer == NONE);
     }
     case THREAD_NUMBER: return true;
     default: return false;
     }
 }
 
-/* Nothing that is open will be checked as a whole. */
-static bool is_certain(const mllm_thread *t) {
+bool mllm_thread_is_certain(const mllm_thread *t) {
     for (const mllm_frame *f = t->up; f; f = f->up) {
         if (f->kind == FRAME_RULE || f->kind == FRAME_CAPTURE) continue;
         const mllm_shapes *s = &f->g->shapes;
         const mllm_flat *flat = &s->flats[f->id];
         if (flat->checks) return false;
-        if (f->kind == FRAME_ARRAY ? s->arrays[flat->array].unique : s->objects[flat->object].names > 0) return false;
+        if (f->kind == FRAME_ARRAY ? s->arrays[flat->array].unique : !s->objects[flat->object].names_exact)
+            return false;
     }
     return t->kind == THREAD_STRING || t->kind == THREAD_KEY || t->kind == THREAD_NUMBER ? !uncertain_leaf(t) : true;
 }
@@ -77,7 +78,7 @@ static bool leads_on(walk_state *w, const mllm_trie *trie, uint32_t node, uint32
         if (n <= w->way_length && memcmp(m->text + w->way_at, w->way, n) == 0) return true;
     }
     for (uint32_t i = 0; i < count; i++)
-        if (is_certain(&m->pool[first + i])) return true;
+        if (mllm_thread_is_certain(&m->pool[first + i])) return true;
     for (uint32_t i = 0; i < count; i++)
         for (uint32_t j = 0; j < w->count; j++) {
             const mllm_thread *t = &m->pool[first + i], *o = &m->pool[w->from + j];
@@ -216,7 +217,7 @@ static mllm_cached_mask *find_cached(mllm_matcher *x, const mllm_thread *key, co
         for (uint32_t k = 0; k < count && same; k++) {
             const mllm_thread *p = &c->key[k], *q = &key[k];
             same = p->kind == q->kind && p->sub == q->sub && p->a == q->a && p->b == q->b && p->c == q->c &&
-                   p->d == q->d && p->e == q->e && p->g == q->g;
+                   p->d == q->d && p->e == q->e && p->chars == q->chars && p->g == q->g;
         }
         if (same) {
             c->used = ++x->family->clock;
@@ -256,7 +257,8 @@ static bool plain_tokens(mllm_matcher *x, uint32_t state, uint32_t room, uint64_
     mllm_lexers *l = &x->family->lexers;
     uint32_t states[MAX_DEPTH + 1], chars[MAX_DEPTH + 1], first = LEXER_UNKNOWN;
     const uint64_t *plain = t->plain[MLLM_PLAIN_LENGTHS];
-    bool always = room == NONE && (l->states[state].lexer->count == 1 || l->states[state].lexer->any);
+    bool always =
+        room == NONE && (l->states[state].lexer->count == 1 || mllm_lexer_is_free(l->states[state].lexer, true));
     states[0] = state;
     *need = chars[0] = 0;
     for (uint32_t i = 1; i < t->all.count;) {
@@ -369,9 +371,10 @@ static known add_known(mllm_matcher *x, const mllm_thread *thread, uint64_t *mas
     if (lexer != NONE) return add_lexer_plain(x, lexer, room, mask);
     bool string = thread->kind == THREAD_STRING, near = room < t->longest_plain || room < t->longest_inner;
     if (near && room >= MLLM_PLAIN_LENGTHS) return KNOWN_NOTHING;
-    known k = plain || (!string && thread->kind != THREAD_KEY)                                    ? KNOWN_PLAIN
-              : string && is_certain(thread) && (thread->a == NONE || is_universal(x, thread->a)) ? KNOWN_CLOSED
-                                                                                                  : KNOWN_INSIDE;
+    known k = plain || (!string && thread->kind != THREAD_KEY) ? KNOWN_PLAIN
+              : string && mllm_thread_is_certain(thread) && (thread->a == NONE || is_universal(x, thread->a))
+                  ? KNOWN_CLOSED
+                  : KNOWN_INSIDE;
     if (!mask) return k;
     const uint64_t *add = t->plain[near ? room : MLLM_PLAIN_LENGTHS];
     if (k != KNOWN_PLAIN && !near) add = t->content;
@@ -421,69 +424,6 @@ static bool stays_within(mllm_matcher *x, const mllm_thread *t, uint32_t budget)
 
 enum { KEY_THREADS = 16 };
 
-/* Some tokens that are text[length]: the longest each time. Returns their number; 0: it cannot be done. */
-static uint32_t longest_tokens(const mllm_token_trie *t, const char *text, uint32_t length, mllm_token *out) {
-    uint32_t n = 0;
-    for (uint32_t at = 0; at < length;) {
-        uint32_t i = t->all.child[(uint8_t)text[at]], best = 0;
-        for (uint32_t depth = 1; i; depth++) {
-            if (t->all.id[i] >= 0) best = depth, out[n] = t->all.id[i];
-            uint32_t c = i + 1, found = 0;
-            for (; at + depth < length && c < t->all.end[i] && !found; c = t->all.end[c])
-                if (t->all.byte[c] == (uint8_t)text[at + depth]) found = c;
-            i = found;
-        }
-        if (!best) return 0;
-        at += best;
-        n++;
-    }
-    return n;
-}
-
-/* The tokens that complete the text, if a way is found: x->plan[x->plan_at ..]. Returns their number; NONE: it is not known. */
-static uint32_t tokens_left(mllm_matcher *x) {
-    const mllm_token_trie *t = x->trie;
-    if (x->planned) return x->plan_known ? x->plan_count - x->plan_at : NONE;
-    mllm_machine *m = &x->m;
-    const mllm_step *s = mllm_last_step(x);
-    uint32_t effort = PLAN_EFFORT, length = mllm_plan(m, s->first, s->count, PLAN_BYTES, &effort);
-    x->planned = true;
-    x->plan_at = x->plan_count = 0;
-    if (length == NONE || m->failed != MLLM_OK) return NONE;
-    if (length > x->plan_capacity) {
-        mllm_free(x->plan);
-        x->plan_capacity = 0;
-        if (!(x->plan = mllm_alloc_array(length, sizeof *x->plan))) return NONE;
-        x->plan_capacity = length;
-    }
-    const char *text = m->text + m->length;
-    uint32_t longest = longest_tokens(t, text, length, x->plan);
-    if (t->vocab && length) { /* as the tokenizer writes it, unless that is longer or spells it otherwise */
-        mllm_token *list = mllm_alloc_array(length, sizeof *list);
-        size_t n = list ? mllm_tokenize(t->vocab, text, length, MLLM_TOKENIZE_NO_PREFIX, list, length) : 0, bytes = 0;
-        for (size_t i = 0; i < n && n <= length; i++) bytes += t->lengths[list[i]] ? t->lengths[list[i]] : length;
-        if (n && n <= length && bytes == length && (n <= longest || !longest)) {
-            memcpy(x->plan, list, n * sizeof *list);
-            longest = (uint32_t)n;
-        }
-        mllm_free(list);
-    }
-    if (length && !longest) return NONE;
-    x->plan_count = longest;
-    x->plan_bytes = length;
-    x->plan_known = true;
-    return longest;
-}
-
-size_t mllm_matcher_completion(mllm_matcher *x, mllm_token *out, size_t capacity) {
-    if (!x->trie) return SIZE_MAX;
-    if (mllm_last_step(x)->finished) return 0;
-    uint32_t n = tokens_left(x);
-    if (n == NONE) return SIZE_MAX;
-    for (size_t i = 0; i < n && i < capacity; i++) out[i] = x->plan[x->plan_at + i];
-    return n;
-}
-
 typedef struct {
     uint32_t bytes; /* so many and one may be left after the next token, by mllm_matcher_min_left; 0: any number */
     uint32_t hidden; /* what a way that was found needs beyond that */
@@ -507,7 +447,7 @@ static void fill(mllm_matcher *x, uint64_t *mask, const allowance *allowed, bool
     walk_state w = {.x = x,
                     .mask = mask,
                     .budget = budget,
-                    .most = budget ? budget + allowed->hidden - 1 : PLAN_BYTES,
+                    .most = budget ? budget + allowed->hidden - 1 : MLLM_WAY_BYTES,
                     .verify = verify,
                     .effort = TRIES_EFFORT,
                     .from = s.first,
@@ -568,15 +508,14 @@ static bool is_empty(const mllm_matcher *x, const uint64_t *mask) {
 
 /* What a budget of tokens means in bytes. */
 static allowance bytes_allowed(mllm_matcher *x, uint32_t budget) {
-    enum { NEAR = 1024 }; /* no token needs so much */
     allowance a = {0};
     uint32_t left = mllm_matcher_min_left(x);
-    if (left <= budget && budget - left > NEAR * (x->uncertain ? 1u : 4u)) return a;
+    if (left <= budget && budget - left > MLLM_WAY_NEAR * (x->uncertain ? 1u : 4u)) return a;
     a.bytes = left <= budget ? budget : 0;
     if (left <= budget && !x->uncertain) return a;
-    uint32_t tokens = tokens_left(x);
+    uint32_t tokens = mllm_matcher_tokens_left(x);
     if (tokens <= budget) {
-        uint32_t need = left != NONE && left > x->plan_bytes ? left : x->plan_bytes, slack = budget - tokens;
+        uint32_t need = left != NONE && left > x->way.bytes ? left : x->way.bytes, slack = budget - tokens;
         a.hidden = left != NONE ? need - left : 0;
         a.only = tokens && (left == NONE || slack < PLAN_SLACK);
         a.bytes = left == NONE ? 0 : budget > need + PLAN_SLACK ? budget - a.hidden : left + 1 + slack / 2;
@@ -588,9 +527,8 @@ static allowance bytes_allowed(mllm_matcher *x, uint32_t budget) {
     return a;
 }
 
-mllm_code mllm_matcher_mask(mllm_matcher *x, uint64_t *mask, uint32_t budget, mllm_error *err) {
+static mllm_code make_mask(mllm_matcher *x, uint64_t *mask, uint32_t budget, mllm_error *err) {
     const mllm_token_trie *t = x->trie;
-    if (!t) return mllm_fail(err, MLLM_E_ARGUMENT, "this matcher has no vocabulary");
     mllm_machine *m = &x->m;
     mllm_step s = *mllm_last_step(x);
     memset(mask, 0, t->words * sizeof *mask);
@@ -604,7 +542,7 @@ mllm_code mllm_matcher_mask(mllm_matcher *x, uint64_t *mask, uint32_t budget, ml
         make_key(x, &m->pool[s.first + i], &key[i], &serials[i]);
     if (budget) allowed = bytes_allowed(x, budget);
     if (allowed.only) {
-        set_bit(mask, x->plan[x->plan_at]);
+        set_bit(mask, x->way.tokens[x->way.at]);
         return MLLM_OK;
     }
     bool cacheable = s.count <= KEY_THREADS && !allowed.bytes && !verify;
@@ -616,9 +554,9 @@ mllm_code mllm_matcher_mask(mllm_matcher *x, uint64_t *mask, uint32_t budget, ml
     fill(x, mask, &allowed, verify);
     bool any = !is_empty(x, mask);
     if (!any && !complete && budget && m->failed == MLLM_OK) { /* the search looks farther than one token */
-        uint32_t tokens = tokens_left(x);
+        uint32_t tokens = mllm_matcher_tokens_left(x);
         if (tokens != NONE)
-            set_bit(mask, x->plan[x->plan_at]);
+            set_bit(mask, x->way.tokens[x->way.at]);
         else if (verify)
             fill(x, mask, &allowed, false);
         any = !is_empty(x, mask);
@@ -634,4 +572,21 @@ mllm_code mllm_matcher_mask(mllm_matcher *x, uint64_t *mask, uint32_t budget, ml
     }
     if (cacheable && !m->by_text) remember(x, key, serials, s.count, mask);
     return MLLM_OK;
+}
+
+mllm_code mllm_matcher_mask(mllm_matcher *x, uint64_t *mask, uint32_t budget, mllm_error *err) {
+    const mllm_token_trie *t = x->trie;
+    if (!t) return mllm_fail(err, MLLM_E_ARGUMENT, "this matcher has no vocabulary");
+    uint32_t refused = budget && x->refused_at == x->count ? x->refused_count : 0;
+    bool only = refused == MLLM_MOST_REFUSED && mllm_matcher_tokens_left(x) != NONE && x->way.at < x->way.count;
+    mllm_code code = MLLM_OK;
+    if (only)
+        memset(mask, 0, t->words * sizeof *mask);
+    else
+        code = make_mask(x, mask, budget, err);
+    for (uint32_t i = 0; i < refused; i++) mask[x->refused[i] / 64] &= ~((uint64_t)1 << (x->refused[i] % 64));
+    if (refused && code == MLLM_OK && is_empty(x, mask) && mllm_matcher_tokens_left(x) != NONE &&
+        x->way.at < x->way.count)
+        set_bit(mask, x->way.tokens[x->way.at]);
+    return code;
 }

@@ -50,7 +50,7 @@ void mllm_matcher_release(mllm_matcher *x) {
     mllm_free(x->m.text);
     mllm_free(x->m.pool);
     mllm_free(x->steps);
-    mllm_free(x->plan);
+    mllm_free(x->way.tokens);
     release_family(x->family, x->grammar);
     mllm_token_trie_release(x->trie);
     mllm_grammar_release(x->grammar);
@@ -154,13 +154,16 @@ const mllm_token_trie *mllm_matcher_trie(const mllm_matcher *x) {
     return x->trie;
 }
 
-static void forget_plan(mllm_matcher *x) {
-    x->planned = x->plan_known = false;
-    x->plan_at = x->plan_count = 0;
+static void forget_way(mllm_matcher *x) {
+    x->way.looked = x->way.known = false;
+    x->way.at = x->way.count = 0;
 }
 
 void mllm_matcher_go_back(mllm_matcher *x, uint32_t count) {
-    if (count < x->count) forget_plan(x);
+    if (count < x->count) {
+        forget_way(x);
+        x->refused_count = 0;
+    }
     x->count = count;
     x->m.count = mllm_last_step(x)->first + mllm_last_step(x)->count;
     x->m.length = mllm_last_step(x)->length;
@@ -272,7 +275,7 @@ static mllm_code refused(mllm_matcher *x, const char *bytes, size_t length, size
 
 mllm_code mllm_matcher_accept_bytes(mllm_matcher *x, const char *bytes, size_t length, mllm_error *err) {
     size_t taken = 0;
-    if (length) forget_plan(x);
+    if (length) forget_way(x);
     if (mllm_last_step(x)->finished && length) return refused(x, bytes, length, 0, err);
     if (!run(x, bytes, length, &taken)) return refused(x, bytes, length, taken, err);
     if (length == 0) { /* a step all the same */
@@ -318,11 +321,7 @@ static mllm_code take_token(mllm_matcher *x, mllm_token token, mllm_error *err) 
 
 mllm_code mllm_matcher_accept(mllm_matcher *x, mllm_token token, mllm_error *err) {
     mllm_code code = take_token(x, token, err);
-    if (code != MLLM_OK || !x->planned) return code;
-    if (x->plan_at < x->plan_count && x->plan[x->plan_at] == token)
-        x->plan_at++, x->plan_bytes -= x->trie->lengths[token];
-    else
-        forget_plan(x);
+    if (code == MLLM_OK) mllm_matcher_follow(x, token);
     return code;
 }
 

@@ -44,6 +44,19 @@ typedef struct {
     bool finished;
 } mllm_step;
 
+/* A way to the end of the text, as long as its tokens are the ones that are taken. */
+typedef struct {
+    mllm_token *tokens; /* [at, count): those that are left */
+    uint32_t at, count, capacity, bytes;
+    bool looked, known; /* it was looked for at this place; and found */
+} mllm_way;
+
+enum {
+    MLLM_MOST_REFUSED = 8, /* then only the known way is allowed */
+    MLLM_WAY_BYTES = 4096, /* longest that is looked for */
+    MLLM_WAY_NEAR = 1024 /* bytes of budget beyond the least: no token and no closing check needs so much */
+};
+
 struct mllm_matcher {
     mllm_grammar *grammar;
     mllm_token_trie *trie;
@@ -53,10 +66,10 @@ struct mllm_matcher {
     mllm_step *steps; /* [0] is the start */
     uint32_t count, capacity;
     bool uncertain; /* the grammar's shapes are, or those of one that it imports */
-    /* Tokens that complete the text, as long as these are the ones that are taken: plan[plan_at, plan_count). */
-    mllm_token *plan;
-    uint32_t plan_at, plan_count, plan_capacity, plan_bytes;
-    bool planned, plan_known; /* looked for since the last step; and found */
+    mllm_way way;
+    /* Tokens that mllm_matcher_accept_within did not take behind step `refused_at`, 0: none. */
+    mllm_token refused[MLLM_MOST_REFUSED];
+    uint32_t refused_count, refused_at;
 };
 
 static inline mllm_step *mllm_last_step(const mllm_matcher *x) {
@@ -68,6 +81,12 @@ void mllm_matcher_go_back(mllm_matcher *x, uint32_t count);
 mllm_code mllm_matcher_failure(mllm_matcher *x, mllm_error *err);
 /* The set of threads [first, first + count) moved by `byte` to the end of the pool. False: nothing is left. */
 bool mllm_machine_advance(mllm_machine *m, uint32_t first, uint32_t count, uint8_t byte);
+/* The tokens of a way to the end, x->way: their number; NONE: none was found. */
+uint32_t mllm_matcher_tokens_left(mllm_matcher *x);
+/* `token` was taken: the way is shorter, or none is known any more. */
+void mllm_matcher_follow(mllm_matcher *x, mllm_token token);
+/* Nothing that is open will be checked as a whole, and the leaf can be ended. */
+bool mllm_thread_is_certain(const mllm_thread *t);
 /* Which bytes a thread may take next, roughly (never too few): so that most children of the root are not even tried. */
 void mllm_machine_first_bytes(mllm_machine *m, const mllm_thread *t, bool *may);
 

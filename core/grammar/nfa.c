@@ -287,7 +287,11 @@ mllm_code mllm_nfa_build(mllm_nfa *n, const mllm_exprs *x, uint32_t root, mllm_n
     else {
         n->markers = true;
         uint32_t end = accept;
-        bool folded = mode == NFA_SEARCH && fold(x, root, &repeat) && x->nodes[repeat].hi != 1;
+        bool folded = (mode == NFA_SEARCH || mode == NFA_KEYS) && fold(x, root, &repeat) && x->nodes[repeat].hi != 1;
+        if (folded && mode == NFA_KEYS) {
+            const mllm_expr *r = &x->nodes[repeat];
+            folded = r->lo > 256 || (r->hi != NONE && r->hi > 256);
+        }
         if (mode != NFA_WHOLE) {
             end = emit_any_loop(n, accept);
             n->any_after = end;

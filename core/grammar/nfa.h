@@ -88,6 +88,7 @@ typedef uint32_t (*mllm_nfa_rule_fn)(void *ctx, uint32_t rule);
 typedef enum {
     NFA_WHOLE, /* the whole text */
     NFA_SEARCH, /* somewhere in the text; a repeat of one class that is the whole pattern is folded into min_chars and max_chars */
+    NFA_KEYS, /* the same, but only bounds above 256 are folded */
     NFA_UNFOLDED, /* somewhere in the text, all of it in the states */
     NFA_PLAIN /* the whole text; no ^ and $ */
 } mllm_nfa_mode;

@@ -58,6 +58,37 @@ static uint8_t continuation(uint8_t sub) {
     return sub == SUB_E0 ? 0xA0 : sub == SUB_F0 ? 0x90 : 0x80;
 }
 
+/* Puts `byte` at place `at` of the options, if there is room or something behind it. */
+static void insert(options *o, uint32_t at, uint8_t byte) {
+    const uint8_t *p = memchr(o->bytes, byte, o->count);
+    if (p && (uint32_t)(p - o->bytes) <= at) return;
+    uint32_t last = p ? (uint32_t)(p - o->bytes) : o->count < OPTIONS ? o->count++ : OPTIONS - 1;
+    for (; last > at; last--) o->bytes[last] = o->bytes[last - 1];
+    o->bytes[at] = byte;
+}
+
+/* What the checks of the leaf and of all that is open name: a name that was begun is finished first; a beginning is the second thing to try. */
+static void hint_bytes(const mllm_machine *m, const mllm_thread *t, options *o) {
+    const mllm_shapes *s = &t->g->shapes;
+    const mllm_frame *f = t->up;
+    const mllm_flat *flat = t->kind == THREAD_STRING ? &s->flats[t->d] : NULL;
+    uint32_t start = t->kind == THREAD_STRING ? t->e + 1 : t->e, length = m->length - start;
+    uint32_t at = length == 0 && o->count > 0;
+    if (t->sub != SUB_NONE) return;
+    while (flat || f) {
+        for (uint32_t i = 0; flat && i < flat->hints; i++) {
+            const mllm_word *w = &s->words[flat->first_hint + i];
+            if (w->length <= length || memcmp(w->text, m->text + start, length) != 0) continue;
+            uint8_t c = (uint8_t)w->text[length];
+            if (c >= 0x20 && c != '"' && c != '\\' && at < OPTIONS) insert(o, at++, c);
+        }
+        flat = NULL;
+        if (f && (f->g != t->g)) break; /* another schema around this one */
+        if (f && (f->kind == FRAME_OBJECT || f->kind == FRAME_ARRAY)) flat = &s->flats[f->id];
+        if (f) f = f->up;
+    }
+}
+
 static void string_bytes(mllm_machine *m, const mllm_thread *t, options *o) {
     const mllm_flat *f = &t->g->shapes.flats[t->d];
     if (t->sub != SUB_NONE && t->sub < SUB_ESCAPE && t->a == NONE) {
@@ -76,6 +107,7 @@ static void string_bytes(mllm_machine *m, const mllm_thread *t, options *o) {
         offer(o, (uint8_t)('a' + (t->up ? t->up->index : 0) % 26));
         offer(o, '0');
     }
+    hint_bytes(m, t, o);
 }
 
 static void key_bytes(mllm_machine *m, const mllm_thread *t, options *o) {
@@ -109,6 +141,7 @@ static void key_bytes(mllm_machine *m, const mllm_thread *t, options *o) {
     if (t->sub == SUB_NONE && mllm_json_extra_shape(m, t, m->length) != NONE) offer(o, '"');
     if (shape->extra_anywhere && !shape->all_names) offer(o, (uint8_t)('a' + f->count % 26));
     if (t->a != NONE) lexer_bytes(m, t, o, true);
+    hint_bytes(m, t, o);
 }
 
 /* The kinds of values that a shape allows, the shortest first. */
@@ -139,14 +172,15 @@ static void value_bytes(const mllm_thread *t, options *o) {
         if ((f->types & TYPE_ARRAY) && f->min_bytes == 2) offer(o, '[');
         if ((f->types & TYPE_OBJECT) && f->min_bytes == 2) offer(o, '{');
         if (f->types & NUMBERS) {
-            for (const char *c = "0123456789-"; *c; c++)
-                if (mllm_number_viable(&t->g->schema, s->indices, &s->numbers[f->number], c, 1)) {
-                    uint32_t more = mllm_number_shortest(&t->g->schema, s->indices, &s->numbers[f->number], c, 1);
-                    if (more != NONE && more < s->numbers[f->number].min_bytes) {
-                        offer(o, (uint8_t)*c);
-                        break;
-                    }
-                }
+            uint32_t digits = 0, turn = differ ? up->index % 10 : 0;
+            for (uint32_t i = 0; i < 11 && digits < (differ ? 3 : 1); i++) {
+                const char *c = &"0123456789-"[i < 10 ? (i + turn) % 10 : 10];
+                if (!mllm_number_viable(&t->g->schema, s->indices, &s->numbers[f->number], c, 1)) continue;
+                uint32_t more = mllm_number_shortest(&t->g->schema, s->indices, &s->numbers[f->number], c, 1);
+                if (more == NONE || more >= s->numbers[f->number].min_bytes) continue;
+                offer(o, (uint8_t)*c);
+                digits++;
+            }
         }
         if (f->types & TYPE_STRING) offer(o, '"');
         if (f->types & TYPE_ARRAY) offer(o, '[');

@@ -653,7 +653,7 @@ static mllm_code link_reachable(walker *w, bool *done) {
         if ((v = kw.at[KW_PATTERN_PROPERTIES]))
             for (uint32_t c = v + 1, i = 0; code == MLLM_OK && i < nodes[v].count; i++, c = nodes[c + 1].next)
                 if (!reuse_nfa(s, c, names, &name_count, SEEN))
-                    code = add_nfa(w, node, nodes[c].as.string, nodes[c].count, NFA_SEARCH, c, KW_PATTERN_PROPERTIES);
+                    code = add_nfa(w, node, nodes[c].as.string, nodes[c].count, NFA_KEYS, c, KW_PATTERN_PROPERTIES);
         if (code == MLLM_OK) code = push_children(w, node, resource, true);
     }
     return code;

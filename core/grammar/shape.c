@@ -706,6 +706,12 @@ static void least_bytes(mllm_build *b) {
         for (uint32_t j = 1; j < n && !o->all_names; j++)
             some = some || t->shapes[t->indices[o->first_extra + j]].min_bytes != NONE;
         o->extra_some = o->extra_some && (some || o->all_names);
+        if (o->lexer != NONE && !o->all_names) {
+            uint64_t allowed = o->extra_anywhere;
+            for (uint32_t j = 1; j < n; j++)
+                if (t->shapes[t->indices[o->first_extra + j]].min_bytes != NONE) allowed |= (uint64_t)1 << j;
+            t->lexers[o->lexer].allowed = allowed;
+        }
         o->extra_bytes = extra_least(t, o);
     }
     for (uint32_t i = 0; i < t->array_count; i++) {
@@ -741,7 +747,7 @@ static bool is_uncertain(const mllm_shapes *t) {
     for (uint32_t i = 0; i < t->array_count; i++)
         if (t->arrays[i].unique) return true;
     for (uint32_t i = 0; i < t->object_count; i++)
-        if (t->objects[i].names || t->objects[i].min > 1) return true;
+        if (!t->objects[i].names_exact || t->objects[i].min > 1 || mllm_keys_may_repeat(t, &t->objects[i])) return true;
     for (uint32_t i = 0; i < t->number_count; i++)
         if (t->numbers[i].multiples) return true;
     return false;
@@ -791,7 +797,10 @@ mllm_code mllm_shapes_build(mllm_shapes *t, mllm_schema *s, mllm_error *err) {
             code = mllm_fail_memory(err, 0, "grammar");
         else {
             least_bytes(&b);
-            if (t->shapes[t->root].min_bytes == NONE)
+            mllm_build_hints(&b);
+            if (b.failed)
+                code = mllm_fail_memory(err, 0, "grammar");
+            else if (t->shapes[t->root].min_bytes == NONE)
                 code = mllm_fail(err, MLLM_E_GRAMMAR, "schema #: no value can satisfy it");
             t->uncertain = t->uncertain || is_uncertain(t);
             if (code == MLLM_OK) mllm_build_merge(&b);

@@ -52,6 +52,8 @@ typedef struct {
     bool extra_some; /* keys beside the declared ones are possible */
     bool all_names; /* the lexer's patterns are conditions on every other key, not keys to shapes */
     uint32_t first_name, names; /* schemas (propertyNames) that other keys must satisfy */
+    uint32_t name_min, name_max; /* characters of other keys, as far as propertyNames says it plainly */
+    bool names_exact; /* propertyNames says nothing else: what is left to its check is sure to hold */
     uint32_t required; /* number of required keys */
     uint32_t first_bit; /* in `bits`: the required keys */
     uint32_t
@@ -88,6 +90,7 @@ typedef struct {
     uint32_t string_bytes; /* fewest of a string, without its quotes */
     uint32_t number, array, object;
     uint32_t first_check, checks; /* items for the validator */
+    uint32_t first_hint, hints; /* words that these name */
     uint32_t min_bytes; /* UINT32_MAX: nothing satisfies it */
 } mllm_flat;
 
@@ -136,6 +139,11 @@ bool mllm_number_complete(const mllm_schema *s, const uint32_t *indices, const m
 /* Fewest bytes that complete text[length]; NONE: no number begins so; an estimate from above where looking for it takes too long. */
 uint32_t mllm_number_shortest(const mllm_schema *s, const uint32_t *indices, const mllm_number_shape *n,
                               const char *text, uint32_t length);
+
+/* Other keys may have to differ from those that are there: their patterns leave only so many. */
+static inline bool mllm_keys_may_repeat(const mllm_shapes *t, const mllm_object_shape *o) {
+    return o->extra_some && ((o->lexer != NONE && !mllm_lexer_is_free(&t->lexers[o->lexer], false)) || o->name_max < 8);
+}
 
 /* Makes the shapes of the whole schema; notes what is left to checks in its report. */
 mllm_code mllm_shapes_build(mllm_shapes *t, mllm_schema *s, mllm_error *err);

@@ -152,7 +152,8 @@ static mllm_object_shape *new_object(mllm_build *b) {
     mllm_shapes *t = b->t;
     if (!mllm_build_reserve(b, &t->objects, t->object_count + 1, &t->object_capacity, sizeof *t->objects)) return NULL;
     mllm_object_shape *o = &t->objects[t->object_count++];
-    *o = (mllm_object_shape){.first_key = t->key_count, .lexer = NONE, .max = NONE};
+    *o = (mllm_object_shape){
+        .first_key = t->key_count, .lexer = NONE, .max = NONE, .name_max = NONE, .names_exact = true};
     return o;
 }
 
@@ -339,8 +340,11 @@ void mllm_build_lengths(mllm_build *b) {
     }
     for (uint32_t i = 0; i < t->object_count; i++) {
         const mllm_object_shape *o = &t->objects[i];
-        if (o->lexer == NONE) continue;
         uint32_t *out = t->indices + o->first_extra_bytes, count = o->extra_table ? 1u << o->patterns : 1 + o->patterns;
+        if (o->lexer == NONE) {
+            if (o->first_extra_bytes != o->first_extra) out[0] = 2 + o->name_min;
+            continue;
+        }
         uint32_t start = mllm_lexer_start(&table, &t->lexers[o->lexer]);
         if (start == NONE)
             for (uint32_t j = 0; j < count; j++) out[j] = NONE;
@@ -350,7 +354,10 @@ void mllm_build_lengths(mllm_build *b) {
             mllm_lexer_combinations(&table, start, out, count, !o->extra_table);
         if (table.failed == MLLM_E_MEMORY) b->failed = true;
         for (uint32_t j = 0; j < count; j++) /* with quotes */
-            out[j] = table.failed != MLLM_OK ? 2 : out[j] == NONE ? NONE : out[j] + 2;
+            out[j] = 2 + (table.failed != MLLM_OK ? 0
+                          : out[j] == NONE        ? NONE - 2
+                          : out[j] > o->name_min  ? out[j]
+                                                  : o->name_min);
         mllm_lexers_free(&table);
     }
     mllm_lexers_free(&table);
@@ -720,6 +727,29 @@ static void add_needs(const source *src, names *l, mllm_object_shape *o) {
     mllm_free(needs);
 }
 
+/* What a schema of propertyNames says of the length of names. */
+static void limit_names(const mllm_schema *s, uint32_t node, bool keyed, mllm_object_shape *o) {
+    mllm_keywords k;
+    uint32_t v;
+    if (s->doc.nodes[node].kind != MLLM_JSON_OBJECT) {
+        o->names_exact = false;
+        return;
+    }
+    mllm_schema_keywords(s, node, &k);
+    if ((v = k.at[KW_MIN_LENGTH]) && count_value(s, v) > o->name_min) o->name_min = count_value(s, v);
+    if ((v = k.at[KW_MAX_LENGTH]) && count_value(s, v) < o->name_max) o->name_max = count_value(s, v);
+    if ((v = k.at[KW_PATTERN]) && s->link[v] != NONE) {
+        const mllm_nfa *nfa = &s->nfas[s->link[v]];
+        if (nfa->min_chars > o->name_min) o->name_min = nfa->min_chars;
+        if (nfa->max_chars < o->name_max) o->name_max = nfa->max_chars;
+    }
+    for (int i = 0; i < KW_COUNT; i++)
+        if (k.at[i] && i != KW_MIN_LENGTH && i != KW_MAX_LENGTH && !(i == KW_PATTERN && !keyed) &&
+            !(i == KW_TYPE && s->doc.nodes[k.at[i]].kind == MLLM_JSON_STRING && s->doc.nodes[k.at[i]].count == 6 &&
+              memcmp(s->doc.nodes[k.at[i]].as.string, "string", 6) == 0))
+            o->names_exact = false;
+}
+
 static void object_flat(const source *src, uint32_t flat) {
     mllm_build *b = src->b;
     mllm_shapes *t = b->t;
@@ -784,6 +814,9 @@ static void object_flat(const source *src, uint32_t flat) {
     mllm_free(list);
     mllm_free(l.list);
     mllm_free(l.buckets);
+    for (uint32_t j = 0; j < o.names && !b->failed; j++) limit_names(s, t->indices[o.first_name + j], p.count > 0, &o);
+    if (o.name_min > o.name_max) o.extra_some = o.extra_anywhere = false;
+    if (!o.extra_some) o.names_exact = true;
     if (!p.count)
         for (uint32_t j = 0; j < o.names && name_pattern_count < MLLM_LEXER_PARTS && !b->failed; j++) {
             uint32_t node = t->indices[o.first_name + j];

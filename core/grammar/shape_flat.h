@@ -25,4 +25,7 @@ void mllm_build_merge(mllm_build *b);
 /* Least lengths that patterns ask for; a pattern that nothing matches takes strings away from its flat. */
 void mllm_build_lengths(mllm_build *b);
 
+/* The words that checks name, once all flats are there. */
+void mllm_build_hints(mllm_build *b);
+
 #endif

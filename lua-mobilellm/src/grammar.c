@@ -295,12 +295,15 @@ static int answer(lua_State *L, mllm_code code, const mllm_error *err) {
     return 3;
 }
 
-/* matcher:accept(id) -> true | false, message, code */
+/* matcher:accept(id, {budget}) -> true | false, message, code */
 static int matcher_accept(lua_State *L) {
+    static const char *const names[] = {"budget", NULL};
     lua_matcher *m = self(L);
     mllm_error err = {MLLM_OK, ""};
     mllm_token id = mllm_lua_check_token(L, 2);
-    return answer(L, mllm_matcher_accept(m->matcher, id, &err), &err);
+    mllm_lua_options(L, 3, "accept", names);
+    uint32_t budget = (uint32_t)mllm_lua_option_integer(L, 3, "budget", 0, 0, UINT32_MAX);
+    return answer(L, mllm_matcher_accept_within(m->matcher, id, budget, &err), &err);
 }
 
 /* matcher:accept_text(s) -> true | false, message, code: all of it as one step, or nothing */

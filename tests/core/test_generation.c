@@ -155,9 +155,9 @@ static mllm_code script_mask(void *ctx, uint64_t *mask, uint32_t budget, mllm_er
     return MLLM_OK;
 }
 
-static mllm_code script_accept(void *ctx, mllm_token token, mllm_error *err) {
+static mllm_code script_accept(void *ctx, mllm_token token, uint32_t budget, mllm_error *err) {
     script *s = ctx;
-    (void)err;
+    (void)err, (void)budget;
     bool allowed = false;
     for (size_t i = 0; s->at < s->count && i < choices(s, s->at); i++)
         allowed = allowed || s->places[s->at][i] == token;

@@ -651,8 +651,91 @@ static void test_budget(void) {
     }
 }
 
+/* One of the allowed tokens: evenly, or (`last`) among the last few, which are pieces of the schema, so that structure comes up often. */
+static uint32_t pick(const uint64_t *mask, bool last, uint64_t *seed) {
+    uint32_t list[MANY], count = 0, few;
+    for (uint32_t i = 0; i < MANY; i++)
+        if (bit(mask, i)) list[count++] = i;
+    if (!count) return MANY;
+    few = last && count > 3 ? 3 : count;
+    return list[count - 1 - draw(seed) % few];
+}
+
+/* Draws under a budget, again when a token is not taken within it: the text always comes to a valid end. */
+static void test_ends(void) {
+    static const char *const schemas[] = {
+        /* names of a bounded length, names that no value is possible for, few names */
+        "{\"type\":\"object\",\"patternProperties\":{\"^[ab]{1,6}$\":{\"type\":\"null\"}},\"additionalProperties\":"
+        "false,"
+        "\"minProperties\":1}",
+        "{\"type\":\"object\",\"patternProperties\":{\"x\":false,\"^[^x]{3}\":{\"type\":\"null\"}},\"minProperties\":"
+        "1}",
+        "{\"type\":\"object\",\"propertyNames\":{\"minLength\":2,\"maxLength\":4},\"additionalProperties\":{\"type\":"
+        "\"null\"}}",
+        "{\"type\":\"object\",\"propertyNames\":{\"pattern\":\"^[xy]{2,3}$\"},\"additionalProperties\":{\"type\":"
+        "\"null\"},\"maxProperties\":4}",
+        "{\"type\":\"object\",\"patternProperties\":{\"^[01]$\":{\"type\":\"null\"}},\"additionalProperties\":false}",
+        "{\"type\":\"object\",\"propertyNames\":{\"not\":{\"pattern\":\"^a\"},\"maxLength\":5},"
+        "\"additionalProperties\":{"
+        "\"type\":\"null\"}}",
+        /* checks when a value closes */
+        "{\"type\":\"object\",\"oneOf\":[{\"patternProperties\":{\"a\":{\"type\":\"object\"}},\"not\":{"
+        "\"patternProperties\":{\"a\":{\"not\":{\"type\":\"object\"}}}}},{\"patternProperties\":{\"b\":{\"type\":"
+        "\"object\"}},\"not\":{\"patternProperties\":{\"b\":{\"not\":{\"type\":\"object\"}}}}}]}",
+        "{\"type\":\"object\",\"patternProperties\":{\"^[0-9]$\":{\"type\":\"array\",\"minItems\":2}},"
+        "\"additionalProperties\":false,\"not\":{\"anyOf\":[{\"propertyNames\":{\"enum\":[\"1\",\"3\"]}},{"
+        "\"propertyNames\":{\"not\":{\"enum\":[\"4\",\"7\"]}}}]},\"maxProperties\":2}",
+        "{\"type\":\"array\",\"uniqueItems\":true,\"items\":{\"enum\":[1,12,\"a\"]}}",
+        "{\"type\":\"array\",\"items\":{\"type\":\"integer\"},\"contains\":{\"minimum\":10},\"maxContains\":1,"
+        "\"uniqueItems\":true,\"maxItems\":4}",
+        "{\"type\":\"object\",\"properties\":{\"k\":{\"type\":\"string\"},\"v\":{\"type\":[\"string\",\"null\"]}},"
+        "\"required\":[\"k\"],\"if\":{\"properties\":{\"k\":{\"pattern\":\"^a\"}}},\"then\":{\"properties\":{\"v\":{"
+        "\"type\":\"null\"}},\"required\":[\"v\"]},\"additionalProperties\":false}",
+        "{\"type\":\"string\",\"maxLength\":5,\"oneOf\":[{\"pattern\":\"a$\"},{\"pattern\":\"^b\"}]}",
+    };
+    uint64_t seed = 88172645463325252u, mask[(MANY + 63) / 64];
+    for (size_t row = 0; row < sizeof schemas / sizeof *schemas; row++) {
+        static pieces p;
+        mllm_error err = {MLLM_OK, ""};
+        mllm_token_trie *trie = trie_of(&p, schemas[row], &seed, &err);
+        for (int round = 0; round < 24; round++) {
+            mllm_schema_options options = {.any_order = round % 2};
+            mllm_grammar *g = mllm_grammar_json_schema(schemas[row], strlen(schemas[row]), &options, &err);
+            mllm_matcher *m = g && trie ? mllm_matcher_new(g, trie, &err) : NULL;
+            if (!m) {
+                CHECK(false, "%s", err.message);
+                mllm_grammar_release(g);
+                break;
+            }
+            size_t tokens = mllm_matcher_completion(m, NULL, 0), n;
+            CHECK(tokens != SIZE_MAX, "%s: no completion is found", schemas[row]);
+            uint32_t budget = (uint32_t)tokens + (uint32_t)(draw(&seed) % 60), again = 0;
+            while (budget > 0 && !mllm_matcher_is_finished(m)) {
+                if (mllm_matcher_is_complete(m) && draw(&seed) % 8 == 0) break;
+                mllm_code code = mllm_matcher_mask(m, mask, budget, &err);
+                uint32_t id = code == MLLM_OK ? pick(mask, round & 4, &seed) : MANY;
+                if (id == MANY) break;
+                code = mllm_matcher_accept_within(m, (mllm_token)id, budget, &err);
+                again = code == MLLM_OK ? 0 : again + 1;
+                budget -= code == MLLM_OK;
+                CHECK(again <= 8, "%s: token %u: %s", schemas[row], (unsigned)id, err.message);
+                if (again > 8) break;
+            }
+            const char *text = mllm_matcher_text(m, &n);
+            CHECK(mllm_matcher_is_complete(m), "%s, round %d: %.*s: %s", schemas[row], round, (int)n, text,
+                  err.message);
+            CHECK(mllm_json_validate(schemas[row], strlen(schemas[row]), text, n, NULL, &err) == MLLM_OK, "%.*s: %s",
+                  (int)n, text, err.message);
+            mllm_matcher_release(m);
+            mllm_grammar_release(g);
+        }
+        mllm_token_trie_release(trie);
+    }
+}
+
 static const test_case tests[] = {{"retokenised", test_retokenised},
                                   {"budget", test_budget},
+                                  {"ends", test_ends},
                                   {"masks", test_masks},
                                   {"found", test_found},
                                   {"without", test_without},

@@ -363,6 +363,32 @@ describe("matcher with a vocabulary", function()
     assert.is_true(m:is_complete())
   end)
 
+  it("takes a token within a budget only if a way to the end is known behind it", function()
+    -- Two keys are needed whose names differ, and nothing but the check at the end says which.
+    local g = assert(grammar.json_schema{type = "object", patternProperties = {["^[0-9]$"] = {type = "null"}}, additionalProperties = false,
+      maxProperties = 2, ["not"] = {anyOf = {{propertyNames = {enum = {"3", "4", "5"}}}, {propertyNames = {["not"] = {const = "4"}}}}}})
+    local m = g:matcher(model)
+    assert.is_true(m:accept_text '{"1":null,"')
+    local eight, refused = model:tokenize("8", {continuation = true})[1], 0
+    local ok, message, code = m:accept(eight, {budget = 20})
+    assert.is_false(ok)
+    assert.equal("grammar", code)
+    assert.matches("no way to the end was found behind token", message)
+    assert.equal('{"1":null,"', m:text())
+    for budget = 20, 1, -1 do
+      if m:is_complete() then break end
+      repeat
+        local allowed = assert(m:allowed{budget = budget})
+        ok = m:accept(allowed[#allowed], {budget = budget})
+        refused = refused + (ok and 0 or 1)
+      until ok
+    end
+    assert.is_true(m:is_complete() and refused < 100)
+    assert.is_true(m:text():find('"4":null', 1, true) ~= nil)
+    assert.is_true(g:matcher(model):accept(eight, {}) == false)
+    assert.error_matches(function() m:accept(eight, {budgets = 1}) end, "accept: unknown option 'budgets'")
+  end)
+
   it("completes within a budget", function()
     local m = g:matcher(model)
     local budget = m:min_left()
