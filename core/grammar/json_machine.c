@@ -28,6 +28,7 @@ static bool checks_hold(mllm_machine *m, const mllm_grammar *g, const mllm_flat 
     if (!f->checks) return true;
     mllm_json doc;
     m->by_text = true;
+    m->work += 1 + (m->length - start) / 16;
     mllm_code code = mllm_json_parse(&doc, m->text + start, m->length - start, 0, NULL);
     if (code != MLLM_OK) {
         if (code == MLLM_E_MEMORY) m->failed = code;
@@ -40,6 +41,7 @@ static bool checks_hold(mllm_machine *m, const mllm_grammar *g, const mllm_flat 
         mllm_violation why;
         bool holds = mllm_schema_check(&g->schema, ITEM_NODE(item), &in, 0, &why);
         if (why.memory) m->failed = MLLM_E_MEMORY;
+        m->work += why.work;
         ok = ITEM_KIND(item) == ITEM_FAILS ? !holds && !why.limit && !why.memory : holds;
     }
     mllm_json_free(&doc);
@@ -57,6 +59,7 @@ static bool items_unique(mllm_machine *m, const mllm_frame *f) {
     if (f->index < 2) return true;
     if (!mllm_machine_room(m, 1)) return false;
     m->text[m->length] = ']'; /* past the end: nobody else reads there */
+    m->work += 1 + (m->length - f->start) / 8; /* read, and hashed */
     mllm_code code = mllm_json_parse(&doc, m->text + f->start, m->length + 1 - f->start, 0, NULL);
     if (code != MLLM_OK) {
         if (code == MLLM_E_MEMORY) m->failed = code;
@@ -228,6 +231,7 @@ static bool name_holds(mllm_machine *m, const mllm_thread *t) {
     if (!o->names) return true;
     m->by_text = true;
     uint32_t start = t->e - 1, length = m->length - start; /* with its quotes */
+    m->work += o->names + length / 16;
     mllm_code code = mllm_json_parse(&doc, m->text + start, length, 0, NULL);
     if (code != MLLM_OK) {
         if (code == MLLM_E_MEMORY) m->failed = code;

@@ -283,8 +283,8 @@ uint32_t mllm_lexer_step(mllm_lexers *t, uint32_t state, uint8_t byte) {
 }
 
 /* Least cost from `state` to an accepted text, where class c of bytes costs cost[c], at most 6: breadth first with a queue for each cost
- * to come. Where texts that no part accepts are allowed, a character that all parts die of leads there too. On large automata it gives up and says how far it has come: it is at least that.
- */
+ * to come. Where texts that no part accepts are allowed, a character that all parts die of leads there too. On large automata it gives up
+ * and says how far it has come: it is at least that. */
 static uint32_t cheapest(mllm_lexers *t, uint32_t state, const uint8_t *cost) {
     enum { MOST = 1500, QUEUES = 8 };
     uint32_t queue[QUEUES][MOST], count[QUEUES] = {1}, waiting = 1, epoch = ++t->epoch, best = NONE;

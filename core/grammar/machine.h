@@ -209,6 +209,7 @@ typedef struct {
     mllm_seen visits_seen, calls_seen;
     bool entering, relax;
     bool by_text; /* some decision since this was cleared looked at the text, not only at the threads */
+    uint64_t work; /* of all checks so far: bytes that they read / 16, and what evaluating schemas took */
     mllm_code failed; /* MEMORY or LIMIT; sticks until cleared */
     const char *limit; /* which one */
 } mllm_machine;

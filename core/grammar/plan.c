@@ -12,6 +12,7 @@ enum { OPTIONS = 6, MOST_BYTES = 4096, DISCREPANCIES = 3, RANKED = 16 };
 typedef struct {
     uint8_t bytes[OPTIONS];
     uint32_t count;
+    bool eager, hinted; /* what is named comes first; something was */
 } options;
 
 static void offer(options *o, uint8_t byte) {
@@ -45,6 +46,8 @@ static void lexer_bytes(mllm_machine *m, const mllm_thread *t, options *o, bool 
         uint32_t v = next == NONE ? NONE : mllm_lexer_bytes_left(m->lexers, next, json);
         if (v == NONE) continue;
         if (json) v += mllm_json_width(b);
+        const mllm_lexer_state *now = &m->lexers->states[t->a]; /* of an `any` lexer rather what another part accepts */
+        v = 2 * v + !(m->lexers->states[next].accepting & ~now->accepting);
         uint32_t at = found < 4 ? found++ : 4;
         for (; at > 0 && cost[at - 1] > v; at--)
             if (at < 4) cost[at] = cost[at - 1], best[at] = best[at - 1];
@@ -73,14 +76,16 @@ static void hint_bytes(const mllm_machine *m, const mllm_thread *t, options *o) 
     const mllm_frame *f = t->up;
     const mllm_flat *flat = t->kind == THREAD_STRING ? &s->flats[t->d] : NULL;
     uint32_t start = t->kind == THREAD_STRING ? t->e + 1 : t->e, length = m->length - start;
-    uint32_t at = length == 0 && o->count > 0;
+    uint32_t at = length == 0 && o->count > 0 && !o->eager, key = t->kind == THREAD_KEY;
     if (t->sub != SUB_NONE) return;
     while (flat || f) {
         for (uint32_t i = 0; flat && i < flat->hints; i++) {
             const mllm_word *w = &s->words[flat->first_hint + i];
-            if (w->length <= length || memcmp(w->text, m->text + start, length) != 0) continue;
+            if (w->tag != key || w->length <= length || memcmp(w->text, m->text + start, length) != 0) continue;
             uint8_t c = (uint8_t)w->text[length];
-            if (c >= 0x20 && c != '"' && c != '\\' && at < OPTIONS) insert(o, at++, c);
+            if (c < 0x20 || c == '"' || c == '\\' || at == OPTIONS) continue;
+            insert(o, at++, c);
+            o->hinted = true;
         }
         flat = NULL;
         if (f && (f->g != t->g)) break; /* another schema around this one */
@@ -251,6 +256,7 @@ static void choose(mllm_machine *m, uint32_t first, uint32_t count, options *out
     uint32_t order[RANKED], left[RANKED], n = 0;
     options each[RANKED];
     out->count = 0;
+    out->hinted = false;
     if (count == 1) {
         thread_bytes(m, &m->pool[first], out);
         return;
@@ -267,7 +273,12 @@ static void choose(mllm_machine *m, uint32_t first, uint32_t count, options *out
         left[at] = v;
         order[at] = first + i;
     }
-    for (uint32_t i = 0; i < n; i++) thread_bytes(m, &m->pool[order[i]], &each[i]);
+    for (uint32_t i = 0; i < n; i++) {
+        each[i].eager = out->eager;
+        each[i].hinted = false;
+        thread_bytes(m, &m->pool[order[i]], &each[i]);
+        out->hinted = out->hinted || each[i].hinted;
+    }
     for (int numbers = 0; numbers < 2; numbers++) /* what could end goes on last */
         for (uint32_t k = 0; k < OPTIONS; k++)
             for (uint32_t i = 0; i < n; i++)
@@ -316,8 +327,14 @@ uint32_t mllm_plan(mllm_machine *m, uint32_t first, uint32_t count, uint32_t mos
     if (most > MOST_BYTES) most = MOST_BYTES;
     if (!mllm_machine_room(m, most + 2) || !reserve(m, &at, &capacity, 0)) return NONE;
     at[0].used = 0;
-    for (uint8_t allowed = 0; allowed <= DISCREPANCIES && result == NONE && *effort && m->failed == MLLM_OK;
-         allowed++) {
+    bool hinted = false;
+    uint32_t near = least < MOST_BYTES ? least + least / 4 + 24 : most;
+    enum { EAGER = 1, FAR = 2, PASSES = 4 }; /* for each number short texts first, and again with what is named first */
+    for (uint8_t pass = 0; pass < PASSES * (DISCREPANCIES + 1) && result == NONE && *effort && m->failed == MLLM_OK;
+         pass++) {
+        uint8_t allowed = pass / PASSES;
+        uint32_t reach = pass & FAR ? most : near;
+        if ((pass & EAGER && !hinted) || (!(pass & FAR) && near >= most)) continue;
         uint32_t depth = 0;
         bool cut = false; /* some text was left out for its discrepancies */
         for (bool enter = true; m->failed == MLLM_OK;) {
@@ -333,7 +350,10 @@ uint32_t mllm_plan(mllm_machine *m, uint32_t first, uint32_t count, uint32_t mos
                     break;
                 }
                 here->from.count = 0;
-                if (depth < most) choose(m, here->first, here->count, &here->from);
+                here->from.eager = pass & EAGER;
+                here->from.hinted = false;
+                if (depth < reach) choose(m, here->first, here->count, &here->from);
+                hinted = hinted || here->from.hinted;
             }
             place *here = &at[depth];
             if (here->next == here->from.count || !*effort) {
@@ -349,14 +369,16 @@ uint32_t mllm_plan(mllm_machine *m, uint32_t first, uint32_t count, uint32_t mos
                 enter = false;
                 continue;
             }
-            --*effort;
             uint8_t byte = here->from.bytes[option];
+            uint64_t work = m->work;
             m->count = m->base = here->first + here->count;
             m->length = text + depth;
             mllm_arena_reset(m->arena, here->mark);
             m->text[m->length++] = (char)byte;
             for (uint32_t i = 0; i < here->count && m->failed == MLLM_OK; i++)
                 mllm_machine_step(m, m->pool[here->first + i], byte);
+            work = m->work - work + here->count;
+            *effort -= work < *effort ? (uint32_t)work : *effort;
             enter = m->count > m->base;
             if (enter) {
                 here->alive = true;
@@ -367,7 +389,7 @@ uint32_t mllm_plan(mllm_machine *m, uint32_t first, uint32_t count, uint32_t mos
         m->count = bottom;
         m->length = text;
         mllm_arena_reset(m->arena, mark);
-        if (!cut) break;
+        if (!cut && reach == most) break;
     }
     mllm_free(at);
     if (m->failed != MLLM_OK) result = NONE;

@@ -115,6 +115,7 @@ typedef struct {
     uint32_t instance;
     bool limit; /* nested too deep to decide */
     bool memory;
+    uint32_t work; /* schemas that were evaluated and patterns that were run: a measure of the time it took */
 } mllm_violation;
 
 /* Does the value at `instance` of `in` satisfy the schema at `node`? */

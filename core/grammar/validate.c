@@ -192,6 +192,7 @@ static bool check_string(check *c, const mllm_keywords *k, uint32_t instance) {
     for (int i = 0; i < 2; i++) {
         v = k->at[i ? KW_FORMAT : KW_PATTERN];
         if (!v || s->link[v] == NONE) continue;
+        c->why->work += 1 + n->count / 16;
         int m = mllm_nfa_match(&s->nfas[s->link[v]], n->as.string, n->count);
         if (m < 0) c->why->memory = true;
         if (m != 1) return no(c, v, instance);
@@ -291,6 +292,7 @@ static bool check_object(check *c, const mllm_keywords *k, uint32_t instance, ma
         }
         for (uint32_t y = patterns + 1, j = 0; patterns && j < sn[patterns].count; j++, y = sn[y + 1].next) {
             if (s->link[y] == NONE) continue;
+            c->why->work += 1 + nodes[x].count / 16;
             int m = mllm_nfa_match(&s->nfas[s->link[y]], nodes[x].as.string, nodes[x].count);
             if (m < 0) {
                 c->why->memory = true;
@@ -347,6 +349,7 @@ static bool evaluate(check *c, uint32_t node, uint32_t instance, marks out, cons
         c->why->limit = true;
         return no(c, node, instance);
     }
+    c->why->work++;
     mllm_keywords k;
     mllm_schema_keywords(s, node, &k);
     scope here = {up, s->resource_of[node] - 1};

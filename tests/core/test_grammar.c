@@ -692,6 +692,10 @@ static void test_ends(void) {
         "\"required\":[\"k\"],\"if\":{\"properties\":{\"k\":{\"pattern\":\"^a\"}}},\"then\":{\"properties\":{\"v\":{"
         "\"type\":\"null\"}},\"required\":[\"v\"]},\"additionalProperties\":false}",
         "{\"type\":\"string\",\"maxLength\":5,\"oneOf\":[{\"pattern\":\"a$\"},{\"pattern\":\"^b\"}]}",
+        /* only a pattern inside two negations says which string is wanted, and where */
+        "{\"type\":\"object\",\"additionalProperties\":{\"type\":[\"string\",\"null\"]},\"not\":{\"patternProperties\":"
+        "{"
+        "\"^k\":{\"not\":{\"type\":\"string\",\"pattern\":\"99|[0-8]{4}\"}}}}}",
     };
     uint64_t seed = 88172645463325252u, mask[(MANY + 63) / 64];
     for (size_t row = 0; row < sizeof schemas / sizeof *schemas; row++) {

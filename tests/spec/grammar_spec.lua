@@ -365,9 +365,10 @@ describe("matcher with a vocabulary", function()
 
   it("takes a token within a budget only if a way to the end is known behind it", function()
     -- Two keys are needed whose names differ, and nothing but the check at the end says which.
-    local g = assert(grammar.json_schema{type = "object", patternProperties = {["^[0-9]$"] = {type = "null"}}, additionalProperties = false,
-      maxProperties = 2, ["not"] = {anyOf = {{propertyNames = {enum = {"3", "4", "5"}}}, {propertyNames = {["not"] = {const = "4"}}}}}})
-    local m = g:matcher(model)
+    local digits = assert(grammar.json_schema{type = "object", patternProperties = {["^[0-9]$"] = {type = "null"}},
+      additionalProperties = false, maxProperties = 2,
+      ["not"] = {anyOf = {{propertyNames = {enum = {"3", "4", "5"}}}, {propertyNames = {["not"] = {const = "4"}}}}}})
+    local m = digits:matcher(model)
     assert.is_true(m:accept_text '{"1":null,"')
     local eight, refused = model:tokenize("8", {continuation = true})[1], 0
     local ok, message, code = m:accept(eight, {budget = 20})
@@ -385,7 +386,7 @@ describe("matcher with a vocabulary", function()
     end
     assert.is_true(m:is_complete() and refused < 100)
     assert.is_true(m:text():find('"4":null', 1, true) ~= nil)
-    assert.is_true(g:matcher(model):accept(eight, {}) == false)
+    assert.is_true(digits:matcher(model):accept(eight, {}) == false)
     assert.error_matches(function() m:accept(eight, {budgets = 1}) end, "accept: unknown option 'budgets'")
   end)
 
