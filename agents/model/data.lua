@@ -487,6 +487,83 @@ function data.copy_row(random, words)
     calls = {{name = tool.name, arguments = arguments}}}
 end
 
+-- A row whose only difficulty is to choose: tools that are told by words which mean nothing together, of `words`, and a sentence with
+-- words of the one that is meant, of several one after the other, or of none.
+function data.select_row(random, words)
+  local used = {}
+  local function fresh_word()
+    for _ = 1, 100 do
+      local word = random.pick(words):lower()
+      if word:find "^%l%l%l+$" and not used[word] then
+        used[word] = true
+        return word
+      end
+    end
+    return invented(random)
+  end
+  local tools, telling, family = {}, {}, fresh_word()
+  for i = 1, random.pick{2, 2, 3, 3, 4, 5, 6} do
+    local own, all = {}, {}
+    for k = 1, random.integer(1, 3) do
+      own[k] = fresh_word()
+      all[k] = own[k]
+    end
+    if i > 1 and random.chance(0.4) then table.insert(all, random.integer(1, #all + 1), family) end -- alike, as tools of a family are
+    local name, roll = table.concat(all, "_"), random.number()
+    if roll < 0.5 then name = invented(random) .. (random.chance(0.4) and "_" .. invented(random) or "")
+    elseif roll < 0.7 then name = camel(name)
+    elseif roll < 0.75 then name = camel("_" .. name)
+    elseif roll < 0.8 then name = name:gsub("_", ".", 1)
+    end
+    local properties = {}
+    if random.chance(0.35) then properties[random.chance(0.5) and invented(random) or fresh_word()] = {type = "string"} end
+    if not tool_of(tools, name) then
+      local description = table.concat(all, " ")
+      if random.chance(0.5) then description = description:gsub("^%l", string.upper) end
+      tools[#tools + 1] = {name = name, description = description, parameters = {type = "object", properties = properties, required = {}}}
+      telling[#tools] = own
+    end
+  end
+  local order = {}
+  for i = 1, #tools do order[i] = i end
+  random.shuffle(order)
+  local function sentence(list)
+    local spoken = {random.pick{"", "", "please", "can you", "i want", "the", "do"}}
+    for _, word in ipairs(list) do
+      spoken[#spoken + 1] = word
+      if random.chance(0.15) then spoken[#spoken + 1] = random.pick{"the", "a", "for me", "some", "my"} end
+    end
+    return spoken
+  end
+  local function joined(spoken) return (table.concat(spoken, " "):gsub("%s+", " "):gsub("^ ", "")) end
+  local sentences, calls = {}, {}
+  local meant = random.chance(0.1) and 0 or math.min(#tools, random.pick{1, 1, 1, 1, 1, 2, 2, 3})
+  for i = 1, meant do
+    local tool, list = tools[order[i]], {}
+    for _, word in ipairs(telling[order[i]]) do
+      if #list == 0 or random.chance(0.7) then list[#list + 1] = word end
+    end
+    if random.chance(0.4) then random.shuffle(list) end
+    local spoken, arguments = sentence(list), {}
+    local name = next(tool.parameters.properties)
+    if name then
+      arguments[name] = random.pick(words) .. (random.chance(0.5) and " " .. random.pick(words) or "")
+      spoken[#spoken + 1] = random.pick{"with ", "", "for "} .. name .. " " .. arguments[name]
+    end
+    sentences[i] = joined(spoken)
+    calls[i] = {name = tool.name, arguments = arguments}
+  end
+  if meant == 0 then
+    local list = {}
+    for i = 1, random.integer(1, 3) do list[i] = fresh_word() end
+    sentences[1] = joined(sentence(list))
+  end
+  local text = table.concat(sentences, random.pick{" and ", ", then ", ". ", ", ", " and also "})
+  if random.chance(0.5) then text = text:gsub("^%l", string.upper) end
+  return {tools = tools, messages = {{role = "user", content = text}}, source = "select",
+    kind = #calls == 0 and "irrelevant" or #calls > 1 and "parallel" or "call", calls = calls}
+end
+
 -- The words of the sentences, sorted, each once.
 function data.words(rows)
   local seen, words = {}, {}

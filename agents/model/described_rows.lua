@@ -8,6 +8,7 @@
 --   maker.row(random) -> {tools, messages, calls, kind, source}
 --   maker.tool(random) -> a tool put together
 -- tools: a list of {name, description, parameters}; only those that can be asked for in a sentence are used (maker.count of them).
+local signature = require "mobilellm.signature"
 local words = require "mobilellm.train.words"
 
 local described_rows = {}
@@ -244,11 +245,7 @@ local said_by_kind = {
   file = {"from the file %", "in %", "using %", "of %"}, id = {"with the ID %", "with ID %"},
 }
 
--- "getAvailableRooms", "library_book.find" -> "get available rooms", "library book find"
-local function spaced(name)
-  return (name:gsub("(%l)(%u)", "%1 %2"):gsub("(%u)(%u%l)", "%1 %2"):gsub("[_.%-]+", " "):lower())
-end
-described_rows.spaced = spaced
+local spaced = signature.plain_words
 
 local function starts_with_vowel(text) return text:find "^[aeiouAEIOU]" ~= nil end
 
@@ -691,7 +688,7 @@ function described_rows.new(tools, options)
       if not conversation(random, row, tool) then return maker.row(random) end
       offer(tool)
     else
-      local wishes = roll < 0.6 and 1 or random.pick{2, 3, 3, 3, 4}
+      local wishes = roll < 0.7 and 1 or random.pick{2, 2, 3, 3, 4}
       local sentences = {}
       for _ = 1, wishes do
         local tool = pick_tool(random)

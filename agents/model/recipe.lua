@@ -1,6 +1,8 @@
--- Makes the shipped model, from rows to file, in one command:
+-- Makes a shipped model, from rows to file, in one command:
 --
---   lua5.4 agents/model/recipe.lua --work DIR [--data ../shared/calls] [--minutes 55] [--out agents/model] [--seed 1]
+--   lua5.4 agents/model/recipe.lua --model calls --work DIR [--data ../shared/calls] [--minutes 55] [--out agents/model] [--seed 1]
+--
+-- --model home makes the small one for homes.
 --
 -- 1. rows: reads the training files, makes changed copies of them and rows of our own (sources.lua, data.lua)
 -- 2. vocabulary: byte-level BPE over their texts
@@ -18,7 +20,7 @@ local mobilellm = require "mobilellm"
 local eval = require "mobilellm.eval"
 local sources = require "sources"
 
-local options = {data = here .. "/../../../shared/calls", out = here, minutes = "55", seed = "1", threads = "0"}
+local options = {model = "calls", data = here .. "/../../../shared/calls", out = here, minutes = "55", seed = "1", threads = "0"}
 do
   local i = 1
   while arg[i] do
@@ -36,11 +38,15 @@ end
 if not options.work then error("recipe: --work DIR is needed (checkpoints go there)", 0) end
 local seed = tonumber(options.seed)
 
--- Deep and thin: twelve blocks of width 256. The rotary base is high, so that most dimensions of a head hardly turn within a prompt
--- and tokens can be compared at any distance.
-local shape = {
-  width = 256, heads = 8, kv_heads = 4, head_size = 32, ffn = 384, blocks = 12, context = sources.context, rope_base = 1e6, tied = true,
+-- Deep and thin. The rotary base is high, so that most dimensions of a head hardly turn within a prompt and tokens can be compared at any
+-- distance.
+local shapes = {
+  calls = {width = 256, heads = 8, kv_heads = 4, head_size = 32, ffn = 384, blocks = 12, rope_base = 1e6, tied = true},
+  home = {width = 192, heads = 6, kv_heads = 3, head_size = 32, ffn = 288, blocks = 10, rope_base = 1e6, tied = true},
 }
+local shape = shapes[options.model]
+if not shape then error(("recipe: --model '%s': calls or home expected"):format(options.model), 0) end
+shape.context = sources.models[options.model].context
 local batch_tokens = 8192
 local rate = 1.0e-3
 local cooldown = 0.25 -- share of the steps in which the rate falls
@@ -68,13 +74,14 @@ if options.base and not file_exists(options.work .. "/vocabulary.gguf") then
   to:close()
 end
 local set = sources.open{
-  data = options.data, seed = seed, say = say, share = options.smoke and 0.06 or nil, vocabulary = options.work .. "/vocabulary.gguf",
+  model = options.model, data = options.data, seed = seed, say = say, share = options.smoke and 0.06 or nil,
+  vocabulary = options.work .. "/vocabulary.gguf",
 }
 local vocabulary = set.vocabulary
 
 -------------------------------------------------------------------------------------------------------------------- training
 
-local checkpoint = options.work .. "/calls.checkpoint"
+local checkpoint = options.work .. "/" .. options.model .. ".checkpoint"
 local curve_file = options.work .. "/loss.csv"
 
 -- Mean loss over the watched sets, and each of them said.
@@ -96,7 +103,7 @@ end
 local function new_trainer(steps, cooldown_steps)
   return must(mobilellm.train.new{
     shape = not options.base and shape or nil, start = not options.base and "copying" or nil, base = options.base,
-    vocabulary = vocabulary, name = "mobilellm-calls", seed = seed, threads = tonumber(options.threads),
+    vocabulary = vocabulary, name = "mobilellm-" .. options.model, seed = seed, threads = tonumber(options.threads),
     learning_rate = tonumber(options.rate) or rate, warmup = 60, schedule = "wsd", floor = 0.02, decay = 0.05, clip = 1,
     beta1 = 0.9, beta2 = 0.98, batch_tokens = batch_tokens, steps = steps, cooldown = cooldown_steps,
   })
@@ -175,9 +182,9 @@ end
 -- A message of system and user as a template of the common kind cannot show the signatures: prompts are made by signature.lua.
 local function export(trainer)
   local info = trainer:info()
-  local path = options.out .. "/calls.gguf"
+  local path = ("%s/%s.gguf"):format(options.out, options.model)
   must(trainer:export(path, {
-    type = "q8_0", vocabulary = vocabulary, name = "mobilellm-calls",
+    type = "q8_0", vocabulary = vocabulary, name = "mobilellm-" .. options.model,
     card = {
       license = "MIT", author = "mobilellm contributors", prompt = "lua-mobilellm/mobilellm/signature.lua",
       description = "Turns what was said and a list of tools into calls", steps = info.step, tokens = info.total_tokens,
@@ -217,13 +224,13 @@ local function evaluate(path)
   line("all of these", all.score())
   -- Copying alone: names and values that mean nothing.
   line("copying (made)", must(eval.rows(model, set:copies(seed + 5000, 300))))
-  local file = assert(io.open(options.out .. "/scores.md", "w"))
+  local file = assert(io.open(("%s/%s-scores.md"):format(options.out, options.model), "w"))
   file:write("<!-- written by recipe.lua -->\n", table.concat(lines, "\n"), "\n")
   file:close()
 end
 
 if options.only == "evaluate" then
-  evaluate(options.out .. "/calls.gguf")
+  evaluate(("%s/%s.gguf"):format(options.out, options.model))
 else
   local trainer, points
   if options.only == "export" then
@@ -233,7 +240,7 @@ else
     trainer, points = train()
   end
   local path = export(trainer)
-  must(points:save_csv(options.out .. "/loss.csv"))
-  must(points:save_svg(options.out .. "/loss.svg", {title = "Cross-entropy of the answers, nats per token"}))
+  must(points:save_csv(("%s/%s-loss.csv"):format(options.out, options.model)))
+  must(points:save_svg(("%s/%s-loss.svg"):format(options.out, options.model), {title = "Cross-entropy of the answers, nats per token"}))
   evaluate(path)
 end

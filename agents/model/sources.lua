@@ -1,7 +1,8 @@
--- What the shipped model learns from, made ready: the rows of the training files without those that an evaluation asks, the vocabulary,
+-- What the shipped models learn from, made ready: the rows of the training files without those that an evaluation asks, the vocabulary,
 -- parts of rows in a mixture, and small sets to look at while training goes on.
 --
---   local set = require "sources".open{data = DIR of calls, seed = 1, say = function(format, ...) end, share = 1, vocabulary = FILE}
+--   local set = require "sources".open{model = "calls" or "home", data = DIR of calls, seed = 1, say = function(format, ...) end,
+--     share = 1, vocabulary = FILE}
 --   set.vocabulary
 --   set:encode(row) -> ids, length of the prompt
 --   set:part(number) -> mobilellm.train.data of about sources.part_tokens tokens (number 0, the early one: sources.early_tokens)
@@ -13,14 +14,17 @@ local data = require "data"
 local api_rows = require "api_rows"
 local described_rows = require "described_rows"
 
-local vocabulary_size = 4096
-local context = 1024
-local longest = 512 -- tokens of a row; longer ones lose their oldest turns, or are left out
 local part_tokens = 4e6 -- rows are made in parts of so many tokens, each used once
--- Share of the tokens of a part, by source.
-local mixture = {
-  sgd = 0.14, sgdx = 0.12, star = 0.07, nlueval = 0.11, snips = 0.09, home = 0.06, home_rows = 0.05, seal = 0.04, api_rows = 0.07,
-  tm4 = 0.01, clinc_neg = 0.06, copy = 0.02, described = 0.24,
+-- By model: the size of the vocabulary, the context, the most tokens of a row (longer ones lose their oldest turns, or are left out), and
+-- what share of the tokens a source has.
+local models = {
+  calls = {vocabulary = 4096, context = 1024, longest = 512, mixture = {
+    sgd = 0.10, sgdx = 0.09, star = 0.04, nlueval = 0.08, snips = 0.08, home = 0.06, home_rows = 0.05, seal = 0.04, api_rows = 0.07,
+    tm4 = 0.01, clinc_neg = 0.05, copy = 0.02, described = 0.24, select = 0.20,
+  }},
+  home = {vocabulary = 3072, context = 512, longest = 448, mixture = {
+    home = 0.20, home_rows = 0.34, nlueval = 0.16, snips = 0.14, clinc_neg = 0.06, copy = 0.05, select = 0.05,
+  }},
 }
 -- The first part: short rows, more copying, and the prompt is learned, too.
 local early = {tokens = 3e6, copy = 0.2, prompt_weight = 0.1, longest = 224}
@@ -39,7 +43,7 @@ local public = {
   "home", "snips", "nlueval", "sgd_dev", "star", "seal_test_in", "apibank", "bfcl_v1", "bfcl_live", "toolalpaca", "tm4", "clinc_neg",
 }
 
-local sources = {part_tokens = part_tokens, early_tokens = early.tokens, public = public, longest = longest, context = context}
+local sources = {part_tokens = part_tokens, early_tokens = early.tokens, public = public, models = models}
 
 local function load_rows(o, say)
   -- Nothing that is asked in the evaluation is learned from: same sentence and same calls.
@@ -82,6 +86,7 @@ set.__index = set
 -- A row of a source, changed anew.
 function set:row(random, source)
   if source == "copy" then return data.copy_row(random, self.words) end
+  if source == "select" then return data.select_row(random, self.words) end
   local rows, pools, distractors = self.rows, self.pools, self.distractors
   local row
   if source == "home_rows" then
@@ -125,7 +130,7 @@ function set:make_vocabulary()
     for _, message in ipairs(row.messages) do add(" " .. message.content:gsub("\n", "\n ")) end
   end
   local vocabulary = must(mobilellm.train.bpe{
-    texts = texts, size = vocabulary_size, special = signature.special, pre = signature.pre,
+    texts = texts, size = self.model.vocabulary, special = signature.special, pre = signature.pre,
     bos = signature.begin, eos = signature.stop,
   })
   self.say("vocabulary: %d tokens from %d lines", vocabulary:size(), #texts)
@@ -145,6 +150,7 @@ end
 -- The rows of a part; part 0 is the early one. The same part always has the same rows.
 function set:part(number)
   local part, random = mobilellm.train.data(), data.random(self.seed + 2000 + number)
+  local mixture, longest = self.model.mixture, self.model.longest
   local first = number == 0
   local tokens, counts, kinds, total = 0, {}, {}, 0
   for source in pairs(mixture) do
@@ -197,7 +203,7 @@ function set:watched()
     local part = mobilellm.train.data()
     for i = 1, math.min(#rows, at_most) do -- evenly from all rows
       local ids, prompt = self:encode(data.clean(rows[math.floor((i - 1) * #rows / math.min(#rows, at_most)) + 1]))
-      if #ids <= context then part:add(ids, prompt) end
+      if #ids <= self.model.context then part:add(ids, prompt) end
     end
     if part:rows() > 0 then sets[#sets + 1] = {name, part} end
   end
@@ -216,7 +222,10 @@ end
 
 function sources.open(o)
   local say = o.say or function() end
-  local self = setmetatable({data = o.data, seed = o.seed or 1, say = say, share = o.share or 1, pools = {}, distractors = {}}, set)
+  local model = models[o.model or "calls"] or error(("sources: there is no model '%s'"):format(tostring(o.model)), 0)
+  local self = setmetatable({
+    model = model, data = o.data, seed = o.seed or 1, say = say, share = o.share or 1, pools = {}, distractors = {},
+  }, set)
   self.rows, self.kept_out = load_rows(o, say)
   for _, source in ipairs(names) do
     if source ~= "home" and source ~= "clinc_neg" then self.pools[source] = data.pool(self.rows[source]) end

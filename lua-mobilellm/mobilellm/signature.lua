@@ -1,8 +1,10 @@
 -- The prompt form of our own tool-calling models, as data: how tools, messages and calls are written. Training, evaluation and
 -- agents all write and read through this file, so they cannot disagree.
 --
---   <|begin|><|user|> set the kitchen light to 40<|tools|>light.turn_on( entity_id, brightness?: integer, color?) Turn a device on
---   lock.lock( entity_id) Lock a door
+--   <|begin|><|user|> set the kitchen light to 40<|tools|> Turn a device on
+--   light.turn_on( entity_id, brightness?: integer, color?)
+--    Lock a door
+--   lock.lock( entity_id)
 --   <|system|> Devices:
 --    light.kitchen 'Kitchen Light'
 --   <|user|> set the kitchen light to 40<|assistant|>
@@ -17,8 +19,9 @@
 -- next (models with a template of their own keep both). Within one sentence results of calls and what follows only add to the prompt.
 -- A small model finds it hard to copy, so a name or a value is cut into the same tokens wherever it stands: names and values
 -- follow a space (a string value begins with one, which reading drops again), tool names follow a control token or a new line. A
--- type is written when it is not "string", `?` marks what may be left out, and a description that only repeats the name is not
--- written.
+-- type is written when it is not "string", `?` marks what may be left out. The description stands before the name, because what a tool
+-- has in common with the sentence must have been read where its name begins: there the model will point at when it calls. A tool without
+-- a description has its name in plain words instead ("getCityMayor": get city mayor), which are the sentence's tokens.
 local signature = {}
 
 -- Control tokens, in the order of their ids.
@@ -84,7 +87,12 @@ local function words(text)
   return (text:lower():gsub("[^%w]+", ""))
 end
 
--- One tool as one line.
+-- "getCityMayor", "light.turn_on" -> "get city mayor", "light turn on"
+function signature.plain_words(name)
+  return (name:gsub("(%l)(%u)", "%1 %2"):gsub("(%u)(%u%l)", "%1 %2"):gsub("[_.%-]+", " "):lower())
+end
+
+-- One tool as two lines: what it does, and how it is called.
 function signature.tool(tool)
   local names, required = signature.parameters(tool)
   local written = {}
@@ -92,12 +100,9 @@ function signature.tool(tool)
     local kind = type_name(tool.parameters.properties[name])
     written[i] = " " .. name .. (required[name] and "" or "?") .. (kind == "string" and "" or ": " .. kind)
   end
-  local line = tool.name .. "(" .. table.concat(written, ",") .. ")"
   local description = tool.description or ""
-  if description ~= "" and words(description) ~= words(tool.name) then
-    line = line .. " " .. description:gsub("%s+", " ")
-  end
-  return line
+  if description == "" or words(description) == words(tool.name) then description = signature.plain_words(tool.name) end
+  return " " .. description:gsub("%s+", " ") .. "\n" .. tool.name .. "(" .. table.concat(written, ",") .. ")"
 end
 
 -- The prompt as a list of parts; control tokens are the parts whose `control` is true.

@@ -180,6 +180,29 @@ describe("training rows", function()
     assert.same(maker.row(data.random(5)), maker.row(data.random(5)))
   end)
 
+  it("are made to practise choosing: the words of a tool are said where it is called, and none where nothing is", function()
+    local random, kinds = data.random(23), {}
+    local words = {}
+    for word in ("amber basin cedar delta ember fjord grove heron inlet jasper knoll larch maple north orbit pearl quartz ridge sable tulip" ..
+      " under valley willow xenon yarrow zinc"):gmatch "%a+" do words[#words + 1] = word end
+    for _ = 1, 400 do
+      local row = data.select_row(random, words)
+      consistent(row)
+      kinds[row.kind] = (kinds[row.kind] or 0) + 1
+      local spoken = {}
+      for word in row.messages[1].content:lower():gmatch "%a+" do spoken[word] = true end
+      local called = {}
+      for _, call in ipairs(row.calls) do called[call.name] = true end
+      for _, tool in ipairs(row.tools) do
+        local common = 0
+        for word in tool.description:lower():gmatch "%a+" do common = common + (spoken[word] and 1 or 0) end
+        if called[tool.name] then assert.is_true(common > 0, row.messages[1].content) end
+        if #row.calls == 0 then assert.equal(0, common, row.messages[1].content) end
+      end
+    end
+    assert.is_true(kinds.call > 150 and kinds.parallel > 60 and kinds.irrelevant > 20)
+  end)
+
   it("put other values into all turns of a conversation", function()
     local random = data.random(9)
     local row = {
