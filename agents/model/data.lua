@@ -537,7 +537,7 @@ function data.select_row(random, words)
   end
   local function joined(spoken) return (table.concat(spoken, " "):gsub("%s+", " "):gsub("^ ", "")) end
   local sentences, calls = {}, {}
-  local meant = random.chance(0.1) and 0 or math.min(#tools, random.pick{1, 1, 1, 1, 1, 2, 2, 3})
+  local meant = random.chance(0.1) and 0 or math.min(#tools, random.pick{1, 1, 1, 2, 2, 3, 3, 4})
   for i = 1, meant do
     local tool, list = tools[order[i]], {}
     for _, word in ipairs(telling[order[i]]) do

@@ -688,7 +688,7 @@ function described_rows.new(tools, options)
       if not conversation(random, row, tool) then return maker.row(random) end
       offer(tool)
     else
-      local wishes = roll < 0.7 and 1 or random.pick{2, 2, 3, 3, 4}
+      local wishes = roll < 0.55 and 1 or random.pick{2, 2, 2, 3, 3, 4}
       local sentences = {}
       for _ = 1, wishes do
         local tool = pick_tool(random)

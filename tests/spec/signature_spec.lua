@@ -15,8 +15,8 @@ local light = {
 local lock = {name = "lock.lock", description = "Lock: lock", parameters = {type = "object", properties = {}, required = {}}}
 
 describe("signature", function()
-  it("writes a tool as one line: required parameters first, the others by name, types that are not string", function()
-    assert.equal("light.turn_on( entity_id, brightness?: integer, color?: red | blue, times?: string[]) Turn a device on",
+  it("writes what a tool does, then how it is called: required parameters first, the others by name, types but string", function()
+    assert.equal(" Turn a device on\nlight.turn_on( entity_id, brightness?: integer, color?: red | blue, times?: string[])",
       signature.tool(light))
   end)
 
@@ -26,32 +26,33 @@ describe("signature", function()
       for i = 1, n do enum[i] = "v" .. i end
       return signature.tool{name = "f", parameters = {properties = {x = {type = "string", enum = enum}}}}
     end
-    assert.equal("f( x?: v1 | v2 | v3 | v4 | v5 | v6 | v7 | v8)", line(8))
-    assert.equal("f( x?: v1 | v2 | v3 | v4 | ...)", line(9))
+    assert.equal(" f\nf( x?: v1 | v2 | v3 | v4 | v5 | v6 | v7 | v8)", line(8))
+    assert.equal(" f\nf( x?: v1 | v2 | v3 | v4 | ...)", line(9))
   end)
 
-  it("leaves out a description that only repeats the name", function()
-    assert.equal("lock.lock() Lock a door",
+  it("says the name in plain words where there is no description, or one that only repeats it", function()
+    assert.equal(" Lock a door\nlock.lock()",
       signature.tool{name = "lock.lock", description = "Lock a door", parameters = {properties = {}}})
-    assert.equal("lock.lock()", signature.tool(lock))
-    assert.equal("alarm_set()", signature.tool{name = "alarm_set", description = "Alarm set", parameters = {}})
-    assert.equal("f()", signature.tool{name = "f"})
+    assert.equal(" lock lock\nlock.lock()", signature.tool(lock))
+    assert.equal(" alarm set\nalarm_set()", signature.tool{name = "alarm_set", description = "Alarm set", parameters = {}})
+    assert.equal(" get http status\ngetHTTPStatus()", signature.tool{name = "getHTTPStatus"})
+    assert.equal(" f\nf()", signature.tool{name = "f"})
   end)
 
-  it("keeps a tool on its line", function()
-    assert.equal("f() one two", signature.tool{name = "f", description = "one\n two"})
+  it("keeps a description on its line", function()
+    assert.equal(" one two\nf()", signature.tool{name = "f", description = "one\n two"})
   end)
 
   it("renders tools and messages, each line after a space, and in front of them what was said", function()
-    assert.equal("<|begin|><|user|> lock it<|tools|>lock.lock()<|system|> Devices:\n lock.door 'Door'<|user|> lock it<|assistant|>",
+    assert.equal("<|begin|><|user|> lock it<|tools|> lock lock\nlock.lock()<|system|> Devices:\n lock.door 'Door'<|user|> lock it<|assistant|>",
       signature.render({lock}, {{role = "system", content = "Devices:\nlock.door 'Door'"}, {role = "user", content = "lock it"}}))
-    assert.equal("<|begin|><|user|> a<|user|> b<|tools|>lock.lock()<|user|> a<|user|> b<|assistant|>",
+    assert.equal("<|begin|><|user|> a<|user|> b<|tools|> lock lock\nlock.lock()<|user|> a<|user|> b<|assistant|>",
       signature.render({lock}, {{role = "user", content = "a"}, {role = "user", content = "b"}}))
     -- Of a long conversation, the last exchange comes again behind the tools, and what followed it.
     local talk = {}
     for i, text in ipairs{"a", "b", "c", "d", "e"} do talk[i] = {role = i % 2 == 1 and "user" or "assistant", content = text} end
     talk[6] = {role = "tool", content = "r"}
-    assert.equal("<|begin|><|user|> a<|assistant|> b<|end|><|user|> c<|assistant|> d<|end|><|user|> e<|tools|>lock.lock()" ..
+    assert.equal("<|begin|><|user|> a<|assistant|> b<|end|><|user|> c<|assistant|> d<|end|><|user|> e<|tools|> lock lock\nlock.lock()" ..
       "<|user|> c<|assistant|> d<|end|><|user|> e<|tool|> r<|assistant|>", signature.render({lock}, talk))
     assert.equal("<|begin|><|user|> hi<|assistant|>", signature.render({}, {{role = "user", content = "hi"}}))
   end)
