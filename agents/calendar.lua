@@ -135,7 +135,7 @@ local function declare(agent)
         return "there is nothing" .. (name and (" called '%s'"):format(name) or "")
           .. (day and (" on %04d-%02d-%02d"):format(day.year, day.month, day.day) or "")
       end},
-    {name = "calendar_set", description = "Add an event", confirm = true,
+    {name = "calendar_set", description = "Add an event to the calendar", confirm = true,
       unless = against("delete", "remove", "cancel", "move", "postpone", "reschedule"),
       parameters = schema({"event_name", "date"}, {event_name = text "Title of the event", date = text "Day, as it was said",
         time = text "Time, as it was said", location = text "Place"}),
@@ -149,7 +149,7 @@ local function declare(agent)
         return ("added %04d-%02d-%02d%s  %s"):format(start.year, start.month, start.day,
           start.hour and (" %02d:%02d"):format(start.hour, start.min) or "", title)
       end},
-    {name = "calendar_move", description = "Move an event", confirm = true,
+    {name = "calendar_move", description = "Move an appointment, a lunch or a meeting to another date", confirm = true,
       unless = against("delete", "remove", "cancel", "add", "^schedule", "^remind"),
       parameters = schema({"event_name"}, {event_name = text "Title of the event", new_date = text "New day, as it was said",
         new_time = text "New time, as it was said"}),
@@ -166,7 +166,7 @@ local function declare(agent)
         save(file)
         return "moved " .. before .. "\nto    " .. show(only(agent, file:events(), arguments.event_name))
       end},
-    {name = "calendar_remove", description = "Remove an event", confirm = true,
+    {name = "calendar_remove", description = "Delete an event from the calendar", confirm = true,
       unless = against("add", "move", "postpone", "reschedule", "^schedule", "^remind"),
       parameters = schema({"event_name"}, {event_name = text "Title of the event", date = text "Day, as it was said"}),
       call = function(arguments)

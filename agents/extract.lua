@@ -5,7 +5,7 @@
 -- The model is asked for one call whose arguments are the schema's properties; the constraint lets it write only values of their types, and
 -- only such strings as stand in the text. What comes out is checked again: a string must stand in the text, a number as digits or as a
 -- word; what does not is left out, or, when the schema requires it, makes an error. Dates and amounts stay as they were written. Which
--- property a text belongs to is the model's judgement, and the shipped models, which know orders to devices, are weak at it: look at
+-- property a text belongs to is the model's judgement, and the shipped model is weak at it: look at
 -- what comes out, or train one on rows of your own (README).
 --
 -- As a module: local agent = assert(require "extract".new{schema = table, model = path})
@@ -168,7 +168,7 @@ function extract.new(options)
   local tools, problems = mobilellm.tools{{name = name ~= "" and name or "extract",
     description = type(schema.description) == "string" and schema.description or nil, parameters = schema}}
   if problems then return nil, problems[1], "format" end
-  local model, message, code = options.model or loop.model_path
+  local model, message, code = options.model or loop.calls_path
   if type(model) == "string" then
     model, message, code = mobilellm.load(model)
     if not model then return nil, message, code end

@@ -200,7 +200,7 @@ describe("training rows", function()
         if #row.calls == 0 then assert.equal(0, common, row.messages[1].content) end
       end
     end
-    assert.is_true(kinds.call > 150 and kinds.parallel > 60 and kinds.irrelevant > 20)
+    assert.is_true(kinds.call > 80 and kinds.parallel > 120 and kinds.irrelevant > 20)
   end)
 
   it("put other values into all turns of a conversation", function()
