@@ -44,7 +44,8 @@ describe("signature", function()
   end)
 
   it("renders tools and messages, each line after a space, and in front of them what was said", function()
-    assert.equal("<|begin|><|user|> lock it<|tools|> lock lock\nlock.lock()<|system|> Devices:\n lock.door 'Door'<|user|> lock it<|assistant|>",
+    assert.equal("<|begin|><|user|> lock it<|tools|> lock lock\nlock.lock()<|system|> Devices:\n lock.door 'Door'" ..
+      "<|user|> lock it<|assistant|>",
       signature.render({lock}, {{role = "system", content = "Devices:\nlock.door 'Door'"}, {role = "user", content = "lock it"}}))
     assert.equal("<|begin|><|user|> a<|user|> b<|tools|> lock lock\nlock.lock()<|user|> a<|user|> b<|assistant|>",
       signature.render({lock}, {{role = "user", content = "a"}, {role = "user", content = "b"}}))
