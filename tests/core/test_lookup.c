@@ -55,8 +55,9 @@ static mllm_code one_of_two(void *ctx, uint64_t *mask, uint32_t budget, mllm_err
     return MLLM_OK;
 }
 
-static mllm_code count_up(void *ctx, mllm_token token, mllm_error *err) {
+static mllm_code count_up(void *ctx, mllm_token token, uint32_t budget, mllm_error *err) {
     (void)token;
+    (void)budget;
     (void)err;
     ++*(size_t *)ctx;
     return MLLM_OK;
