@@ -127,12 +127,11 @@ static void *counting(void *data, void *block, size_t old_size, size_t new_size)
     if (!moved && new_size > 0) return NULL;
     if (new_size > old) {
         l->used += new_size - old;
-#if LUA_VERSION_NUM < 502
+        /* Lua 5.1 never collects when memory is refused, and 5.4 not for the buffers of its string functions: so it is asked before. */
         if (l->used > l->soft && !l->asked) {
             l->asked = true;
             lua_sethook(l->thread, look, LUA_MASKCOUNT, 1);
         }
-#endif
         if (new_size == l->refused) l->full = false; /* Lua 5.4 collected and tried again */
     } else {
         l->used -= old - new_size < l->used ? old - new_size : l->used; /* older blocks may go, too */

@@ -76,6 +76,16 @@ describe("limits", function()
     assert.is_true((resume({memory = 4000000}, function() -- garbage is collected
       for i = 1, 1000 do local _ = ("x"):rep(100000) .. i end
     end)))
+    -- Also where so much was there before that the collector itself takes its time.
+    local much = {}
+    for i = 1, 40 do much[i] = ("x"):rep(1000000) .. i end
+    collectgarbage()
+    for i = 0, 9 do -- whichever piece is the one too many
+      assert.same({true}, {resume({memory = 4000000 + i * 37000}, function()
+        for k = 1, 200 do local _ = ("x"):rep(100000) .. k end
+      end)})
+    end
+    much = nil
     collectgarbage()
     assert.is_true(collectgarbage "count" < before + 4000)
     assert.equal(1e7, #("x"):rep(1e7)) -- outside nothing holds
