@@ -1,5 +1,4 @@
 -- What specs of chats share: tiny models that say what the test wants.
-local mobilellm = require "mobilellm"
 
 local talk = {}
 
@@ -10,16 +9,9 @@ function talk.model(special, bos, eos, context)
     texts[i] = "hello there, what is the weather in Oslo on day " .. i .. "? <tool_call>\n{\"name\": \"weather\", "
       .. "\"arguments\": {\"city\": \"Oslo\", \"days\": 2}}\n</tool_call> <think>so</think> light.on( room = \" hall\")"
   end
-  local size = 300 + math.max(80, #special)
-  local vocabulary = assert(mobilellm.train.bpe{texts = texts, size = size, special = special, bos = bos, eos = eos})
-  local trainer = mobilellm.train.new{seed = 1, threads = 1, shape = {vocabulary = vocabulary:size(), width = 32, heads = 2, kv_heads = 1,
-    head_size = 16, ffn = 48, blocks = 1, context = context or 1024}}
-  local path = os.tmpname()
-  assert(trainer:export(path, {vocabulary = vocabulary, type = "f32"}))
-  trainer:close()
-  local model = assert(mobilellm.load(path, {threads = 1}))
-  os.remove(path)
-  return model
+  return assert(require "mobilellm.train.tiny"{
+    texts = texts, size = 300 + math.max(80, #special), special = special, bos = bos, eos = eos, context = context,
+  })
 end
 
 -- A sampler that says these texts, one after the other, each with its end of turn.

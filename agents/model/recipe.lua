@@ -21,19 +21,37 @@ local eval = require "mobilellm.eval"
 local sources = require "sources"
 
 local options = {model = "calls", data = here .. "/../../../shared/calls", out = here, minutes = "55", seed = "1", threads = "0"}
+-- Names of options: what is smallest for those that are numbers, else true.
+local known = {
+  model = true, work = true, data = true, out = true, base = true, only = true, minutes = 0, seed = 0, threads = 0, steps = 1, more = 1,
+  limit = 1, rate = 0,
+}
 do
   local i = 1
   while arg[i] do
     local name = arg[i]:match "^%-%-(%w+)$"
     if name == "smoke" then options.smoke = true
-    elseif name and arg[i + 1] then
-      options[name] = arg[i + 1]
+    elseif name and known[name] then
+      local value, least = arg[i + 1], known[name]
+      if not value then error(("recipe: --%s: a value is missing"):format(name), 0) end
+      if least ~= true then
+        local number = tonumber(value)
+        local whole = name == "rate" or name == "minutes" or number and number % 1 == 0
+        if not number or number ~= number or number < least or number > 1e9 or not whole then
+          error(("recipe: --%s: a %snumber of at least %d expected, got '%s'"):format(name,
+            (name == "rate" or name == "minutes") and "" or "whole ", least, value), 0)
+        end
+      end
+      options[name] = value
       i = i + 1
     else
       error(("recipe: '%s' is not an option"):format(arg[i]), 0)
     end
     i = i + 1
   end
+end
+if options.only and options.only ~= "evaluate" and options.only ~= "export" then
+  error(("recipe: --only '%s': evaluate or export expected"):format(options.only), 0)
 end
 if not options.work then error("recipe: --work DIR is needed (checkpoints go there)", 0) end
 local seed = tonumber(options.seed)
@@ -68,7 +86,7 @@ local function file_exists(path)
 end
 
 if options.base and not file_exists(options.work .. "/vocabulary.gguf") then
-  local from, to = assert(io.open(options.base, "rb")), assert(io.open(options.work .. "/vocabulary.gguf", "wb"))
+  local from, to = must(io.open(options.base, "rb")), must(io.open(options.work .. "/vocabulary.gguf", "wb"))
   to:write(from:read "*a") -- the model's file: its vocabulary is all that is read of it
   from:close()
   to:close()

@@ -13,21 +13,6 @@ local calls = {}
 local CONTEXT = 4096
 local ROOM = 200 -- tokens beyond those that the shortest call needs
 
--- Random weights with a vocabulary of `size` pieces that is learned from the texts: a model.
-local function random_model(texts, size, seed)
-  local mobilellm = require "mobilellm"
-  local vocabulary = assert(mobilellm.train.bpe{texts = texts, size = size, special = signature.special, bos = signature.begin,
-    eos = signature.stop})
-  local trainer = assert(mobilellm.train.new{seed = seed, threads = 1, shape = {vocabulary = vocabulary:size(), width = 32, heads = 2,
-    kv_heads = 1, head_size = 16, ffn = 48, blocks = 1, context = CONTEXT}})
-  local path = os.tmpname()
-  assert(trainer:export(path, {vocabulary = vocabulary, type = "f32"}))
-  trainer:close()
-  local model = assert(mobilellm.load(path, {threads = 1}))
-  os.remove(path)
-  return model
-end
-
 -- The tools of the suite, each schema once: list of {id, tool}; how many schemas are none of an object.
 local function tools_of(path)
   local list, seen, others = {}, {}, 0
@@ -96,7 +81,9 @@ function calls.run(path, options)
   if not model then
     local texts = {}
     for i = 1, math.min(#list, 200) do texts[i] = json.encode(list[i].tool.parameters):sub(1, 2000) end
-    model = random_model(texts, 512, 1)
+    model = assert(require "mobilellm.train.tiny"{
+      texts = texts, size = 512, special = signature.special, bos = signature.begin, eos = signature.stop, context = CONTEXT,
+    })
   end
   local report = {}
   for f, format in ipairs(options.formats) do
