@@ -11,7 +11,8 @@ local function tiny(o)
   local trainer = mobilellm.train.new{seed = o.seed or 1, threads = 1, shape = {
     vocabulary = vocabulary:size(), width = 32, heads = 2, kv_heads = 1, head_size = 16, ffn = 48, blocks = 1, context = o.context or 1024,
   }}
-  local path, model, done = os.tmpname()
+  local path = os.tmpname()
+  local model, done
   done, message, code = trainer:export(path, {vocabulary = vocabulary, type = "f32"})
   trainer:close()
   if done then model, message, code = mobilellm.load(path, {threads = 1}) end
