@@ -713,7 +713,8 @@ uint32_t mllm_machine_plain_room(mllm_machine *m, const mllm_thread *t, uint32_t
         const mllm_lexer *l = &t->g->shapes.lexers[o->lexer];
         if (mllm_lexer_is_free(l, false)) return room;
         if (t->a == NONE) return l->any && o->extra_anywhere ? room : 0;
-        if (l->any && o->extra_anywhere) return 0;
+        /* The declared names are tried without the lexer (mask.c), which would let in whatever it rules out. */
+        if (l->any && o->extra_anywhere && (t->b < t->c || !mllm_lexer_goes_beyond(l))) return 0;
         if (l->any && mllm_lexer_is_free(l, true) && (m->lexers->states[t->a].flags & LEXER_TOTAL)) return room;
         *lexer = t->a;
         return room;

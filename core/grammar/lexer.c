@@ -282,6 +282,14 @@ uint32_t mllm_lexer_step(mllm_lexers *t, uint32_t state, uint8_t byte) {
     return next;
 }
 
+/* What was read so far ends in the middle of a character: no text, and so none that "no part accepts". */
+static bool inside_character(mllm_lexers *t, uint32_t state) {
+    const mllm_lexer *lexer = t->states[state].lexer;
+    for (uint32_t c = 0; c < lexer->class_count; c++)
+        if ((lexer->byte_of[c] & 0xC0) == 0x80 && mllm_lexer_next(t, state, lexer->byte_of[c]) != NONE) return true;
+    return false;
+}
+
 /* Least cost from `state` to an accepted text, where class c of bytes costs cost[c], at most 6: breadth first with a queue for each cost
  * to come. Where texts that no part accepts are allowed, a character that all parts die of leads there too. On large automata it gives up
  * and says how far it has come: it is at least that. */
@@ -295,21 +303,20 @@ static uint32_t cheapest(mllm_lexers *t, uint32_t state, const uint8_t *cost) {
             waiting--;
             if (t->states[s].epoch == epoch) continue;
             t->states[s].epoch = epoch;
-            if (t->states[s].flags & LEXER_ACCEPT) return d;
             const mllm_lexer *lexer = t->states[s].lexer;
-            bool inside = false; /* a character */
+            bool beyond = mllm_lexer_goes_beyond(lexer), inside = beyond && inside_character(t, s);
+            if ((t->states[s].flags & LEXER_ACCEPT) && !inside) return d;
             uint32_t leave = NONE; /* the cheapest class that no part goes on with */
             for (uint32_t c = 0; c < lexer->class_count; c++) {
                 uint32_t n = mllm_lexer_next(t, s, lexer->byte_of[c]), q = (d + cost[c]) % QUEUES;
                 if (t->failed != MLLM_OK) return 0;
-                inside = inside || (n != NONE && (lexer->byte_of[c] & 0xC0) == 0x80);
                 if (n == NONE && lexer->byte_of[c] < 0x80 && cost[c] < leave) leave = cost[c];
                 if (n == NONE || t->states[n].epoch == epoch) continue;
                 if (count[q] == MOST) return d;
                 queue[q][count[q]++] = n;
                 waiting++;
             }
-            if (lexer->any && (lexer->allowed & 1) && !inside && leave != NONE && d + leave < best) best = d + leave;
+            if (beyond && !inside && leave != NONE && d + leave < best) best = d + leave;
         }
     return best;
 }
@@ -399,7 +406,7 @@ void mllm_lexer_combinations(mllm_lexers *t, uint32_t state, uint32_t *out, uint
         const mllm_lexer *lexer = t->states[at].lexer;
         for (uint32_t i = 0; i < lexer->count; i++) /* lengths that are not in the states */
             if ((bits >> i & 1) && lexer->parts[i]->min_chars > more) more = lexer->parts[i]->min_chars;
-        if (single && (bits & (bits - 1))) continue;
+        if ((single && (bits & (bits - 1))) || (!bits && inside_character(t, at))) continue;
         if (single && bits) which = 1 + (uint32_t)__builtin_ctz(bits);
         if (cost < more) cost = more;
         if (which < count && cost < out[which]) out[which] = cost;

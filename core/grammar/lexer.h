@@ -26,6 +26,10 @@ static inline bool mllm_lexer_is_free(const mllm_lexer *l, bool some) {
     uint64_t all = ~(uint64_t)0 >> (64 - (1u << l->count));
     return ((l->allowed | some) & all) == all;
 }
+/* Texts that all parts have given up on are allowed. */
+static inline bool mllm_lexer_goes_beyond(const mllm_lexer *l) {
+    return l->any && (l->allowed & 1) != 0;
+}
 void mllm_lexer_init(mllm_lexer *lexer, const mllm_nfa *const *parts, size_t count, bool any);
 
 enum {

@@ -249,6 +249,11 @@ static void remember(mllm_matcher *x, const mllm_thread *key, const uint64_t *se
     c->used = ++x->family->clock;
 }
 
+/* NONE stays NONE. */
+static uint32_t read_on(mllm_lexers *l, uint32_t state, uint8_t byte) {
+    return state == NONE ? NONE : mllm_lexer_next(l, state, byte);
+}
+
 /* Sets the bits of the plain tokens that lead the lexer on from `state`, if `room` characters are enough for them and for what it asks for
  * after them. *need, *more: as in mllm_plain_mask. False: a failure. */
 static bool plain_tokens(mllm_matcher *x, uint32_t state, uint32_t room, uint64_t *mask, uint32_t *need,
@@ -257,15 +262,16 @@ static bool plain_tokens(mllm_matcher *x, uint32_t state, uint32_t room, uint64_
     mllm_lexers *l = &x->family->lexers;
     uint32_t states[MAX_DEPTH + 1], chars[MAX_DEPTH + 1], first = LEXER_UNKNOWN;
     const uint64_t *plain = t->plain[MLLM_PLAIN_LENGTHS];
-    bool always =
-        room == NONE && (l->states[state].lexer->count == 1 || mllm_lexer_is_free(l->states[state].lexer, true));
+    const mllm_lexer *lexer = l->states[state].lexer;
+    bool always = room == NONE && (lexer->count == 1 || mllm_lexer_is_free(lexer, true));
+    bool beyond = mllm_lexer_goes_beyond(lexer);
     states[0] = state;
     *need = chars[0] = 0;
     for (uint32_t i = 1; i < t->all.count;) {
         uint32_t d = t->all.depth[i];
         uint8_t c = t->all.byte[i];
         bool dead = c < 0x20 || c == '"' || c == '\\' || c == 0x7F;
-        if (!dead) dead = (states[d] = mllm_lexer_next(l, states[d - 1], c)) == NONE;
+        if (!dead) dead = (states[d] = read_on(l, states[d - 1], c)) == NONE && !beyond;
         if (!dead) dead = (chars[d] = chars[d - 1] + ((c & 0xC0) != 0x80)) > room;
         if (dead) {
             i = t->all.end[i];
@@ -273,7 +279,7 @@ static bool plain_tokens(mllm_matcher *x, uint32_t state, uint32_t room, uint64_
         }
         int32_t id = t->all.id[i++];
         if (id < 0 || !(plain[id / 64] >> (id % 64) & 1)) continue;
-        uint32_t after = mllm_lexer_distance(l, states[d]);
+        uint32_t after = states[d] == NONE ? 0 : mllm_lexer_distance(l, states[d]);
         if (after == NONE ? !always : after > room - chars[d]) continue;
         if (after != NONE && chars[d] + after > *need) *need = chars[d] + after;
         first = first == LEXER_UNKNOWN || first == after ? after : NONE;
@@ -390,6 +396,7 @@ static uint32_t most_bytes(mllm_matcher *x, uint32_t state, bool json) {
     mllm_lexers *l = &x->family->lexers;
     const mllm_trie *all = &x->trie->all;
     uint32_t states[MAX_DEPTH + 1], most = 0;
+    bool beyond = mllm_lexer_goes_beyond(l->states[state].lexer);
     if (!p) return NONE;
     if (p->bytes != LEXER_UNKNOWN) return p->bytes;
     states[0] = state;
@@ -397,14 +404,14 @@ static uint32_t most_bytes(mllm_matcher *x, uint32_t state, bool json) {
         uint32_t d = all->depth[i];
         uint8_t c = all->byte[i];
         bool dead = c < 0x20 || c == '"' || c == '\\' || c == 0x7F;
-        if (!dead) dead = (states[d] = mllm_lexer_next(l, states[d - 1], c)) == NONE;
+        if (!dead) dead = (states[d] = read_on(l, states[d - 1], c)) == NONE && !beyond;
         if (dead) {
             i = all->end[i];
             continue;
         }
         int32_t id = all->id[i++];
         if (id < 0 || !(p->mask[id / 64] >> (id % 64) & 1)) continue;
-        uint32_t bytes = mllm_lexer_bytes_left(l, states[d], json);
+        uint32_t bytes = states[d] == NONE ? 0 : mllm_lexer_bytes_left(l, states[d], json);
         if (bytes > most) most = bytes;
     }
     return p->bytes = l->failed == MLLM_OK ? most : NONE;

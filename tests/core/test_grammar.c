@@ -69,6 +69,18 @@ static void test_masks(void) {
          "[\"abab-\",\"1-\"]"},
         {"{\"type\":\"array\",\"items\":{\"type\":\"string\"},\"uniqueItems\":true}", "[\"a\",\"aa\",\"\\\\\"]"},
         {"{\"oneOf\":[{\"required\":[\"a\"]},{\"required\":[\"b\"]}],\"type\":\"object\"}", "{\"a\":1}"},
+        /* names that two patterns rule out together, beside others that none knows: anchored or not, near their bound, declared */
+        {"{\"type\":\"object\",\"patternProperties\":{\"a\":{\"type\":\"null\"},\"b\":{\"type\":\"boolean\"}}}",
+         "{\"x1a\":null,\"b1\":true,\"1\":1}"},
+        {"{\"type\":\"object\",\"patternProperties\":{\"^a\":{\"type\":\"null\"},\"b$\":{\"type\":\"boolean\"}},"
+         "\"propertyNames\":{\"maxLength\":3}}",
+         "{\"abx\":null,\"1xb\":true,\"1\":1}"},
+        {"{\"type\":\"object\",\"patternProperties\":{\"^ab?$\":{\"type\":\"null\"},\"^a1?$\":{\"type\":\"boolean\"}},"
+         "\"propertyNames\":{\"maxLength\":4}}",
+         "{\"ab\":null,\"a1\":true,\"a12\":1,\"xa12\":1}"},
+        {"{\"type\":\"object\",\"properties\":{\"ab\":{\"type\":\"null\"}},\"patternProperties\":{\"^a1\":{\"type\":"
+         "\"null\"},\"^a12\":{\"type\":\"boolean\"}}}",
+         "{\"ab\":null,\"a1\":null,\"xa12\":1}"},
     };
     mllm_error err;
     mllm_token_trie *trie = make_trie(&err);
@@ -228,6 +240,14 @@ static void test_found(void) {
     CHECK(!accepts(keys, "{\"\":1}"), "an empty key has no character");
     CHECK(accepts(keys, "{\"\\n\xC3\xA9x\":1}"), "three characters");
     CHECK(!accepts(keys, "{\"abcd\":1}"), "four characters");
+    mllm_error err;
+    static const char both[] = "{\"patternProperties\":{\"^a\":{\"type\":\"null\"},\"^ab\":{\"type\":\"boolean\"}}}";
+    mllm_grammar *g = schema(both, &err);
+    mllm_matcher *m = mllm_matcher_new(g, NULL, &err);
+    CHECK(mllm_matcher_accept_bytes(m, "{\"a", 3, &err) == MLLM_OK, "%s", err.message);
+    CHECK(mllm_matcher_accept_bytes(m, "b", 1, &err) == MLLM_E_GRAMMAR, "no name that begins with it has a value");
+    mllm_matcher_release(m);
+    mllm_grammar_release(g);
     CHECK(!accepts("{\"not\":{\"type\":\"integer\"}}", "1"), "no integer");
     CHECK(accepts("{\"not\":{\"type\":\"integer\"}}", "1.5"), "a fraction");
     CHECK(!accepts("{\"pattern\":\"^[a-z]+( [a-z]+)*$\",\"type\":\"string\"}", "\"a!\""), "the anchor holds");
@@ -582,6 +602,17 @@ static void test_retokenised(void) {
     }
 }
 
+/* A matcher of a schema; NULL after a failed check. */
+static mllm_matcher *matcher_of(const char *text, bool any_order, mllm_token_trie *trie) {
+    mllm_error err = {MLLM_OK, ""};
+    mllm_schema_options options = {.any_order = any_order};
+    mllm_grammar *g = mllm_grammar_json_schema(text, strlen(text), &options, &err);
+    mllm_matcher *m = g && trie ? mllm_matcher_new(g, trie, &err) : NULL;
+    CHECK(m, "%s: %s", text, err.message);
+    mllm_grammar_release(g);
+    return m;
+}
+
 /* Tokens drawn evenly from the masks under a budget that a completion fits into end in valid texts, whatever is checked at closing. */
 static void test_budget(void) {
     static const char *const schemas[] = {
@@ -615,14 +646,8 @@ static void test_budget(void) {
         mllm_error err = {MLLM_OK, ""};
         mllm_token_trie *trie = trie_of(&p, schemas[row], &seed, &err);
         for (int round = 0; round < 40; round++) {
-            mllm_schema_options options = {.any_order = round % 2};
-            mllm_grammar *g = mllm_grammar_json_schema(schemas[row], strlen(schemas[row]), &options, &err);
-            mllm_matcher *m = g && trie ? mllm_matcher_new(g, trie, &err) : NULL;
-            if (!m) {
-                CHECK(false, "%s", err.message);
-                mllm_grammar_release(g);
-                break;
-            }
+            mllm_matcher *m = matcher_of(schemas[row], round % 2, trie);
+            if (!m) break;
             size_t tokens = mllm_matcher_completion(m, NULL, 0);
             CHECK(tokens != SIZE_MAX, "%s: no completion is found", schemas[row]);
             uint32_t budget = round % 4 < 2 ? mllm_matcher_min_left(m) + (uint32_t)(draw(&seed) % 60)
@@ -645,7 +670,6 @@ static void test_budget(void) {
             CHECK(mllm_json_validate(schemas[row], strlen(schemas[row]), text, n, NULL, &err) == MLLM_OK, "%.*s: %s",
                   (int)n, text, err.message);
             mllm_matcher_release(m);
-            mllm_grammar_release(g);
         }
         mllm_token_trie_release(trie);
     }
@@ -703,14 +727,8 @@ static void test_ends(void) {
         mllm_error err = {MLLM_OK, ""};
         mllm_token_trie *trie = trie_of(&p, schemas[row], &seed, &err);
         for (int round = 0; round < 24; round++) {
-            mllm_schema_options options = {.any_order = round % 2};
-            mllm_grammar *g = mllm_grammar_json_schema(schemas[row], strlen(schemas[row]), &options, &err);
-            mllm_matcher *m = g && trie ? mllm_matcher_new(g, trie, &err) : NULL;
-            if (!m) {
-                CHECK(false, "%s", err.message);
-                mllm_grammar_release(g);
-                break;
-            }
+            mllm_matcher *m = matcher_of(schemas[row], round % 2, trie);
+            if (!m) break;
             size_t tokens = mllm_matcher_completion(m, NULL, 0), n;
             CHECK(tokens != SIZE_MAX, "%s: no completion is found", schemas[row]);
             uint32_t budget = (uint32_t)tokens + (uint32_t)(draw(&seed) % 60), again = 0;
@@ -731,7 +749,6 @@ static void test_ends(void) {
             CHECK(mllm_json_validate(schemas[row], strlen(schemas[row]), text, n, NULL, &err) == MLLM_OK, "%.*s: %s",
                   (int)n, text, err.message);
             mllm_matcher_release(m);
-            mllm_grammar_release(g);
         }
         mllm_token_trie_release(trie);
     }
