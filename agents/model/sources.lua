@@ -13,14 +13,15 @@ local signature = require "mobilellm.signature"
 local data = require "data"
 local api_rows = require "api_rows"
 local described_rows = require "described_rows"
+local bind_rows = require "bind_rows"
 
 local part_tokens = 4e6 -- rows are made in parts of so many tokens, each used once
 -- By model: the size of the vocabulary, the context, the most tokens of a row (longer ones lose their oldest turns, or are left out), and
 -- what share of the tokens a source has.
 local models = {
   calls = {vocabulary = 4096, context = 1024, longest = 512, mixture = {
-    sgd = 0.10, sgdx = 0.09, star = 0.04, nlueval = 0.08, snips = 0.08, home = 0.06, home_rows = 0.05, seal = 0.04, api_rows = 0.07,
-    tm4 = 0.01, clinc_neg = 0.05, copy = 0.02, described = 0.24, select = 0.20,
+    sgd = 0.08, sgdx = 0.07, star = 0.06, nlueval = 0.10, snips = 0.10, home = 0.06, home_rows = 0.04, seal = 0.05, api_rows = 0.04,
+    tm4 = 0.01, clinc_neg = 0.05, copy = 0.01, described = 0.18, select = 0.03, bind = 0.20,
   }},
   home = {vocabulary = 3072, context = 512, longest = 448, mixture = {
     home = 0.20, home_rows = 0.34, nlueval = 0.16, snips = 0.14, clinc_neg = 0.06, copy = 0.05, select = 0.05,
@@ -87,6 +88,7 @@ set.__index = set
 function set:row(random, source)
   if source == "copy" then return data.copy_row(random, self.words) end
   if source == "select" then return data.select_row(random, self.words) end
+  if source == "bind" then return bind_rows.row(random, self.words) end
   local rows, pools, distractors = self.rows, self.pools, self.distractors
   local row
   if source == "home_rows" then

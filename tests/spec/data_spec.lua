@@ -1,5 +1,6 @@
 package.path = "agents/model/?.lua;" .. package.path
 local api_rows = require "api_rows"
+local bind_rows = require "bind_rows"
 local data = require "data"
 local described_rows = require "described_rows"
 local signature = require "mobilellm.signature"
@@ -201,6 +202,40 @@ describe("training rows", function()
       end
     end
     assert.is_true(kinds.call > 80 and kinds.parallel > 120 and kinds.irrelevant > 20)
+  end)
+
+  it("are made to practise binding: each value is said, or came from a tool", function()
+    local random, kinds, turns, results, again = data.random(29), {}, 0, 0, 0
+    local words = {}
+    for word in ("amber basin cedar delta ember fjord grove heron inlet jasper knoll larch maple north orbit pearl quartz ridge sable" ..
+      " tulip under valley willow xenon yarrow zinc anchor beacon candle dagger engine falcon garnet hollow island"):gmatch "%a+" do
+      words[#words + 1] = word
+    end
+    local numbers = {"one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"}
+    for _ = 1, 500 do
+      local row = bind_rows.row(random, words)
+      consistent(row)
+      kinds[row.kind] = (kinds[row.kind] or 0) + 1
+      if #row.messages > 1 then turns = turns + 1 end
+      local said = {}
+      for _, message in ipairs(row.messages) do
+        said[#said + 1] = message.content
+        if message.role == "tool" then results = results + 1 end
+      end
+      said = table.concat(said, "\n"):lower()
+      for i, call in ipairs(row.calls) do
+        for name, value in pairs(call.arguments) do
+          for _, one in ipairs(type(value) == "table" and value or {value}) do
+            local text = type(one) == "number" and ("%.14g"):format(one) or one:lower()
+            local at = said:find(text, 1, true) or said:find(numbers[one] or text, 1, true)
+            assert.is_number(at, ("%s = %s: %s"):format(name, text, said))
+          end
+        end
+        if i > 1 and row.calls[i - 1].name == call.name then again = again + 1 end
+      end
+    end
+    assert.is_true(kinds.call > 200 and kinds.parallel > 100 and turns > 150 and results > 10 and again > 40)
+    assert.same(bind_rows.row(data.random(5), words), bind_rows.row(data.random(5), words))
   end)
 
   it("put other values into all turns of a conversation", function()
