@@ -234,7 +234,7 @@ static int hex(unsigned char c) {
     return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
 }
 
-/* `count` hexadecimal digits at p->i; false leaves p->i alone. */
+/* `count` hexadecimal digits at p->i; false leaves p->i and *out alone. */
 static bool hex_digits(parser *p, size_t count, uint32_t *out) {
     if (p->n - p->i < count) return false;
     uint32_t v = 0;
@@ -248,6 +248,53 @@ static bool hex_digits(parser *p, size_t count, uint32_t *out) {
     return true;
 }
 
+/* \p and \P: adds the ranges of {property} (true); false leaves p->i alone: the letter stands for itself. */
+static bool escape_property(parser *p, size_t at, bool negate) {
+    if (p->i >= p->n || p->s[p->i] != '{') return false;
+    size_t start = p->i + 1, end = start;
+    while (end < p->n && p->s[end] != '}') end++;
+    if (end >= p->n || !add_property(p, (const char *)p->s + start, end - start, negate))
+        fail(p, at, MLLM_E_UNSUPPORTED, "this Unicode property is not supported");
+    p->i = end < p->n ? end + 1 : end;
+    return true;
+}
+
+/* \u: {digits}, four digits, or two such escapes that are a surrogate pair. *c is left alone where none of them follows. */
+static void escape_code_point(parser *p, uint32_t *c) {
+    uint32_t v = 0, low;
+    if (p->i < p->n && p->s[p->i] == '{') {
+        size_t k = p->i + 1;
+        while (k < p->n && hex(p->s[k]) >= 0 && v <= 0x10FFFF) v = v * 16 + (uint32_t)hex(p->s[k++]);
+        if (k < p->n && p->s[k] == '}' && v <= 0x10FFFF && k > p->i + 1) {
+            p->i = k + 1;
+            *c = v;
+        }
+        return;
+    }
+    if (!hex_digits(p, 4, &v)) return;
+    *c = v;
+    if (v < 0xD800 || v >= 0xDC00 || p->n - p->i < 6 || p->s[p->i] != '\\' || p->s[p->i + 1] != 'u') return;
+    size_t back = p->i;
+    p->i += 2;
+    if (hex_digits(p, 4, &low) && low >= 0xDC00 && low < 0xE000)
+        *c = 0x10000 + ((v - 0xD800) << 10) + (low - 0xDC00);
+    else
+        p->i = back;
+}
+
+/* Why the escape `e` is refused outside of a set, where it means more than a character; NULL: it is not. */
+static const char *escape_refusal(const parser *p, unsigned char e) {
+    switch (e) {
+    case 'b':
+    case 'B': return "word boundaries are not supported";
+    case 'A':
+    case 'Z':
+    case 'z': return "\\A, \\Z and \\z are not of this dialect";
+    case 'k': return p->i < p->n && p->s[p->i] == '<' ? "back-references are not supported" : NULL;
+    default: return e >= '1' && e <= '9' ? "back-references are not supported" : NULL;
+    }
+}
+
 /* After a backslash: a single character into *c (true), or a class whose ranges were added (false). */
 static bool escape(parser *p, bool in_set, uint32_t *c) {
     size_t at = p->i - 1;
@@ -255,13 +302,14 @@ static bool escape(parser *p, bool in_set, uint32_t *c) {
         fail(p, at, MLLM_E_FORMAT, "a backslash at the end");
         return false;
     }
-    unsigned char e = p->s[p->i];
-    if (e >= 0x80) {
+    if (p->s[p->i] >= 0x80) {
         *c = character(p);
         return true;
     }
-    p->i++;
-    uint32_t v;
+    unsigned char e = p->s[p->i++];
+    const char *why = in_set ? NULL : escape_refusal(p, e);
+    if (why) fail(p, at, MLLM_E_UNSUPPORTED, why);
+    *c = e; /* what means nothing else stands for itself */
     switch (e) {
     case 'd':
     case 'D':
@@ -270,87 +318,22 @@ static bool escape(parser *p, bool in_set, uint32_t *c) {
     case 's':
     case 'S': add_class(p->x, (char)e); return false;
     case 'p':
-    case 'P': {
-        size_t start = p->i + 1, end = start;
-        if (p->i >= p->n || p->s[p->i] != '{') {
-            *c = e;
-            return true;
-        }
-        while (end < p->n && p->s[end] != '}') end++;
-        if (end >= p->n || !add_property(p, (const char *)p->s + start, end - start, e == 'P'))
-            fail(p, at, MLLM_E_UNSUPPORTED, "this Unicode property is not supported");
-        p->i = end < p->n ? end + 1 : end;
-        return false;
-    }
-    case 't': *c = '\t'; return true;
-    case 'n': *c = '\n'; return true;
-    case 'r': *c = '\r'; return true;
-    case 'f': *c = '\f'; return true;
-    case 'v': *c = '\v'; return true;
-    case 'b':
-        if (!in_set) fail(p, at, MLLM_E_UNSUPPORTED, "word boundaries are not supported");
-        *c = '\b';
-        return true;
-    case 'B':
-        if (!in_set) fail(p, at, MLLM_E_UNSUPPORTED, "word boundaries are not supported");
-        *c = 'B';
-        return true;
-    case '0': *c = 0; return true;
-    case '1':
-    case '2':
-    case '3':
-    case '4':
-    case '5':
-    case '6':
-    case '7':
-    case '8':
-    case '9':
-    case 'k':
-        if (!in_set && (e != 'k' || (p->i < p->n && p->s[p->i] == '<')))
-            fail(p, at, MLLM_E_UNSUPPORTED, "back-references are not supported");
-        *c = e;
-        return true;
-    case 'A':
-    case 'Z':
-    case 'z':
-        if (!in_set) fail(p, at, MLLM_E_UNSUPPORTED, "\\A, \\Z and \\z are not of this dialect");
-        *c = e;
-        return true;
+    case 'P': return !escape_property(p, at, e == 'P');
+    case 't': *c = '\t'; break;
+    case 'n': *c = '\n'; break;
+    case 'r': *c = '\r'; break;
+    case 'f': *c = '\f'; break;
+    case 'v': *c = '\v'; break;
+    case 'b': *c = '\b'; break;
+    case '0': *c = 0; break;
     case 'c':
-        if (p->i < p->n && ((p->s[p->i] | 32) >= 'a' && (p->s[p->i] | 32) <= 'z')) {
-            *c = p->s[p->i++] & 31;
-            return true;
-        }
-        *c = 'c';
-        return true;
-    case 'x': *c = hex_digits(p, 2, &v) ? v : 'x'; return true;
-    case 'u':
-        if (p->i < p->n && p->s[p->i] == '{') {
-            size_t k = p->i + 1;
-            v = 0;
-            while (k < p->n && hex(p->s[k]) >= 0 && v <= 0x10FFFF) v = v * 16 + (uint32_t)hex(p->s[k++]);
-            if (k < p->n && p->s[k] == '}' && v <= 0x10FFFF && k > p->i + 1) {
-                p->i = k + 1;
-                *c = v;
-                return true;
-            }
-        }
-        if (hex_digits(p, 4, &v)) {
-            uint32_t low;
-            size_t back = p->i;
-            if (v >= 0xD800 && v < 0xDC00 && p->n - p->i >= 6 && p->s[p->i] == '\\' && p->s[p->i + 1] == 'u') {
-                p->i += 2;
-                if (hex_digits(p, 4, &low) && low >= 0xDC00 && low < 0xE000)
-                    v = 0x10000 + ((v - 0xD800) << 10) + (low - 0xDC00);
-                else
-                    p->i = back;
-            }
-            *c = v;
-        } else
-            *c = 'u';
-        return true;
-    default: *c = e; return true;
+        if (p->i < p->n && ((p->s[p->i] | 32) >= 'a' && (p->s[p->i] | 32) <= 'z')) *c = p->s[p->i++] & 31;
+        break;
+    case 'x': hex_digits(p, 2, c); break;
+    case 'u': escape_code_point(p, c); break;
+    default: break;
     }
+    return true;
 }
 
 static uint32_t parse_set(parser *p) {

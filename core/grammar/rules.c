@@ -84,6 +84,10 @@ static void new_edge(builder *b, uint32_t from, mllm_edge e) {
     b->head[from] = b->edge_count++;
 }
 
+static void empty_edge(builder *b, uint32_t from, uint32_t to) {
+    new_edge(b, from, (mllm_edge){.kind = EDGE_EMPTY, .next = to});
+}
+
 static uint32_t new_rule(builder *b) {
     if (!reserve(b, &b->rules, b->rule_count + 1, &b->rule_capacity, sizeof *b->rules)) return 0;
     b->rules[b->rule_count] = (rule){.start = NONE, .end = NONE};
@@ -209,7 +213,7 @@ static uint32_t new_lexer(builder *b, uint32_t e) {
 static void join(builder *b, uint32_t lexer, uint32_t from, uint32_t to) {
     if (b->code != MLLM_OK || lexer == NONE || b->least[lexer] == NONE) return;
     new_edge(b, from, (mllm_edge){.kind = EDGE_LEX, .nonempty = true, .arg = lexer, .next = to});
-    if (b->nfas[lexer].nullable) new_edge(b, from, (mllm_edge){.kind = EDGE_EMPTY, .next = to});
+    if (b->nfas[lexer].nullable) empty_edge(b, from, to);
 }
 
 static void lex_edge(builder *b, uint32_t e, uint32_t from, uint32_t to) {
@@ -245,14 +249,94 @@ static uint32_t add_name(builder *b, const mllm_expr *x) {
     return b->name_count++;
 }
 
+static void build(builder *b, uint32_t e, uint32_t from, uint32_t to);
+
+/* Regular parts in a row, the children of `run` (`at`: the place that errors name): one lexer for all of them, or one each where that is too large. */
+static void build_run(builder *b, uint32_t run, uint32_t at, uint32_t from, uint32_t to) {
+    const mllm_exprs *x = &b->g->x;
+    if (is_regular(b, run)) {
+        lex_edge(b, run, from, to);
+        return;
+    }
+    for (uint32_t c = x->nodes[run].first; c != NONE && b->code == MLLM_OK; c = x->nodes[c].next) {
+        uint32_t next = x->nodes[c].next == NONE ? to : new_state(b, at);
+        lex_edge(b, c, from, next);
+        from = next;
+    }
+}
+
+static void build_sequence(builder *b, const mllm_expr *n, uint32_t from, uint32_t to) {
+    const mllm_exprs *x = &b->g->x;
+    for (uint32_t c = n->first; c != NONE && b->code == MLLM_OK;) {
+        uint32_t end = c;
+        while (end != NONE && is_regular(b, end)) end = x->nodes[end].next;
+        bool run = end != c;
+        uint32_t after = run ? end : x->nodes[c].next, state = after == NONE ? to : new_state(b, n->at);
+        if (run) {
+            uint32_t part = gather(b, EXPR_CAT, c, end);
+            if (b->code != MLLM_OK) return;
+            build_run(b, part, n->at, from, state);
+        } else
+            build(b, c, from, state);
+        from = state;
+        c = after;
+    }
+}
+
+/* One lexer for the regular alternatives, where it is not too large; edges of its own for every other one. */
+static void build_alternatives(builder *b, const mllm_expr *n, uint32_t from, uint32_t to) {
+    const mllm_exprs *x = &b->g->x;
+    uint32_t part = gather(b, EXPR_ALT, n->first, NONE);
+    if (b->code != MLLM_OK) return;
+    bool together = x->nodes[part].first != NONE && is_regular(b, part);
+    if (together) lex_edge(b, part, from, to);
+    for (uint32_t c = n->first; c != NONE && b->code == MLLM_OK; c = x->nodes[c].next)
+        if (!together || !is_regular(b, c)) build(b, c, from, to);
+}
+
+/* A state between each time and the next, from n->lo on with a way past those that may be left out; a loop where there is no last time. */
+static void build_repeat(builder *b, const mllm_expr *n, uint32_t from, uint32_t to) {
+    bool endless = n->hi == NONE, regular = is_regular(b, n->first);
+    uint32_t lexer = regular ? new_lexer(b, n->first) : NONE, most = endless ? n->lo : n->hi;
+    for (uint32_t i = 0; i < most && b->code == MLLM_OK; i++) {
+        uint32_t next = i + 1 == most && !endless ? to : new_state(b, n->at);
+        if (i >= n->lo) empty_edge(b, from, to);
+        if (regular) /* the same lexer many times */
+            join(b, lexer, from, next);
+        else
+            build(b, n->first, from, next);
+        from = next;
+    }
+    if (!endless || b->code != MLLM_OK) return;
+    uint32_t loop = new_state(b, n->at);
+    empty_edge(b, from, loop);
+    if (regular)
+        join(b, lexer, loop, loop);
+    else
+        build(b, n->first, loop, loop);
+    empty_edge(b, loop, to);
+}
+
+/* What is captured becomes a rule of its own. */
+static void build_capture(builder *b, const mllm_expr *n, uint32_t from, uint32_t to) {
+    uint32_t inside = new_rule(b), name = add_name(b, n);
+    if (b->code != MLLM_OK) return;
+    new_edge(b, from, (mllm_edge){.kind = EDGE_CAPTURE, .arg = inside, .name = name, .next = to});
+    uint32_t start = new_state(b, n->at), end = new_state(b, n->at);
+    if (b->code != MLLM_OK) return;
+    b->rules[inside].start = start;
+    b->rules[inside].end = end;
+    b->rules[inside].anonymous = true;
+    build(b, n->first, start, end);
+}
+
 /* Edges that read `e` on the way from one state to another. */
 static void build(builder *b, uint32_t e, uint32_t from, uint32_t to) {
-    mllm_exprs *x = &b->g->x;
     if (b->code != MLLM_OK) return;
-    mllm_expr n = x->nodes[e];
+    const mllm_expr n = b->g->x.nodes[e]; /* a copy: the nodes move when parts are gathered */
     if (n.kind == EXPR_EMPTY || ((n.kind == EXPR_CAT || n.kind == EXPR_ALT) && n.first == NONE) ||
         (n.kind == EXPR_BYTES && n.hi == 0) || (n.kind == EXPR_REPEAT && n.hi == 0)) {
-        new_edge(b, from, (mllm_edge){.kind = EDGE_EMPTY, .next = to});
+        empty_edge(b, from, to);
         return;
     }
     if (is_regular(b, e)) {
@@ -260,93 +344,15 @@ static void build(builder *b, uint32_t e, uint32_t from, uint32_t to) {
         return;
     }
     switch (n.kind) {
-    case EXPR_CAT:
-        for (uint32_t c = n.first; c != NONE && b->code == MLLM_OK;) {
-            uint32_t end = c;
-            while (end != NONE && is_regular(b, end)) end = x->nodes[end].next;
-            bool run = end != c;
-            uint32_t after = run ? end : x->nodes[c].next, state = after == NONE ? to : new_state(b, n.at);
-            if (run) {
-                uint32_t part = gather(b, EXPR_CAT, c, end);
-                if (b->code != MLLM_OK) return;
-                if (is_regular(b, part))
-                    lex_edge(b, part, from, state);
-                else /* together too large: one by one */
-                    for (uint32_t k = x->nodes[part].first, at = from; k != NONE && b->code == MLLM_OK;
-                         k = x->nodes[k].next) {
-                        uint32_t next = x->nodes[k].next == NONE ? state : new_state(b, n.at);
-                        lex_edge(b, k, at, next);
-                        at = next;
-                    }
-            } else
-                build(b, c, from, state);
-            from = state;
-            c = after;
-        }
-        return;
-    case EXPR_ALT: {
-        uint32_t part = gather(b, EXPR_ALT, n.first, NONE);
-        if (b->code != MLLM_OK) return;
-        bool together = x->nodes[part].first != NONE && is_regular(b, part);
-        if (together) lex_edge(b, part, from, to);
-        for (uint32_t c = n.first; c != NONE && b->code == MLLM_OK; c = x->nodes[c].next)
-            if (!together || !is_regular(b, c)) build(b, c, from, to);
-        return;
-    }
-    case EXPR_REPEAT: {
-        if (is_regular(b, n.first)) { /* many times the same lexer */
-            uint32_t lexer = new_lexer(b, n.first), most = n.hi == NONE ? n.lo : n.hi;
-            for (uint32_t i = 0; i < most && b->code == MLLM_OK; i++) {
-                uint32_t next = i + 1 == most && n.hi != NONE ? to : new_state(b, n.at);
-                if (i >= n.lo) new_edge(b, from, (mllm_edge){.kind = EDGE_EMPTY, .next = to});
-                join(b, lexer, from, next);
-                from = next;
-            }
-            if (n.hi != NONE || b->code != MLLM_OK) return;
-            uint32_t loop = new_state(b, n.at);
-            new_edge(b, from, (mllm_edge){.kind = EDGE_EMPTY, .next = loop});
-            join(b, lexer, loop, loop);
-            new_edge(b, loop, (mllm_edge){.kind = EDGE_EMPTY, .next = to});
-            return;
-        }
-        for (uint32_t i = 0; i < n.lo && b->code == MLLM_OK; i++) {
-            uint32_t next = i + 1 == n.lo && n.hi == n.lo ? to : new_state(b, n.at);
-            build(b, n.first, from, next);
-            from = next;
-        }
-        if (n.hi == n.lo) return;
-        if (n.hi == NONE) {
-            uint32_t loop = new_state(b, n.at);
-            new_edge(b, from, (mllm_edge){.kind = EDGE_EMPTY, .next = loop});
-            build(b, n.first, loop, loop);
-            new_edge(b, loop, (mllm_edge){.kind = EDGE_EMPTY, .next = to});
-            return;
-        }
-        for (uint32_t i = n.lo; i < n.hi && b->code == MLLM_OK; i++) {
-            uint32_t next = i + 1 == n.hi ? to : new_state(b, n.at);
-            new_edge(b, from, (mllm_edge){.kind = EDGE_EMPTY, .next = to});
-            build(b, n.first, from, next);
-            from = next;
-        }
-        return;
-    }
+    case EXPR_CAT: build_sequence(b, &n, from, to); return;
+    case EXPR_ALT: build_alternatives(b, &n, from, to); return;
+    case EXPR_REPEAT: build_repeat(b, &n, from, to); return;
     case EXPR_RULE: new_edge(b, from, (mllm_edge){.kind = EDGE_CALL, .arg = n.lo, .next = to}); return;
     case EXPR_IMPORT: new_edge(b, from, (mllm_edge){.kind = EDGE_IMPORT, .arg = n.lo, .next = to}); return;
     case EXPR_TOKEN: new_edge(b, from, (mllm_edge){.kind = EDGE_TOKEN, .arg = n.lo, .next = to}); return;
     case EXPR_UNTIL:
     case EXPR_WITHOUT: lex_edge(b, e, from, to); return;
-    case EXPR_CAPTURE: {
-        uint32_t inside = new_rule(b), name = add_name(b, &n);
-        if (b->code != MLLM_OK) return;
-        new_edge(b, from, (mllm_edge){.kind = EDGE_CAPTURE, .arg = inside, .name = name, .next = to});
-        uint32_t start = new_state(b, n.at), end = new_state(b, n.at);
-        if (b->code != MLLM_OK) return;
-        b->rules[inside].start = start;
-        b->rules[inside].end = end;
-        b->rules[inside].anonymous = true;
-        build(b, n.first, start, end);
-        return;
-    }
+    case EXPR_CAPTURE: build_capture(b, &n, from, to); return;
     default: fail(b, MLLM_E_UNSUPPORTED, n.at, "not supported here"); return;
     }
 }
@@ -457,7 +463,7 @@ static uint32_t copy_states(builder *b, const rule *r, uint32_t next, uint32_t a
             e.next = e.next - r->first + first;
             new_edge(b, s - r->first + first, e);
         }
-    if (b->code == MLLM_OK) new_edge(b, r->end - r->first + first, (mllm_edge){.kind = EDGE_EMPTY, .next = next});
+    if (b->code == MLLM_OK) empty_edge(b, r->end - r->first + first, next);
     return first - r->first;
 }
 
@@ -490,7 +496,7 @@ static void unroll(builder *b, uint32_t i, uint32_t *list, uint32_t *mark, uint3
     for (uint32_t k = 0; k < calls_count && b->code == MLLM_OK; k++) {
         left_call c = calls[k];
         if (c.called == i) {
-            new_edge(b, b->rules[i].end, (mllm_edge){.kind = EDGE_EMPTY, .next = c.next});
+            empty_edge(b, b->rules[i].end, c.next);
             continue;
         }
         /* Rule c.called was unrolled before: put its beginnings here, followed by a copy of the rest of it. */
@@ -514,8 +520,8 @@ static void unroll(builder *b, uint32_t i, uint32_t *list, uint32_t *mark, uint3
     mllm_free(calls);
     uint32_t start = new_state(b, at);
     if (b->code != MLLM_OK) return;
-    new_edge(b, start, (mllm_edge){.kind = EDGE_EMPTY, .next = fresh});
-    if (b->rules[i].nullable) new_edge(b, start, (mllm_edge){.kind = EDGE_EMPTY, .next = b->rules[i].end});
+    empty_edge(b, start, fresh);
+    if (b->rules[i].nullable) empty_edge(b, start, b->rules[i].end);
     b->rules[i].start = start;
 }
 
