@@ -58,10 +58,105 @@ static void text_follows(mllm_toolcall_parser *p) {
     p->line = true;
 }
 
+/* What the bytes at `pos` are between calls. */
+typedef enum {
+    GAP_GOES_ON, /* part of the gap, and taken */
+    GAP_ENDS, /* taken, and another phase follows */
+    GAP_BROKEN, /* no call follows */
+    GAP_OTHER /* none of what was asked about */
+} gap;
+
+static gap gap_marker(mllm_toolcall_parser *p, mllm_toolcall_field mark, size_t length) {
+    switch (mark) {
+    case F_CALL_BEGIN:
+        if (!p->trial) p->start = p->call_start = p->pos;
+        p->pos += length;
+        p->body_seen |= p->section_open;
+        mllm_tc_body(p);
+        return GAP_ENDS;
+    case F_CALL_END:
+        if (p->trial) return GAP_OTHER;
+        p->pos += length;
+        p->start = p->pos;
+        p->in_call = false;
+        return GAP_GOES_ON;
+    case F_SECTION_END:
+        if (p->trial && !p->list_open && p->reading_count != 1) return GAP_OTHER;
+        p->pos += length;
+        section_over(p);
+        return GAP_ENDS;
+    default: /* another section */
+        if (p->trial) return GAP_OTHER;
+        p->start = p->call_start = p->pos;
+        p->pos += length;
+        p->section_open = true;
+        p->in_call = p->list_open = false;
+        return GAP_GOES_ON;
+    }
+}
+
+/* Brackets of a list of calls, and what separates them. */
+static gap gap_bracket(mllm_toolcall_parser *p, char c) {
+    const mllm_toolcall_format *f = p->f;
+    if (c == '[' && !p->list_open && (f->list || f->body == BODY_JSON) && (p->trial || p->section_open)) {
+        p->list_open = true;
+        p->pos++;
+        return GAP_GOES_ON;
+    }
+    if (c == ']' && p->list_open) {
+        p->pos++;
+        p->list_open = false;
+        if (!p->trial) p->start = p->pos;
+        if (has(p, F_SECTION_END) || has(p, F_CALL_END)) return GAP_GOES_ON;
+        if (p->trial) return GAP_BROKEN; /* a list of nothing */
+        section_over(p);
+        return GAP_ENDS;
+    }
+    if (!p->trial && (c == ',' || c == ';' || c == '}' || c == ']')) { /* separators, and brackets too many */
+        p->pos++;
+        return GAP_GOES_ON;
+    }
+    return GAP_OTHER;
+}
+
+/* A call without any marker is a candidate: it may be text. */
+static void try_bare(mllm_toolcall_parser *p) {
+    p->origin = p->start;
+    p->readings[0] = (mllm_reading){MARK_BARE, p->text_format, (uint32_t)(p->pos - p->start)};
+    for (int i = 0; i < p->format_count; i++)
+        if (p->formats[i] == p->f) p->readings[0].format = i;
+    p->reading_count = 1;
+    p->reading = 0;
+    p->furthest = -1;
+    p->trial = true;
+    p->forced = false;
+    p->hold_space = p->after_call = true;
+    p->call_start = p->pos;
+}
+
+/* A call that begins with its object or its name. */
+static gap gap_call(mllm_toolcall_parser *p, char c) {
+    const mllm_toolcall_format *f = p->f;
+    bool direct = !has(p, F_CALL_BEGIN) || p->in_call || p->list_open;
+    if (!direct || !(f->body == BODY_JSON ? c == '{' : letter(c))) return GAP_OTHER;
+    if (!p->trial && (p->section_open || p->list_open || p->in_call))
+        p->start = p->call_start = p->pos;
+    else if (!p->trial) {
+        if (!f->bare) return GAP_BROKEN;
+        try_bare(p);
+    }
+    if (p->trial) p->kind = p->readings[p->reading].kind;
+    mllm_tc_body(p);
+    p->in_call = true;
+    p->body_seen |= f->body == BODY_JSON;
+    if (f->body == BODY_JSON) mllm_tc_object_begin(p);
+    return GAP_ENDS;
+}
+
 mllm_step mllm_tc_gap(mllm_toolcall_parser *p) {
     static const mllm_toolcall_field marks[] = {F_CALL_BEGIN, F_CALL_END, F_SECTION_END, F_SECTION_BEGIN};
-    const mllm_toolcall_format *f = p->f;
-    for (;;) {
+    gap g = GAP_GOES_ON;
+    while (g == GAP_GOES_ON) {
         if (!mllm_tc_left(p)) return STEP_WAIT;
         char c = *mllm_tc_at(p, p->pos);
         size_t length;
@@ -71,76 +166,11 @@ mllm_step mllm_tc_gap(mllm_toolcall_parser *p) {
             p->pos++;
             continue;
         }
-        if (found == 0) {
-            if (!p->trial) p->start = p->call_start = p->pos;
-            p->pos += length;
-            p->body_seen |= p->section_open;
-            mllm_tc_body(p);
-            return STEP_ON;
-        }
-        if (found == 1 && !p->trial) {
-            p->pos += length;
-            p->start = p->pos;
-            p->in_call = false;
-            continue;
-        }
-        if (found == 2 && (!p->trial || p->list_open || p->reading_count == 1)) {
-            p->pos += length;
-            section_over(p);
-            return STEP_ON;
-        }
-        if (found == 3 && !p->trial) { /* another section */
-            p->start = p->call_start = p->pos;
-            p->pos += length;
-            p->section_open = true;
-            p->in_call = p->list_open = false;
-            continue;
-        }
-        if (c == '[' && !p->list_open && (f->list || f->body == BODY_JSON) && (p->trial || p->section_open)) {
-            p->list_open = true;
-            p->pos++;
-            continue;
-        }
-        if (c == ']' && p->list_open) {
-            p->pos++;
-            p->list_open = false;
-            if (!p->trial) p->start = p->pos;
-            if (has(p, F_SECTION_END) || has(p, F_CALL_END)) continue;
-            if (p->trial) break; /* a list of nothing */
-            section_over(p);
-            return STEP_ON;
-        }
-        if (!p->trial && (c == ',' || c == ';' || c == '}' || c == ']')) { /* separators, and brackets too many */
-            p->pos++;
-            continue;
-        }
-        bool direct = !has(p, F_CALL_BEGIN) || p->in_call || p->list_open;
-        if (direct && (f->body == BODY_JSON ? c == '{' : letter(c))) {
-            if (p->trial || p->section_open || p->list_open || p->in_call) {
-                if (!p->trial) p->start = p->call_start = p->pos;
-            } else { /* without any marker: it may be text */
-                if (!f->bare) break;
-                p->origin = p->start;
-                p->readings[0] = (mllm_reading){MARK_BARE, p->text_format, (uint32_t)(p->pos - p->start)};
-                for (int i = 0; i < p->format_count; i++)
-                    if (p->formats[i] == f) p->readings[0].format = i;
-                p->reading_count = 1;
-                p->reading = 0;
-                p->furthest = -1;
-                p->trial = true;
-                p->forced = false;
-                p->hold_space = p->after_call = true;
-                p->call_start = p->pos;
-            }
-            p->kind = p->trial ? p->readings[p->reading].kind : p->kind;
-            mllm_tc_body(p);
-            p->in_call = true;
-            p->body_seen |= f->body == BODY_JSON;
-            if (f->body == BODY_JSON) mllm_tc_object_begin(p);
-            return STEP_ON;
-        }
-        break;
+        g = found >= 0 ? gap_marker(p, marks[found], length) : GAP_OTHER;
+        if (g == GAP_OTHER) g = gap_bracket(p, c);
+        if (g == GAP_OTHER) g = gap_call(p, c);
     }
+    if (g == GAP_ENDS) return STEP_ON;
     if (p->trial) {
         mllm_tc_broken(p, MLLM_TOOLCALL_BROKEN, "no call follows the marker");
         return STEP_ON;
