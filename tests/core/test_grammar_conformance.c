@@ -1,6 +1,13 @@
-/* The grammars on real schemas with instances: coverage, and what masks and compilation cost. MLLM_CONFORMANCE=all takes every row (a sample
- * otherwise); MLLM_CONFORMANCE_VERBOSE=1 names the rows that fail, MLLM_CONFORMANCE_SLOW=500 shows masks above 500 microseconds; MLLM_CONFORMANCE_FILE=path reads another file of rows (plain or .gz);
- * MLLM_CONFORMANCE_IDS='a b' takes only these rows in `random`, 6 times each. */
+/* The grammars on real schemas with instances: coverage, and what masks and compilation cost. A sample of the rows, unless the environment says:
+ *   MLLM_CONFORMANCE=all           every row
+ *   MLLM_CONFORMANCE_VERBOSE=1     names the rows that fail
+ *   MLLM_CONFORMANCE_SLOW=500      shows masks above 500 microseconds
+ *   MLLM_CONFORMANCE_FILE=path     schema_order, any_order, suite: another file of rows (plain or .gz)
+ *   MLLM_CONFORMANCE_IDS='a b'     random: only these rows, 6 times each
+ *   MLLM_CONFORMANCE_PART=0/4      random: of the rows those whose number leaves 0 when divided by 4
+ *   MLLM_CONFORMANCE_OUTPUTS=20    random: so many times each row
+ *   MLLM_CONFORMANCE_SEED=7        random: other outputs
+ *   MLLM_CONFORMANCE_DUMP=path     random: appends the outputs that are complete, each behind its row's id */
 #include "test.h"
 
 #include <time.h>
@@ -29,6 +36,82 @@ static mllm_vocab *load_vocab(void) {
     return v;
 }
 
+static bool everything(void) {
+    const char *v = getenv("MLLM_CONFORMANCE");
+    return v && strcmp(v, "all") == 0;
+}
+
+static bool is_verbose(void) {
+    return getenv("MLLM_CONFORMANCE_VERBOSE") != NULL;
+}
+
+/* ------------------------------------------------------------------------ rows */
+
+/* The rows of a file, each an object with an id, a schema and lists of valid and invalid instances, beside the tokens to read them with. */
+typedef struct {
+    mllm_vocab *vocab;
+    mllm_token_trie *trie;
+    /* The present row, until the next one is read. */
+    size_t number; /* in the file, from 1 */
+    const char *line; /* its text */
+    mllm_json d; /* which is this document */
+    const char *id, *schema; /* schema: schema_length bytes of `line` */
+    size_t schema_length;
+
+    FILE *f;
+    size_t every;
+    char *room; /* of `line` */
+    size_t capacity;
+} row_reader;
+
+/* Every so manyth row of the file at `path`, plain or .gz, the first one included. Where the file or the vocabulary is missing there are none. */
+static void rows_open(row_reader *r, const char *path, size_t every) {
+    char command[700];
+    mllm_error err;
+    *r = (row_reader){.every = every, .vocab = load_vocab()};
+    snprintf(command, sizeof command, "gzip -dcf '%s' 2>/dev/null", path);
+    r->f = popen(command, "r");
+    r->trie = r->vocab ? mllm_token_trie_new(r->vocab, &err) : NULL;
+}
+
+/* The next row that is asked for; false: there is none. Lines that are no JSON are passed over. */
+static bool rows_next(row_reader *r) {
+    ssize_t n;
+    mllm_error err;
+    mllm_json_free(&r->d);
+    while (r->f && r->trie && (n = getline(&r->room, &r->capacity, r->f)) > 0) {
+        if (r->number++ % r->every || mllm_json_parse(&r->d, r->room, (size_t)n, 0, &err) != MLLM_OK) continue;
+        const mllm_json_node *schema = &r->d.nodes[mllm_json_get(&r->d, 0, "schema")];
+        r->line = r->room;
+        r->id = r->d.nodes[mllm_json_get(&r->d, 0, "id")].as.string;
+        r->schema = r->line + schema->start;
+        r->schema_length = schema->end - schema->start;
+        return true;
+    }
+    return false;
+}
+
+static void rows_close(row_reader *r) {
+    mllm_json_free(&r->d);
+    free(r->room);
+    if (r->f) pclose(r->f);
+    mllm_token_trie_release(r->trie);
+    mllm_vocab_free(r->vocab);
+}
+
+static mllm_grammar *row_grammar(const row_reader *r, const mllm_schema_options *o, mllm_error *err) {
+    return mllm_grammar_json_schema(r->schema, r->schema_length, o, err);
+}
+
+/* Where a file of schemas is in the shared data. */
+static const char *schemas_path(const char *file) {
+    static char path[512];
+    snprintf(path, sizeof path, "%s/schemas/%s", test_shared(), file);
+    return path;
+}
+
+/* --------------------------------------------------------------------- figures */
+
 typedef struct {
     double *list;
     size_t count, capacity;
@@ -51,6 +134,8 @@ static double quantile(series *s, double q) {
     size_t i = (size_t)(q * (double)s->count);
     return s->list[i < s->count ? i : s->count - 1];
 }
+
+/* -------------------------------------------------------------------- coverage */
 
 /* As json.dumps of Python writes it, with its separators or compact ones. */
 static void write_value(mllm_buffer *b, const mllm_json *d, const char *text, uint32_t x, bool compact) {
@@ -81,20 +166,18 @@ typedef struct {
 } totals;
 
 static uint64_t words[1024];
-static const char *current = ""; /* id of the row */
 static double slow; /* masks above so many microseconds are shown */
 
 /* 1: accepted to the end; 0: refused; -1: an error. */
-static int run_instance(mllm_grammar *g, mllm_token_trie *trie, mllm_vocab *vocab, const char *text, size_t n,
-                        totals *t, mllm_error *err) {
+static int run_instance(mllm_grammar *g, const row_reader *r, const char *text, size_t n, totals *t, mllm_error *err) {
     static mllm_token ids[200000];
-    size_t count = mllm_tokenize(vocab, text, n, MLLM_TOKENIZE_NO_PREFIX, ids, 200000);
+    size_t count = mllm_tokenize(r->vocab, text, n, MLLM_TOKENIZE_NO_PREFIX, ids, 200000);
     if (count > 200000) return -1;
-    mllm_matcher *m = mllm_matcher_new(g, trie, err);
+    mllm_matcher *m = mllm_matcher_new(g, r->trie, err);
     if (!m) return -1;
     int result = 1;
     for (size_t i = 0; i <= count && result == 1; i++) {
-        mllm_token id = i < count ? ids[i] : mllm_vocab_eos(vocab);
+        mllm_token id = i < count ? ids[i] : mllm_vocab_eos(r->vocab);
         err->code = MLLM_OK;
         double start = now();
         mllm_code code = mllm_matcher_mask(m, words, 0, err);
@@ -116,7 +199,7 @@ static int run_instance(mllm_grammar *g, mllm_token_trie *trie, mllm_vocab *voca
         if (slow > 0 && spent * 1e6 > slow) {
             size_t length;
             const char *before = mllm_matcher_text(m, &length);
-            printf("slow %.0f us %s after %.*s\n", spent * 1e6, current, length > 60 ? 60 : (int)length,
+            printf("slow %.0f us %s after %.*s\n", spent * 1e6, r->id, length > 60 ? 60 : (int)length,
                    before + (length > 60 ? length - 60 : 0));
         }
     }
@@ -124,83 +207,60 @@ static int run_instance(mllm_grammar *g, mllm_token_trie *trie, mllm_vocab *voca
     return result;
 }
 
-static void run_row(const mllm_json *d, const char *line, mllm_token_trie *trie, mllm_vocab *vocab,
-                    const mllm_schema_options *o, totals *t, bool verbose) {
+/* Whether the row's valid instances are taken, or its invalid ones refused; what is not so is counted. Sets *rejected where a valid one was
+ * refused, or an error came of any. */
+static bool run_instances(mllm_grammar *g, const row_reader *r, bool valid, totals *t, bool *rejected) {
+    const mllm_json *d = &r->d;
+    uint32_t list = mllm_json_get(d, 0, valid ? "valid" : "invalid");
+    bool ok = true;
     mllm_error err = {.code = MLLM_OK};
-    const char *id = d->nodes[mllm_json_get(d, 0, "id")].as.string;
-    const mllm_json_node *schema = &d->nodes[mllm_json_get(d, 0, "schema")];
+    for (uint32_t c = list + 1, i = 0; i < d->nodes[list].count; i++, c = d->nodes[c].next)
+        for (int compact = 0; compact < 2; compact++) {
+            mllm_buffer b = {0};
+            write_value(&b, d, r->line, c, compact);
+            int result = run_instance(g, r, b.data, b.length, t, &err);
+            if (result != valid) {
+                bool accepted = result == 1;
+                ok = false;
+                if (result < 0 || valid) *rejected = true;
+                t->invalid_accepted += accepted;
+                t->valid_rejected += valid;
+                if (is_verbose())
+                    printf("%s %s #%u: %.100s %s\n",
+                           result < 0 ? "ERROR"
+                           : accepted ? "INVALID-ACCEPTED"
+                                      : "valid-rejected",
+                           r->id, i, accepted ? "" : err.message, accepted ? "" : b.data);
+                compact = 2;
+            }
+            mllm_buffer_free(&b);
+        }
+    return ok;
+}
+
+static void run_row(const row_reader *r, const mllm_schema_options *o, totals *t) {
+    mllm_error err = {.code = MLLM_OK};
     t->rows++;
-    current = id;
     double start = now();
-    mllm_grammar *g = mllm_grammar_json_schema(line + schema->start, schema->end - schema->start, o, &err);
+    mllm_grammar *g = row_grammar(r, o, &err);
     add(&t->compiles, (now() - start) * 1e3);
-    bool no_valid = d->nodes[mllm_json_get(d, 0, "valid")].count == 0;
     if (!g) {
+        bool no_valid = r->d.nodes[mllm_json_get(&r->d, 0, "valid")].count == 0;
         if (err.code == MLLM_E_GRAMMAR && no_valid) {
             t->passed++;
             return;
         }
         t->refused++;
-        if (verbose) printf("refused %s: %s\n", id, err.message);
+        if (is_verbose()) printf("refused %s: %s\n", r->id, err.message);
         return;
     }
     add(&t->memory, (double)mllm_grammar_bytes(g));
-    bool ok = true, rejected = false;
-    for (int k = 0; k < 2; k++) {
-        uint32_t list = mllm_json_get(d, 0, k ? "invalid" : "valid");
-        for (uint32_t c = list + 1, i = 0; i < d->nodes[list].count; i++, c = d->nodes[c].next)
-            for (int compact = 0; compact < 2; compact++) {
-                mllm_buffer b = {0};
-                write_value(&b, d, line, c, compact);
-                int r = run_instance(g, trie, vocab, b.data, b.length, t, &err);
-                if (r < 0 || r == k) {
-                    ok = false;
-                    if (r < 0 || !k) rejected = true;
-                    if (k && r == 1) t->invalid_accepted++;
-                    if (!k) t->valid_rejected++;
-                    if (verbose)
-                        printf("%s %s #%u: %.100s %s\n",
-                               r < 0 ? "ERROR"
-                               : k   ? "INVALID-ACCEPTED"
-                                     : "valid-rejected",
-                               id, i, r == 1 ? "" : err.message, k && r == 1 ? "" : b.data);
-                    compact = 2;
-                }
-                mllm_buffer_free(&b);
-            }
-    }
+    bool rejected = false;
+    bool takes = run_instances(g, r, true, t, &rejected);
+    bool refuses = run_instances(g, r, false, t, &rejected);
     t->row_rejected += rejected;
-    t->passed += ok;
+    t->passed += takes && refuses;
     mllm_grammar_release(g);
-}
-
-static bool run_file(const char *path, size_t every, const mllm_schema_options *base, bool suite, totals *t) {
-    char command[700];
-    bool verbose = getenv("MLLM_CONFORMANCE_VERBOSE") != NULL;
-    slow = getenv("MLLM_CONFORMANCE_SLOW") ? atof(getenv("MLLM_CONFORMANCE_SLOW")) : 0;
-    snprintf(command, sizeof command, "gzip -dcf '%s' 2>/dev/null", path);
-    FILE *f = popen(command, "r");
-    if (!f) return false;
-    mllm_error err;
-    mllm_vocab *vocab = load_vocab();
-    mllm_token_trie *trie = vocab ? mllm_token_trie_new(vocab, &err) : NULL;
-    char *line = NULL;
-    size_t capacity = 0, row = 0;
-    ssize_t n;
-    while (trie && (n = getline(&line, &capacity, f)) > 0) {
-        mllm_json d;
-        if (row++ % every) continue;
-        if (mllm_json_parse(&d, line, (size_t)n, 0, &err) != MLLM_OK) continue;
-        mllm_schema_options o = *base;
-        if (suite) o.draft = strstr(d.nodes[mllm_json_get(&d, 0, "id")].as.string, "draft7") ? 7 : 2020;
-        run_row(&d, line, trie, vocab, &o, t, verbose);
-        mllm_json_free(&d);
-    }
-    free(line);
-    pclose(f);
-    mllm_token_trie_release(trie);
-    mllm_vocab_free(vocab);
-    return t->rows > 0;
 }
 
 static void print_totals(const char *name, totals *t) {
@@ -217,20 +277,20 @@ static void print_totals(const char *name, totals *t) {
     free(t->memory.list);
 }
 
-static bool everything(void) {
-    const char *v = getenv("MLLM_CONFORMANCE");
-    return v && strcmp(v, "all") == 0;
-}
-
 static void conformance(const char *file, bool any_order, bool suite, size_t every, double least) {
     if (!test_shared()) SKIP("no shared data");
-    char path[512];
-    const char *other = getenv("MLLM_CONFORMANCE_FILE");
-    snprintf(path, sizeof path, "%s/schemas/%s", test_shared(), file);
-    if (other) snprintf(path, sizeof path, "%s", other);
+    const char *other = getenv("MLLM_CONFORMANCE_FILE"), *path = other ? other : schemas_path(file);
+    row_reader r;
     totals t = {0};
-    mllm_schema_options o = {.any_order = any_order, .format = suite ? MLLM_FORMAT_ANNOTATE : MLLM_FORMAT_ASSERT};
-    if (!run_file(path, everything() ? 1 : every, &o, suite, &t)) SKIP("%s is not here", path);
+    slow = getenv("MLLM_CONFORMANCE_SLOW") ? atof(getenv("MLLM_CONFORMANCE_SLOW")) : 0;
+    rows_open(&r, path, everything() ? 1 : every);
+    while (rows_next(&r)) {
+        mllm_schema_options o = {.any_order = any_order, .format = suite ? MLLM_FORMAT_ANNOTATE : MLLM_FORMAT_ASSERT};
+        if (suite) o.draft = strstr(r.id, "draft7") ? 7 : 2020;
+        run_row(&r, &o, &t);
+    }
+    rows_close(&r);
+    if (!t.rows) SKIP("%s is not here", path);
     CHECK(t.invalid_accepted == 0, "%zu", t.invalid_accepted);
     CHECK((double)t.passed >= least * (double)t.rows, "%zu of %zu", t.passed, t.rows);
     print_totals(any_order ? suite ? "suite, any order" : "schemas, any order" : "schemas, schema order", &t);
@@ -297,11 +357,11 @@ static size_t draw_token(mllm_token_trie *trie, bool bytes, uint64_t *seed) {
 }
 
 /* Tokens drawn from the masks until the end; the budget is large enough, so that it must come to an end. */
-static void random_output(mllm_grammar *g, const char *schema, size_t length, mllm_token_trie *trie, uint64_t *seed,
-                          random_totals *t, const char *id, bool bytes) {
+static void random_output(mllm_grammar *g, const row_reader *r, uint64_t *seed, random_totals *t, bool bytes) {
     mllm_error err = {.code = MLLM_OK};
-    bool verbose = getenv("MLLM_CONFORMANCE_VERBOSE") != NULL;
-    mllm_matcher *m = mllm_matcher_new(g, trie, &err);
+    const char *id = r->id;
+    bool verbose = is_verbose();
+    mllm_matcher *m = mllm_matcher_new(g, r->trie, &err);
     if (!m) return;
     uint32_t left = mllm_matcher_min_left(m), budget = left + 20 + (uint32_t)(draw(seed) % 150);
     size_t way = mllm_matcher_completion(m, NULL, 0), n;
@@ -327,7 +387,7 @@ static void random_output(mllm_grammar *g, const char *schema, size_t length, ml
                 mllm_matcher_release(m);
                 return;
             }
-            token = draw_token(trie, bytes, seed);
+            token = draw_token(r->trie, bytes, seed);
             if (token == SIZE_MAX) break;
             code = mllm_matcher_accept_within(m, (mllm_token)token, budget, &err);
             t->refused += code == MLLM_E_GRAMMAR;
@@ -343,7 +403,7 @@ static void random_output(mllm_grammar *g, const char *schema, size_t length, ml
     if (!mllm_matcher_is_complete(m)) {
         t->incomplete++;
         if (verbose) printf("INCOMPLETE %s: %.*s\n", id, (int)n, text);
-    } else if (mllm_json_validate(schema, length, text, n, NULL, &err) == MLLM_OK)
+    } else if (mllm_json_validate(r->schema, r->schema_length, text, n, NULL, &err) == MLLM_OK)
         t->valid++;
     else if (verbose)
         printf("INVALID %s: %s: %.*s\n", id, err.message, (int)n, text);
@@ -360,47 +420,26 @@ static void random_output(mllm_grammar *g, const char *schema, size_t length, ml
 
 static void test_random(void) {
     if (!test_shared()) SKIP("no shared data");
-    char command[700];
-    snprintf(command, sizeof command, "gzip -dcf '%s/schemas/schemas_public.jsonl.gz' 2>/dev/null", test_shared());
-    FILE *f = popen(command, "r");
-    mllm_error err;
-    mllm_vocab *vocab = load_vocab();
-    mllm_token_trie *trie = vocab ? mllm_token_trie_new(vocab, &err) : NULL;
-    char *line = NULL;
-    size_t capacity = 0, row = 0, every = everything() ? 1 : 40;
-    ssize_t n;
-    random_totals t = {0};
     const char *ids = getenv("MLLM_CONFORMANCE_IDS"), *part = getenv("MLLM_CONFORMANCE_PART"),
-               *other = getenv("MLLM_CONFORMANCE_SEED");
-    size_t part_at = 0, parts = 1;
+               *other = getenv("MLLM_CONFORMANCE_SEED"), *outputs = getenv("MLLM_CONFORMANCE_OUTPUTS");
+    size_t part_at = 0, parts = 1, each = outputs ? strtoull(outputs, NULL, 10) : ids ? 6 : 4;
     if (part) sscanf(part, "%zu/%zu", &part_at, &parts);
-    size_t each = ids ? 6 : 4;
-    if (getenv("MLLM_CONFORMANCE_OUTPUTS")) each = strtoull(getenv("MLLM_CONFORMANCE_OUTPUTS"), NULL, 10);
     uint64_t base = other ? strtoull(other, NULL, 10) : 1;
-    while (f && trie && (n = getline(&line, &capacity, f)) > 0) {
-        mllm_json d;
-        if (row++ % every || row % parts != part_at) continue;
-        if (mllm_json_parse(&d, line, (size_t)n, 0, &err) != MLLM_OK) continue;
-        const char *id = d.nodes[mllm_json_get(&d, 0, "id")].as.string;
-        if (ids && !strstr(ids, id)) {
-            mllm_json_free(&d);
-            continue;
-        }
-        const mllm_json_node *schema = &d.nodes[mllm_json_get(&d, 0, "schema")];
-        mllm_schema_options o = {.any_order = row % 2 == 0};
-        mllm_grammar *g = mllm_grammar_json_schema(line + schema->start, schema->end - schema->start, &o, &err);
-        uint64_t seed = (base * 1000003 + row) * 0x9E3779B97F4A7C15u; /* the same for a row whatever else is run */
+    random_totals t = {0};
+    row_reader r;
+    mllm_error err;
+    rows_open(&r, schemas_path("schemas_public.jsonl.gz"), everything() ? 1 : 40);
+    while (rows_next(&r)) {
+        if (r.number % parts != part_at || (ids && !strstr(ids, r.id))) continue;
+        mllm_schema_options o = {.any_order = r.number % 2 == 0};
+        mllm_grammar *g = row_grammar(&r, &o, &err);
+        uint64_t seed = (base * 1000003 + r.number) * 0x9E3779B97F4A7C15u; /* the same for a row whatever else is run */
         double start = now();
-        for (size_t k = 0; g && k < each; k++)
-            random_output(g, line + schema->start, schema->end - schema->start, trie, &seed, &t, id, k % 2 == 1);
-        if (now() - start > 2 && getenv("MLLM_CONFORMANCE_VERBOSE")) printf("SLOW %s: %.1f s\n", id, now() - start);
+        for (size_t k = 0; g && k < each; k++) random_output(g, &r, &seed, &t, k % 2 == 1);
+        if (now() - start > 2 && is_verbose()) printf("SLOW %s: %.1f s\n", r.id, now() - start);
         mllm_grammar_release(g);
-        mllm_json_free(&d);
     }
-    free(line);
-    if (f) pclose(f);
-    mllm_token_trie_release(trie);
-    mllm_vocab_free(vocab);
+    rows_close(&r);
     if (!t.outputs) SKIP("no schemas here");
     printf("random: %zu outputs, %zu valid, %zu incomplete, %zu dead ends, %zu masks that accept contradicts, %zu "
            "skipped, %zu without a known way at the start, %zu tokens drawn again\n",
@@ -414,10 +453,11 @@ static void test_random(void) {
 
 /* `text` cut at random and each piece tokenized: the mask, the matcher of tokens and one of bytes agree at every place, also about tokens that
  * do not belong there. Returns the number of disagreements. */
-static size_t retokenise(mllm_grammar *g, mllm_token_trie *trie, mllm_vocab *vocab, const char *text, size_t n,
-                         uint64_t *seed, size_t *places) {
+static size_t retokenise(mllm_grammar *g, const row_reader *r, const char *text, size_t n, uint64_t *seed,
+                         size_t *places) {
     mllm_error err;
-    mllm_matcher *m = mllm_matcher_new(g, trie, &err), *plain = mllm_matcher_new(g, NULL, &err);
+    const mllm_vocab *vocab = r->vocab;
+    mllm_matcher *m = mllm_matcher_new(g, r->trie, &err), *plain = mllm_matcher_new(g, NULL, &err);
     size_t wrong = 0;
     static mllm_token ids[1 << 16];
     for (size_t at = 0; m && plain && at < n && !wrong;) {
@@ -426,7 +466,7 @@ static size_t retokenise(mllm_grammar *g, mllm_token_trie *trie, mllm_vocab *voc
         size_t count = mllm_tokenize(vocab, text + at, piece, MLLM_TOKENIZE_NO_PREFIX, ids, sizeof ids / sizeof *ids);
         for (size_t i = 0; i < count && !wrong; i++) {
             bool masked = mllm_matcher_mask(m, words, 0, &err) != MLLM_OK;
-            mllm_token other = (mllm_token)(draw(seed) % mllm_token_trie_size(trie));
+            mllm_token other = (mllm_token)(draw(seed) % mllm_token_trie_size(r->trie));
             size_t length = 0;
             const char *bytes = mllm_vocab_bytes(vocab, other, &length);
             if (mllm_vocab_kind(vocab, other) == MLLM_TOKEN_NORMAL && length > 1) {
@@ -450,49 +490,41 @@ static size_t retokenise(mllm_grammar *g, mllm_token_trie *trie, mllm_vocab *voc
     return wrong;
 }
 
+/* The matcher of bytes takes all of it. */
+static bool takes_text(mllm_grammar *g, const mllm_buffer *b) {
+    mllm_error err;
+    mllm_matcher *m = mllm_matcher_new(g, NULL, &err);
+    bool takes = m && mllm_matcher_accept_bytes(m, b->data, b->length, &err) == MLLM_OK && mllm_matcher_is_complete(m);
+    mllm_matcher_release(m);
+    return takes;
+}
+
 static void test_retokenised(void) {
     if (!test_shared()) SKIP("no shared data");
-    char command[700];
-    snprintf(command, sizeof command, "gzip -dcf '%s/schemas/schemas_public.jsonl.gz' 2>/dev/null", test_shared());
-    FILE *f = popen(command, "r");
-    mllm_error err;
-    mllm_vocab *vocab = load_vocab();
-    mllm_token_trie *trie = vocab ? mllm_token_trie_new(vocab, &err) : NULL;
-    char *line = NULL;
-    size_t capacity = 0, row = 0, every = everything() ? 1 : 40, texts = 0, places = 0, wrong = 0;
-    ssize_t n;
+    size_t texts = 0, places = 0, wrong = 0;
     uint64_t seed = 1234567890123456789u;
-    while (f && trie && (n = getline(&line, &capacity, f)) > 0) {
-        mllm_json d;
-        if (row++ % every) continue;
-        if (mllm_json_parse(&d, line, (size_t)n, 0, &err) != MLLM_OK) continue;
-        const mllm_json_node *schema = &d.nodes[mllm_json_get(&d, 0, "schema")];
+    row_reader r;
+    mllm_error err;
+    rows_open(&r, schemas_path("schemas_public.jsonl.gz"), everything() ? 1 : 40);
+    while (rows_next(&r)) {
         mllm_schema_options o = {.any_order = true};
-        mllm_grammar *g = mllm_grammar_json_schema(line + schema->start, schema->end - schema->start, &o, &err);
-        uint32_t list = mllm_json_get(&d, 0, "valid");
-        for (uint32_t c = list + 1, i = 0; g && i < d.nodes[list].count; i++, c = d.nodes[c].next) {
+        mllm_grammar *g = row_grammar(&r, &o, &err);
+        uint32_t list = mllm_json_get(&r.d, 0, "valid");
+        for (uint32_t c = list + 1, i = 0; g && i < r.d.nodes[list].count; i++, c = r.d.nodes[c].next) {
             mllm_buffer b = {0};
-            write_value(&b, &d, line, c, i % 2 == 0);
-            mllm_matcher *m = mllm_matcher_new(g, NULL, &err); /* rows that fail are another test's */
-            bool takes =
-                m && mllm_matcher_accept_bytes(m, b.data, b.length, &err) == MLLM_OK && mllm_matcher_is_complete(m);
-            mllm_matcher_release(m);
+            write_value(&b, &r.d, r.line, c, i % 2 == 0);
+            bool takes = takes_text(g, &b); /* rows that fail are another test's */
             for (int k = 0; takes && k < 3; k++) {
-                size_t bad = retokenise(g, trie, vocab, b.data, b.length, &seed, &places);
-                if (bad && getenv("MLLM_CONFORMANCE_VERBOSE"))
-                    printf("DISAGREE %s #%u\n", d.nodes[mllm_json_get(&d, 0, "id")].as.string, i);
+                size_t bad = retokenise(g, &r, b.data, b.length, &seed, &places);
+                if (bad && is_verbose()) printf("DISAGREE %s #%u\n", r.id, i);
                 wrong += bad > 0;
                 texts++;
             }
             mllm_buffer_free(&b);
         }
         mllm_grammar_release(g);
-        mllm_json_free(&d);
     }
-    free(line);
-    if (f) pclose(f);
-    mllm_token_trie_release(trie);
-    mllm_vocab_free(vocab);
+    rows_close(&r);
     if (!texts) SKIP("no schemas here");
     printf("retokenised: %zu texts, %zu tokens, %zu texts on which the walks disagree\n", texts, places, wrong);
     CHECK(wrong == 0, "%zu", wrong);
