@@ -107,23 +107,31 @@ INLINE __m512i same_int(const char *at) {
     return _mm512_set1_epi32(*(const int32_t *)(const void *)at);
 }
 
-/* One token by one panel: the memory's speed. Panels follow one another, and the processor fetches them by itself. */
-INLINE void one_token(const unsigned char *panel, bool four, const mllm_operand *o, float *y) {
+enum { FEW = 4 };
+
+/* n tokens, at most FEW, by one panel: the memory's speed. Panels follow one another, and the processor fetches them by itself. */
+INLINE void few_tokens(const unsigned char *panel, bool four, const mllm_operand *o, int n, float (*y)[MLLM_PANEL]) {
     const char *q = o->x + o->p.q, *sum = o->x + (four ? o->p.sum4 : o->p.sum8), *d = o->x + o->p.d;
     const __m512i low = _mm512_set1_epi8(15);
-    __m512 all = _mm512_setzero_ps();
+    __m512 all[FEW];
+    MLLM_UNROLL for (int t = 0; t < n; t++) all[t] = _mm512_setzero_ps();
     for (size_t g = 0; g < o->groups; g++, panel += four ? MLLM_P4_BYTES : MLLM_P8_BYTES) {
-        __m512i dot = same_int(sum + 4 * g);
+        __m512i dot[FEW];
+        MLLM_UNROLL for (int t = 0; t < n; t++) dot[t] = same_int(sum + (size_t)t * o->stride + 4 * g);
         MLLM_UNROLL for (size_t s = 0; s < 8; s++) {
             __m512i w = _mm512_loadu_si512(panel + 64 * (four ? s % 4 : s));
             if (four) w = _mm512_and_si512(s < 4 ? w : _mm512_srli_epi16(w, 4), low);
-            dot = _mm512_dpbusd_epi32(dot, w, same_int(q + g * MLLM_GROUP + 4 * s));
+            MLLM_UNROLL for (int t = 0; t < n; t++) dot[t] =
+                _mm512_dpbusd_epi32(dot[t], w, same_int(q + (size_t)t * o->stride + g * MLLM_GROUP + 4 * s));
         }
         __m512 scale = v_half(panel + (four ? MLLM_P4_SCALES : MLLM_P8_SCALES));
-        __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(*(const float *)(const void *)(d + 4 * g)));
-        all = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), both, all);
+        MLLM_UNROLL for (int t = 0; t < n; t++) {
+            const char *own = d + (size_t)t * o->stride + 4 * g;
+            __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(*(const float *)(const void *)own));
+            all[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[t]), both, all[t]);
+        }
     }
-    _mm512_storeu_ps(y, all);
+    MLLM_UNROLL for (int t = 0; t < n; t++) _mm512_storeu_ps(y[t], all[t]);
 }
 
 /* n tokens by a panel and the one `second` bytes behind it: y[t] and y[MLLM_TILE + t]. `four` and `n` are constants where this is inlined.
@@ -175,17 +183,30 @@ INLINE void many_tokens(const unsigned char *panel, size_t second, bool four, co
         _mm512_storeu_ps(y[h * MLLM_TILE + t], sum[h][t]);
 }
 
+INLINE void few_pair(const unsigned char *panel, size_t second, bool four, const mllm_operand *o, int n,
+                     float (*y)[MLLM_PANEL]) {
+    for (int h = 0; h < 2; h++, panel += second, y += MLLM_TILE) switch (n) {
+        case 4: few_tokens(panel, four, o, 4, y); break;
+        case 3: few_tokens(panel, four, o, 3, y); break;
+        case 2: few_tokens(panel, four, o, 2, y); break;
+        default: few_tokens(panel, four, o, 1, y);
+        }
+}
+
 INLINE void any_pair(const unsigned char *panel, size_t second, bool four, const mllm_operand *o, int n,
                      float (*y)[MLLM_PANEL]) {
+    /* From where on two panels at once are faster was measured (SPEED.md). */
+    if (n <= (four ? 2 : FEW)) {
+        few_pair(panel, second, four, o, n, y);
+        return;
+    }
     switch (n) {
     case 8: many_tokens(panel, second, four, o, 8, y); break;
     case 7: many_tokens(panel, second, four, o, 7, y); break;
     case 6: many_tokens(panel, second, four, o, 6, y); break;
     case 5: many_tokens(panel, second, four, o, 5, y); break;
     case 4: many_tokens(panel, second, four, o, 4, y); break;
-    case 3: many_tokens(panel, second, four, o, 3, y); break;
-    case 2: many_tokens(panel, second, four, o, 2, y); break;
-    default: one_token(panel, four, o, y[0]); one_token(panel + second, four, o, y[MLLM_TILE]);
+    default: many_tokens(panel, second, four, o, 3, y);
     }
 }
 
@@ -200,7 +221,7 @@ TARGET static void pair4(const unsigned char *panel, const mllm_operand *o, int 
 /* A last panel without a neighbour stands beside itself. */
 INLINE void any_panel(const unsigned char *panel, bool four, const mllm_operand *o, int n, float (*y)[MLLM_PANEL]) {
     if (n == 1) {
-        one_token(panel, four, o, y[0]);
+        few_tokens(panel, four, o, 1, y);
         return;
     }
     float both[2 * MLLM_TILE][MLLM_PANEL];
