@@ -2,6 +2,7 @@
 -- Makes rows for many small services from lists and phrases of our own: numbers, lists, booleans, one wish or several, tools of other
 -- services beside the right one. They widen what the rows read from files have: kinds of tools, types of values, ways to ask.
 local words = require "mobilellm.train.words"
+local wording = require "wording"
 
 local api_rows = {}
 
@@ -384,18 +385,6 @@ for block in (catalogue .. "\n\n"):gmatch "(.-)\n\n+" do
   if #group > 0 then groups[#groups + 1] = group end
 end
 
-local function spoken(value)
-  if type(value) == "table" then
-    local n = #value
-    local texts = {}
-    for i, item in ipairs(value) do texts[i] = spoken(item) end
-    return n == 1 and texts[1] or table.concat(texts, ", ", 1, n - 1) .. " and " .. texts[n]
-  elseif type(value) == "number" then
-    return ("%.14g"):format(value)
-  end
-  return value
-end
-
 -- One wish: a sentence and its call.
 local function wish(random, entry)
   local phrase = random.pick(entry.phrases)
@@ -427,7 +416,7 @@ local function wish(random, entry)
       value = p.make(random)
     end
     arguments[name] = value
-    return (spoken(value))
+    return (wording.spoken(value))
   end)
   return phrase, {name = entry.tool.name, arguments = arguments}
 end
@@ -435,10 +424,6 @@ end
 local openings = {"", "", "", "", "", "", "", "please ", "can you ", "hey, ", "I'd like to know: ", "could you ", "ok, ", "hi! ", "Hello. "}
 local endings = {"", "", "", "?", ".", "?", ".", " please", ", thanks", "!", " for me"}
 local joints = {" and ", ". Then ", ". Also, ", ", and ", "; ", ". ", ". After that, ", ", then "}
-
-local function capital(text)
-  return (text:gsub("^%l", string.upper))
-end
 
 -- A row: one wish, or several of the same or of different tools, with tools beside them that nobody asked for.
 function api_rows.row(random)
@@ -454,7 +439,7 @@ function api_rows.row(random)
   local text, call = wish(random, entry)
   row.calls[1] = call
   offer(entry.tool)
-  if random.chance(0.6) then text = capital(text) end
+  if random.chance(0.6) then text = wording.capital(text) end
   local more = random.chance(0.3) and random.integer(1, 2) or 0
   for _ = 1, more do
     if random.chance(0.5) then
@@ -463,7 +448,7 @@ function api_rows.row(random)
     end
     local next_text, next_call = wish(random, entry)
     local joint = random.pick(joints)
-    text = text .. joint .. (joint:find "%. $" and capital(next_text) or next_text)
+    text = text .. joint .. (joint:find "%. $" and wording.capital(next_text) or next_text)
     row.calls[#row.calls + 1] = next_call
     offer(entry.tool)
     row.kind = "parallel"

@@ -20,6 +20,7 @@ package.path = here .. "/?.lua;" .. package.path
 local mobilellm = require "mobilellm"
 local clock = require "mobilellm.core".clock
 local data = require "data"
+local skill_rows = require "skill_rows"
 local eval = require "mobilellm.eval"
 local measure = require "mobilellm.eval.measure"
 
@@ -116,7 +117,7 @@ local function training_rows(seed, kept_out, sources)
       if not lack or missing > lack then source, lack = one[1], missing end
     end
     local row
-    if source == "copy" then row = data.copy_row(random, sources.words)
+    if source == "copy" then row = skill_rows.copy(random, sources.words)
     elseif source == "home_rows" then row = data.change(random, data.home_row(random))
     else row = data.change(random, random.pick(sources[source].rows), {pool = sources[source].pool}) end
     local ids, prompt = encode(row)

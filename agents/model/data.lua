@@ -6,8 +6,11 @@
 local json = require "mobilellm".json
 local api_rows = require "api_rows"
 local home_rows = require "home_rows"
+local wording = require "wording"
 
 local data = {}
+
+local camel, snake, invented = wording.camel, wording.snake, wording.invented
 
 data.random = require "mobilellm.random"
 
@@ -74,17 +77,6 @@ end
 
 ------------------------------------------------------------------------------------------------------------------ changing rows
 
-local syllables = {}
-for c in ("b d f g k l m n p r s t v z"):gmatch "%a" do
-  for v in ("a e i o u"):gmatch "%a" do syllables[#syllables + 1] = c .. v end
-end
-
-local function invented(random)
-  local parts = {}
-  for i = 1, random.integer(2, 3) do parts[i] = random.pick(syllables) end
-  return table.concat(parts)
-end
-
 local verbs = {"get", "do", "run", "call", "exec", "api", "my", "new", "handle", "process", "request", "tool", "fn", "use"}
 local synonyms = {
   entity_id = {"entity", "device", "device_id", "target", "id", "target_device", "entity_ids", "which", "object_id"},
@@ -114,14 +106,6 @@ local synonyms = {
   definition_word = {"word", "term"}, food_type = {"food", "dish"}, currency_name = {"currency", "money"},
 }
 
-local function camel(name)
-  return (name:gsub("[_.%s-]+(%w)", string.upper))
-end
-
-local function snake(name)
-  return (name:gsub("%.", "_"):gsub("(%l)(%u)", "%1_%2"):lower())
-end
-
 local function new_parameter(random, name)
   local roll = random.number()
   if roll < 0.45 and synonyms[name] then return random.pick(synonyms[name])
@@ -142,15 +126,12 @@ local function new_tool(random, tool)
   elseif roll < 0.8 then return random.pick(verbs) .. "_" .. snake(name)
   elseif roll < 0.9 then return snake(name) .. random.pick{"_v2", "_call", "_action", "_now", "_tool"}
   end
-  return (name:gsub("^%l", string.upper))
+  return wording.capital(name)
 end
 
 local function rename_parameters(random, tool, calls)
   local properties, renamed, used = {}, {}, {}
-  local names = {}
-  for name in pairs(tool.parameters.properties) do names[#names + 1] = name end
-  table.sort(names)
-  for _, name in ipairs(names) do
+  for _, name in ipairs(wording.names(tool.parameters.properties)) do
     local new = name
     if random.chance(0.6) then new = new_parameter(random, name) end
     if used[new] or tool.parameters.properties[new] then new = name end
@@ -216,10 +197,7 @@ end
 local function exchange_values(random, row, pool)
   for _, call in ipairs(row.calls) do
     local tool = tool_of(row.tools, call.name)
-    local names = {}
-    for name in pairs(call.arguments) do names[#names + 1] = name end
-    table.sort(names)
-    for _, name in ipairs(names) do
+    for _, name in ipairs(wording.names(call.arguments)) do
       local value = call.arguments[name]
       local inner = type(value) == "table" and #value == 1 and value[1] or value
       local values = pool[call.name .. "\0" .. name]
@@ -327,15 +305,13 @@ function data.change(random, row, options)
 
   for _, tool in ipairs(new.tools) do
     -- Optional parameters nobody uses here.
-    local used, names = {}, {}
+    local used, names = {}, wording.names(tool.parameters.properties)
     for _, call in ipairs(new.calls) do
       if call.name == tool.name then
         for name in pairs(call.arguments) do used[name] = true end
       end
     end
     for _, name in ipairs(tool.parameters.required or {}) do used[name] = true end
-    for name in pairs(tool.parameters.properties) do names[#names + 1] = name end
-    table.sort(names)
     if #names > 3 and random.chance(0.5) then
       for _, name in ipairs(names) do
         if not used[name] and random.chance(0.5) then tool.parameters.properties[name] = nil end
@@ -447,121 +423,6 @@ function data.join(random, wishes)
   while #row.tools < 5 and random.chance(0.8) do offer(random.pick(random.chance(0.5) and others or {random.pick(wishes).tool})) end
   row.messages[1] = {role = "user", content = table.concat(sentences, " ")}
   return row
-end
-
--- A row whose only difficulty is to copy: names and values that mean nothing, of `words` (a list) and invented ones.
-function data.copy_row(random, words)
-  local tools = {}
-  local function value(most)
-    local parts = {}
-    for i = 1, random.integer(1, most) do
-      parts[i] = random.chance(0.8) and random.pick(words) or random.chance(0.5) and invented(random)
-        or tostring(random.integer(0, 999))
-    end
-    return table.concat(parts, " ")
-  end
-  for _ = 1, random.integer(1, 2) do
-    local properties = {}
-    for _ = 1, random.integer(1, 3) do
-      local name = invented(random)
-      if random.chance(0.5) then name = random.pick(words):lower():gsub("[^%l]", "") .. "_" .. random.pick(syllables) end
-      properties[name] = {type = "string"}
-    end
-    tools[#tools + 1] = {name = invented(random) .. random.pick{"", "_", "."} .. invented(random), description = "",
-      parameters = {type = "object", properties = properties, required = {}}}
-  end
-  if tools[2] and tools[1].name == tools[2].name then tools[2] = nil end
-  local tool = random.pick(tools)
-  local names = {}
-  for name in pairs(tool.parameters.properties) do names[#names + 1] = name end
-  table.sort(names)
-  random.shuffle(names)
-  local arguments, spoken = {}, {random.pick{"", "please", "run", "now"}, tool.name}
-  for i = 1, random.integer(1, #names) do
-    arguments[names[i]] = value(5)
-    spoken[#spoken + 1] = random.pick{"with", "and", "", "for", "as"} .. " " .. names[i] .. " " .. arguments[names[i]]
-  end
-  local sentence = table.concat(spoken, " "):gsub("%s+", " "):gsub("^ ", "")
-  for name, v in pairs(arguments) do arguments[name] = v:gsub("%s+", " "):gsub("^ ", ""):gsub(" $", "") end
-  return {tools = tools, messages = {{role = "user", content = sentence}}, source = "copy", kind = "copy",
-    calls = {{name = tool.name, arguments = arguments}}}
-end
-
--- A row whose only difficulty is to choose: tools that are told by words which mean nothing together, of `words`, and a sentence with
--- words of the one that is meant, of several one after the other, or of none.
-function data.select_row(random, words)
-  local used = {}
-  local function fresh_word()
-    for _ = 1, 100 do
-      local word = random.pick(words):lower()
-      if word:find "^%l%l%l+$" and not used[word] then
-        used[word] = true
-        return word
-      end
-    end
-    return invented(random)
-  end
-  local tools, telling, family = {}, {}, fresh_word()
-  for i = 1, random.pick{2, 2, 3, 3, 4, 5, 6} do
-    local own, all = {}, {}
-    for k = 1, random.integer(1, 3) do
-      own[k] = fresh_word()
-      all[k] = own[k]
-    end
-    if i > 1 and random.chance(0.4) then table.insert(all, random.integer(1, #all + 1), family) end -- alike, as tools of a family are
-    local name, roll = table.concat(all, "_"), random.number()
-    if roll < 0.5 then name = invented(random) .. (random.chance(0.4) and "_" .. invented(random) or "")
-    elseif roll < 0.7 then name = camel(name)
-    elseif roll < 0.75 then name = camel("_" .. name)
-    elseif roll < 0.8 then name = name:gsub("_", ".", 1)
-    end
-    local properties = {}
-    if random.chance(0.35) then properties[random.chance(0.5) and invented(random) or fresh_word()] = {type = "string"} end
-    if not tool_of(tools, name) then
-      local description = table.concat(all, " ")
-      if random.chance(0.5) then description = description:gsub("^%l", string.upper) end
-      tools[#tools + 1] = {name = name, description = description, parameters = {type = "object", properties = properties, required = {}}}
-      telling[#tools] = own
-    end
-  end
-  local order = {}
-  for i = 1, #tools do order[i] = i end
-  random.shuffle(order)
-  local function sentence(list)
-    local spoken = {random.pick{"", "", "please", "can you", "i want", "the", "do"}}
-    for _, word in ipairs(list) do
-      spoken[#spoken + 1] = word
-      if random.chance(0.15) then spoken[#spoken + 1] = random.pick{"the", "a", "for me", "some", "my"} end
-    end
-    return spoken
-  end
-  local function joined(spoken) return (table.concat(spoken, " "):gsub("%s+", " "):gsub("^ ", "")) end
-  local sentences, calls = {}, {}
-  local meant = random.chance(0.1) and 0 or math.min(#tools, random.pick{1, 1, 1, 2, 2, 3, 3, 4})
-  for i = 1, meant do
-    local tool, list = tools[order[i]], {}
-    for _, word in ipairs(telling[order[i]]) do
-      if #list == 0 or random.chance(0.7) then list[#list + 1] = word end
-    end
-    if random.chance(0.4) then random.shuffle(list) end
-    local spoken, arguments = sentence(list), {}
-    local name = next(tool.parameters.properties)
-    if name then
-      arguments[name] = random.pick(words) .. (random.chance(0.5) and " " .. random.pick(words) or "")
-      spoken[#spoken + 1] = random.pick{"with ", "", "for "} .. name .. " " .. arguments[name]
-    end
-    sentences[i] = joined(spoken)
-    calls[i] = {name = tool.name, arguments = arguments}
-  end
-  if meant == 0 then
-    local list = {}
-    for i = 1, random.integer(1, 3) do list[i] = fresh_word() end
-    sentences[1] = joined(sentence(list))
-  end
-  local text = table.concat(sentences, random.pick{" and ", ", then ", ". ", ", ", " and also "})
-  if random.chance(0.5) then text = text:gsub("^%l", string.upper) end
-  return {tools = tools, messages = {{role = "user", content = text}}, source = "select",
-    kind = #calls == 0 and "irrelevant" or #calls > 1 and "parallel" or "call", calls = calls}
 end
 
 -- The words of the sentences, sorted, each once.

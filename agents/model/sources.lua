@@ -11,9 +11,9 @@
 local mobilellm = require "mobilellm"
 local signature = require "mobilellm.signature"
 local data = require "data"
-local api_rows = require "api_rows"
 local described_rows = require "described_rows"
 local bind_rows = require "bind_rows"
+local skill_rows = require "skill_rows"
 
 local part_tokens = 4e6 -- rows are made in parts of so many tokens, each used once
 -- By model: the size of the vocabulary, the context, the most tokens of a row (longer ones lose their oldest turns, or are left out), and
@@ -86,15 +86,15 @@ set.__index = set
 
 -- A row of a source, changed anew.
 function set:row(random, source)
-  if source == "copy" then return data.copy_row(random, self.words) end
-  if source == "select" then return data.select_row(random, self.words) end
+  if source == "copy" then return skill_rows.copy(random, self.words) end
+  if source == "select" then return skill_rows.select(random, self.words) end
   if source == "bind" then return bind_rows.row(random, self.words) end
   local rows, pools, distractors = self.rows, self.pools, self.distractors
   local row
   if source == "home_rows" then
     row = data.change(random, data.home_row(random), {tools = distractors.home})
   elseif source == "described" then
-    row = data.change(random, self.maker.row(random), {refuse = 0})
+    row = data.change(random, self.maker:row(random), {refuse = 0})
   elseif source == "api_rows" then
     row = data.change(random, data.api_row(random), {tools = distractors.clinc_neg})
   elseif source == "seal" and random.chance(0.7) then
@@ -194,7 +194,7 @@ end
 -- Rows that only ask to copy, none of which a part has.
 function set:copies(seed, count)
   local random, copies = data.random(seed), {}
-  for i = 1, count do copies[i] = data.copy_row(random, self.words) end
+  for i = 1, count do copies[i] = skill_rows.copy(random, self.words) end
   return copies
 end
 
@@ -233,7 +233,7 @@ function sources.open(o)
     if source ~= "home" and source ~= "clinc_neg" then self.pools[source] = data.pool(self.rows[source]) end
     self.distractors[source] = tools_but(self.rows, source ~= "clinc_neg" and source or nil)
   end
-  self.maker = described_rows.new(tools_but(self.rows), {value = api_rows.value})
+  self.maker = described_rows.new(tools_but(self.rows))
   self.words = data.words(self.rows.snips)
   self.wishes = data.wishes(self.rows.seal) -- single sentences of rows that ask for several things
   -- Weights mean nothing with other pieces: the first vocabulary stays, whatever changes in the rows.

@@ -3,6 +3,8 @@ local api_rows = require "api_rows"
 local bind_rows = require "bind_rows"
 local data = require "data"
 local described_rows = require "described_rows"
+local made_tools = require "made_tools"
+local skill_rows = require "skill_rows"
 local signature = require "mobilellm.signature"
 
 local function light_row()
@@ -132,8 +134,8 @@ describe("training rows", function()
     assert.is_not_nil(next(seen))
     local names = {}
     for i, name in ipairs(api_rows.names) do names[i] = name end
-    local maker, random = described_rows.new({}, {value = api_rows.value}), data.random(19)
-    for _ = 1, 4000 do names[#names + 1] = maker.tool(random).name end
+    local random = data.random(19)
+    for _ = 1, 4000 do names[#names + 1] = made_tools.new(random).name end
     for _, name in ipairs(names) do assert.is_nil(seen[name], name .. " is in " .. tostring(seen[name])) end
   end)
 
@@ -148,11 +150,11 @@ describe("training rows", function()
       tool("bookTable", "Book a table in a restaurant (e.g., outdoors).", {restaurant = text, guests = whole, date = text}, {"guests"}),
       tool("list_files", "", {folder = text}, {"folder"}), -- says nothing of itself: is not used
     }
-    local maker, random = described_rows.new(tools, {value = api_rows.value}), data.random(17)
+    local maker, random = described_rows.new(tools), data.random(17)
     assert.equal(3, maker.count)
     local kinds, called, put_together, turns = {}, {}, 0, 0
     for _ = 1, 600 do
-      local row = maker.row(random)
+      local row = maker:row(random)
       consistent(row)
       kinds[row.kind] = (kinds[row.kind] or 0) + 1
       local said = {}
@@ -178,7 +180,7 @@ describe("training rows", function()
     assert.is_true(called.getRobotBattery and called.getDroneBattery and called.bookTable)
     assert.is_nil(called.list_files)
     assert.is_true(kinds.parallel > 100 and kinds.call > 200 and kinds.irrelevant > 10 and turns > 30 and put_together > 300)
-    assert.same(maker.row(data.random(5)), maker.row(data.random(5)))
+    assert.same(maker:row(data.random(5)), maker:row(data.random(5)))
   end)
 
   it("are made to practise choosing: the words of a tool are said where it is called, and none where nothing is", function()
@@ -187,7 +189,7 @@ describe("training rows", function()
     for word in ("amber basin cedar delta ember fjord grove heron inlet jasper knoll larch maple north orbit pearl quartz ridge sable" ..
       " tulip under valley willow xenon yarrow zinc"):gmatch "%a+" do words[#words + 1] = word end
     for _ = 1, 400 do
-      local row = data.select_row(random, words)
+      local row = skill_rows.select(random, words)
       consistent(row)
       kinds[row.kind] = (kinds[row.kind] or 0) + 1
       local spoken = {}
@@ -334,7 +336,7 @@ describe("training rows", function()
   it("are made to practise copying: everything said stands in the sentence", function()
     local random = data.random(13)
     for _ = 1, 200 do
-      local row = data.copy_row(random, {"alpha", "beta", "gamma", "Delta-4"})
+      local row = skill_rows.copy(random, {"alpha", "beta", "gamma", "Delta-4"})
       consistent(row)
       local sentence = row.messages[1].content
       assert.is_truthy(sentence:find(row.calls[1].name, 1, true))
