@@ -124,11 +124,15 @@ local function make_matcher(core, session, options, where, healed)
   misuse(("%s: option 'grammar': grammar or matcher expected, got %s"):format(where, type(grammar)))
 end
 
--- `loop`: driven by a loop that may be left at any time, so that other uses of the session end it.
-local function start(core, session, prompt, options, where, feed_last, loop)
+local function check_prompt(prompt, where)
   if type(prompt) ~= "string" and type(prompt) ~= "table" then
     misuse(("%s: a prompt is a text or a list of token ids, got %s"):format(where, type(prompt)))
   end
+end
+
+-- `loop`: driven by a loop that may be left at any time, so that other uses of the session end it.
+local function start(core, session, prompt, options, where, feed_last, loop)
+  check_prompt(prompt, where)
   local healed, code
   if options.heal then -- the last token of the prompt is written again, as the beginning of what follows
     prompt, healed, code = core.heal(session, session:model(), prompt, options.special)
@@ -208,14 +212,15 @@ local function iterator(job, options)
   end, job, nil, job -- Lua 5.4 closes the fourth when the loop is left
 end
 
--- A session just long enough, with the prompt as ids.
-local function session_for(model, prompt, options, where)
-  local ids = prompt
-  if type(prompt) == "string" then
-    ids = model:tokenize(prompt, {bos = model:info().adds_bos, special = options.special})
-  elseif type(prompt) ~= "table" then
-    misuse(("%s: a prompt is a text or a list of token ids, got %s"):format(where, type(prompt)))
-  end
+local function prompt_ids(model, prompt, special, where)
+  check_prompt(prompt, where)
+  if type(prompt) == "table" then return prompt end
+  return model:tokenize(prompt, {bos = model:info().adds_bos, special = special})
+end
+
+-- A job in a session of its own, just long enough | nil, message, code.
+local function start_alone(core, model, prompt, options, where)
+  local ids = prompt_ids(model, prompt, options.special, where)
   local context = options.context
   if context == nil then
     local most = options.max_tokens or MAX_TOKENS
@@ -223,7 +228,86 @@ local function session_for(model, prompt, options, where)
     context = math.max(1, math.min(model:info().context, #ids + most))
   end
   local session, message, code = model:session{context = context}
-  return session, ids, message, code
+  if not session then return nil, message, code end
+  local job
+  job, message, code = start(core, session, ids, options, where, false)
+  session:close() -- the job holds it as long as it needs it
+  return job, message, code
+end
+
+local function ids_of(model, text, special, where)
+  if type(text) == "table" then return text end
+  if type(text) ~= "string" then
+    misuse(("%s: a text or a list of token ids expected, got %s"):format(where, type(text)))
+  end
+  return model:tokenize(text, {special = special, continuation = true})
+end
+
+local function before(a, b)
+  for i = 1, math.min(#a, #b) do
+    if a[i] ~= b[i] then return a[i] < b[i] end
+  end
+  return #a < #b
+end
+
+-- Log-probabilities of the lists behind `ids`, in an empty session. What several of them begin with is fed once, each rest in one pass,
+-- and last tokens not at all: continuations of one token cost nothing beyond the prompt.
+local function score_lists(session, ids, lists)
+  local done, message, code = session:feed(ids)
+  local order, sums, known, path, fed = {}, {}, {}, {}, 0
+  if not done then return nil, message, code end
+  for i in ipairs(lists) do order[i] = i end
+  table.sort(order, function(x, y) return before(lists[x], lists[y]) end)
+  local view
+  view, message, code = session:logits()
+  if not view then return nil, message, code end
+  local first = view:copy()
+  for _, which in ipairs(order) do
+    local list, shared = lists[which], 0
+    while shared < #list and list[shared + 1] == path[shared + 1] do shared = shared + 1 end
+    path = list
+    if shared < #list then
+      if fed > shared then session:rewind(#ids + shared) end
+      fed = math.min(fed, shared)
+      if #list - fed > 1 then
+        local rest = {}
+        for k = fed + 1, #list - 1 do rest[#rest + 1] = list[k] end
+        done, message, code = session:score(rest)
+        if not done then return nil, message, code end
+        for k, p in ipairs(done) do known[fed + k] = p end
+        fed = #list - 1
+      end
+      view = first
+      if fed > 0 then view, message, code = session:logits() end
+      if not view then return nil, message, code end
+      known[#list] = view:logprob(list[#list])
+    end
+    local sum = 0
+    for k = 1, #list do sum = sum + known[k] end
+    sums[which] = sum
+  end
+  return sums
+end
+
+local SCORE_OPTIONS = {special = true}
+
+-- Log-probabilities of several continuations of one prompt, which is fed once, and their ids | nil, message, code.
+local function score_all(model, prompt, continuations, count, options, where)
+  options = check_known(options, SCORE_OPTIONS, where)
+  local lists, longest = {}, 0
+  for i = 1, count do
+    lists[i] = ids_of(model, continuations[i], options.special, where)
+    longest = math.max(longest, #lists[i])
+  end
+  local ids = prompt_ids(model, prompt, options.special, where)
+  if #ids == 0 then misuse(where .. ": the prompt has no token and the vocabulary no begin token") end
+  local session, message, code = model:session{context = math.max(1, math.min(model:info().context, #ids + longest))}
+  if not session then return nil, message, code end
+  local sums
+  sums, message, code = score_lists(session, ids, lists)
+  session:close()
+  if not sums then return nil, message, code end
+  return sums, lists
 end
 
 return function(core)
@@ -256,11 +340,7 @@ return function(core)
   -- model:generate(prompt, options) -> text, stats | nil, message, code
   function model_methods.generate(model, prompt, options)
     options = check(options, "generate")
-    local session, ids, message, code = session_for(model, prompt, options, "generate")
-    if not session then return nil, message, code end
-    local job
-    job, message, code = start(core, session, ids, options, "generate", false)
-    session:close() -- the job holds it as long as it needs it
+    local job, message, code = start_alone(core, model, prompt, options, "generate")
     if not job then return nil, message, code end
     return run(job, options.on_token)
   end
@@ -268,98 +348,14 @@ return function(core)
   -- model:stream(prompt, options) -> iterator of pieces, job | nil, message, code
   function model_methods.stream(model, prompt, options)
     options = check(options, "stream")
-    local session, ids, message, code = session_for(model, prompt, options, "stream")
-    if not session then return nil, message, code end
-    local job
-    job, message, code = start(core, session, ids, options, "stream", false)
-    session:close()
+    local job, message, code = start_alone(core, model, prompt, options, "stream")
     if not job then return nil, message, code end
     return iterator(job, options)
   end
 
-  local SCORE_OPTIONS = {special = true}
-
-  local function ids_of(model, text, special, where)
-    if type(text) == "table" then return text end
-    if type(text) ~= "string" then
-      misuse(("%s: a text or a list of token ids expected, got %s"):format(where, type(text)))
-    end
-    return model:tokenize(text, {special = special, continuation = true})
-  end
-
-  local function before(a, b)
-    for i = 1, math.min(#a, #b) do
-      if a[i] ~= b[i] then return a[i] < b[i] end
-    end
-    return #a < #b
-  end
-
-  -- Log-probabilities of the lists behind `ids`, in an empty session. What several of them begin with is fed once, each rest in one pass,
-  -- and last tokens not at all: continuations of one token cost nothing beyond the prompt.
-  local function score_lists(session, ids, lists)
-    local done, message, code = session:feed(ids)
-    local order, sums, known, path, fed = {}, {}, {}, {}, 0
-    if not done then return nil, message, code end
-    for i in ipairs(lists) do order[i] = i end
-    table.sort(order, function(x, y) return before(lists[x], lists[y]) end)
-    local view
-    view, message, code = session:logits()
-    if not view then return nil, message, code end
-    local first = view:copy()
-    for _, which in ipairs(order) do
-      local list, shared = lists[which], 0
-      while shared < #list and list[shared + 1] == path[shared + 1] do shared = shared + 1 end
-      path = list
-      if shared < #list then
-        if fed > shared then session:rewind(#ids + shared) end
-        fed = math.min(fed, shared)
-        if #list - fed > 1 then
-          local rest = {}
-          for k = fed + 1, #list - 1 do rest[#rest + 1] = list[k] end
-          done, message, code = session:score(rest)
-          if not done then return nil, message, code end
-          for k, p in ipairs(done) do known[fed + k] = p end
-          fed = #list - 1
-        end
-        view = first
-        if fed > 0 then view, message, code = session:logits() end
-        if not view then return nil, message, code end
-        known[#list] = view:logprob(list[#list])
-      end
-      local sum = 0
-      for k = 1, #list do sum = sum + known[k] end
-      sums[which] = sum
-    end
-    return sums
-  end
-
-  -- Log-probabilities of several continuations of one prompt, which is fed once.
-  local function score_all(model, prompt, continuations, count, options, where)
-    local lists, longest = {}, 0
-    for i = 1, count do
-      lists[i] = ids_of(model, continuations[i], options.special, where)
-      longest = math.max(longest, #lists[i])
-    end
-    local ids = prompt
-    if type(prompt) == "string" then
-      ids = model:tokenize(prompt, {bos = model:info().adds_bos, special = options.special})
-    end
-    if type(ids) ~= "table" then
-      misuse(("%s: a prompt is a text or a list of token ids, got %s"):format(where, type(prompt)))
-    end
-    if #ids == 0 then misuse(where .. ": the prompt has no token and the vocabulary no begin token") end
-    local session, message, code = model:session{context = math.max(1, math.min(model:info().context, #ids + longest))}
-    if not session then return nil, message, code end
-    local sums
-    sums, message, code = score_lists(session, ids, lists)
-    session:close()
-    if not sums then return nil, message, code end
-    return sums, lists
-  end
-
   -- model:score(prompt, continuation, {special}) -> sum of natural log-probabilities, token count | nil, message, code
   function model_methods.score(model, prompt, continuation, options)
-    local sums, lists, code = score_all(model, prompt, {continuation}, 1, check_known(options, SCORE_OPTIONS, "score"), "score")
+    local sums, lists, code = score_all(model, prompt, {continuation}, 1, options, "score")
     if not sums then return nil, lists, code end
     return sums[1], #lists[1]
   end
@@ -367,7 +363,7 @@ return function(core)
   -- model:choose(prompt, {text, ...}, {special}) -> the likeliest, {log-probabilities} | nil, message, code
   function model_methods.choose(model, prompt, choices, options)
     if type(choices) ~= "table" or #choices == 0 then misuse("choose: a list of at least one text expected") end
-    local sums, lists, code = score_all(model, prompt, choices, #choices, check_known(options, SCORE_OPTIONS, "choose"), "choose")
+    local sums, lists, code = score_all(model, prompt, choices, #choices, options, "choose")
     if not sums then return nil, lists, code end
     local best = 1
     for i = 2, #sums do
@@ -375,5 +371,4 @@ return function(core)
     end
     return choices[best], sums
   end
-
 end
