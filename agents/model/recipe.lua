@@ -85,6 +85,12 @@ local function file_exists(path)
   return file ~= nil
 end
 
+for _, directory in ipairs{options.work, options.out} do -- found out now, not after minutes
+  local probe = io.open(directory .. "/.probe", "wb")
+  if not probe then error(("recipe: '%s': no directory that can be written to"):format(directory), 0) end
+  probe:close()
+  os.remove(directory .. "/.probe")
+end
 if options.base and not file_exists(options.work .. "/vocabulary.gguf") then
   local from, to = must(io.open(options.base, "rb")), must(io.open(options.work .. "/vocabulary.gguf", "wb"))
   to:write(from:read "*a") -- the model's file: its vocabulary is all that is read of it
@@ -134,6 +140,11 @@ local function part_of(step)
   return 1 + math.floor((step - first) / math.floor(sources.part_tokens / batch_tokens))
 end
 
+-- Whether the rate has fallen far enough for the mixture of the end.
+local function is_settled(info)
+  return info.steps < 1000000 and info.steps - info.step < 0.45 * info.cooldown
+end
+
 local function train()
   local trainer, points
   local more = tonumber(options.more)
@@ -154,7 +165,7 @@ local function train()
   local watched = set:watched()
   look(trainer, watched)
   local begin, saved, mean, speed = os.time(), os.time(), nil, nil
-  local number, part
+  local number, part, settled
   local planned = tonumber(options.steps) or (info.steps < 1000000 and info.steps) or nil
   local budget = options.smoke and 120 or tonumber(options.minutes) * 60
   local function save()
@@ -165,9 +176,9 @@ local function train()
   while true do
     local step = trainer:info().step
     if planned and step >= planned then break end
-    if part_of(step) ~= number then
-      number = part_of(step)
-      part = set:part(number)
+    if part_of(step) ~= number or is_settled(trainer:info()) ~= settled then
+      number, settled = part_of(step), is_settled(trainer:info())
+      part = set:part(number, settled)
     end
     local loss, stats, code = trainer:next(part)
     must(loss, stats, code)

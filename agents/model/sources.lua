@@ -5,7 +5,7 @@
 --     share = 1, vocabulary = FILE}
 --   set.vocabulary
 --   set:encode(row) -> ids, length of the prompt
---   set:part(number) -> mobilellm.train.data of about sources.part_tokens tokens (number 0, the early one: sources.early_tokens)
+--   set:part(number, settled) -> mobilellm.train.data of about sources.part_tokens tokens (number 0, the early one: sources.early_tokens)
 --   set:watched() -> list of {name, data};  set:copies(seed, count) -> rows
 -- The same seed makes the same rows. `share` makes shorter parts. The vocabulary is read from FILE, if there is one, else written there.
 local mobilellm = require "mobilellm"
@@ -17,11 +17,15 @@ local skill_rows = require "skill_rows"
 
 local part_tokens = 4e6 -- rows are made in parts of so many tokens, each used once
 -- By model: the size of the vocabulary, the context, the most tokens of a row (longer ones lose their oldest turns, or are left out), and
--- what share of the tokens a source has.
+-- what share of the tokens a source has; `settled` is the mixture while the rate falls through its last part (recipe.lua): what is said
+-- by people comes more often then, what was made to teach a skill less often.
 local models = {
   calls = {vocabulary = 4096, context = 1024, longest = 512, mixture = {
     sgd = 0.08, sgdx = 0.07, star = 0.06, nlueval = 0.10, snips = 0.10, home = 0.06, home_rows = 0.04, seal = 0.05, api_rows = 0.04,
     tm4 = 0.01, clinc_neg = 0.05, copy = 0.01, described = 0.18, select = 0.03, bind = 0.20,
+  }, settled = {
+    sgd = 0.09, sgdx = 0.06, star = 0.08, nlueval = 0.13, snips = 0.15, home = 0.09, home_rows = 0.05, seal = 0.06, api_rows = 0.04,
+    tm4 = 0.01, clinc_neg = 0.06, copy = 0.01, described = 0.11, select = 0.02, bind = 0.09,
   }},
   home = {vocabulary = 3072, context = 512, longest = 448, mixture = {
     home = 0.20, home_rows = 0.34, nlueval = 0.16, snips = 0.14, clinc_neg = 0.06, copy = 0.05, select = 0.05,
@@ -150,9 +154,9 @@ function set:encode(row)
 end
 
 -- The rows of a part; part 0 is the early one. The same part always has the same rows.
-function set:part(number)
+function set:part(number, settled)
   local part, random = mobilellm.train.data(), data.random(self.seed + 2000 + number)
-  local mixture, longest = self.model.mixture, self.model.longest
+  local mixture, longest = settled and self.model.settled or self.model.mixture, self.model.longest
   local first = number == 0
   local tokens, counts, kinds, total = 0, {}, {}, 0
   for source in pairs(mixture) do
