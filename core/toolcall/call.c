@@ -15,7 +15,7 @@ unsigned mllm_tc_types(const mllm_toolcall_parser *p, const mllm_declared_tool *
         const mllm_declared_argument *a = &p->arguments[i - 1];
         if (a->length == length && memcmp(a->name, name, length) == 0) return a->types;
     }
-    return 0;
+    return tool ? tool->others : 0;
 }
 
 static bool letter(char c) {

@@ -183,7 +183,10 @@ mllm_code mllm_toolcall_parser_declare(mllm_toolcall_parser *p, const char *tool
         if (!copy_name(err, &t[at].name, tool, tool_length)) return MLLM_E_MEMORY;
         p->tool_count++;
     }
-    if (!argument) return MLLM_OK;
+    if (!argument) {
+        p->tools[at].others = types;
+        return MLLM_OK;
+    }
     mllm_declared_argument *a = mllm_realloc_array(p->arguments, (size_t)p->argument_count + 1, sizeof *a);
     if (!a) return mllm_fail_memory(err, sizeof *a, "an argument");
     p->arguments = a;

@@ -57,6 +57,7 @@ typedef struct {
     char *name; /* owned */
     uint32_t length;
     uint32_t arguments; /* index of the first in `arguments` of the parser's list, + 1; 0: none */
+    unsigned others; /* types of arguments that are not declared */
 } mllm_declared_tool;
 
 typedef struct {

@@ -84,8 +84,8 @@ MLLM_API mllm_toolcall_parser *mllm_toolcall_parser_new(mllm_toolcall_format *co
                                                         const mllm_toolcall_options *options, mllm_error *err);
 MLLM_API void mllm_toolcall_parser_free(mllm_toolcall_parser *parser);
 
-/* Declares a tool and one argument of it (`argument` NULL: the tool alone). Without any tool every name counts as one. `types` 0: not
- * known. Before the first feed. */
+/* Declares a tool and one argument of it (`argument` NULL: the tool alone, `types` are those of arguments that it does not declare).
+ * Without any tool every name counts as one. `types` 0: not known. Before the first feed. */
 MLLM_API mllm_code mllm_toolcall_parser_declare(mllm_toolcall_parser *parser, const char *tool, size_t tool_length,
                                                 const char *argument, size_t argument_length, unsigned types,
                                                 mllm_error *err);

@@ -132,6 +132,7 @@ static bool end_number(mllm_value *v) {
         if (!python) v->repairs |= MLLM_REPAIR_NUMBER;
         text = mended;
     }
+    if (strcmp(text, "-0") == 0) text = "0"; /* an integer has one zero; as a float it would be no integer in draft 4 */
     mllm_buffer_put(&v->json, text, strlen(text));
     mllm_value_tell(v, MLLM_LEAF_END, NULL, 0, NULL, 0);
     mllm_value_after(v);
@@ -241,6 +242,11 @@ static bool at_value(mllm_value *v, const char *at) {
     return false;
 }
 
+/* A key without quotes goes up to the colon there, as templates write whatever the key is. */
+static bool in_escaped_key(const mllm_value *v, char c) {
+    return (unsigned char)c >= ' ' && !strchr(":,{}[]\"'", c) && c != v->delimiter[0];
+}
+
 static bool at_key(mllm_value *v, const char *at) {
     char c = *at, kind = v->frames[v->depth - 1].kind;
     if (mllm_value_is_space(c)) return true;
@@ -262,8 +268,12 @@ static bool at_key(mllm_value *v, const char *at) {
         mllm_value_open_string(v, c);
         return true;
     }
-    if ((kind == '(' || v->dialect == MLLM_VALUE_ESCAPED || v->repair) && is_word(c) &&
-        !(kind == '(' && mllm_value_is_digit(c))) {
+    bool bare = v->repair && is_word(c);
+    if (kind == '(')
+        bare = (is_word(c) && !mllm_value_is_digit(c)) || c == '$' || c == '@';
+    else if (v->dialect == MLLM_VALUE_ESCAPED)
+        bare = in_escaped_key(v, c);
+    if (bare) {
         if (kind == '{' && v->dialect != MLLM_VALUE_ESCAPED) v->repairs |= MLLM_REPAIR_KEY;
         begin_key(v);
         mllm_value_text_put(v, at, 1);
@@ -276,10 +286,13 @@ static bool at_key(mllm_value *v, const char *at) {
 
 static bool in_key(mllm_value *v, const char *at, bool *taken) {
     char c = *at;
-    if (is_word(c) || c == '-' || c == '.' || c == '$') {
+    bool escaped = v->dialect == MLLM_VALUE_ESCAPED;
+    if (escaped ? in_escaped_key(v, c) : is_word(c) || (c && strchr("-.$@", c))) {
         mllm_value_text_put(v, at, 1);
         return true;
     }
+    if (escaped) /* white space before the colon */
+        while (v->keys.length && v->keys.data[v->keys.length - 1] == ' ') v->keys.length--;
     mllm_value_end_key(v);
     v->state = AT_COLON;
     *taken = false;

@@ -48,10 +48,12 @@ end
 
 -- ------------------------------------------------------------------- schemas
 
-local type_bits = {
-  string = 1, integer = 2, number = 4, boolean = 8, null = 16, array = 32, object = 64,
-  -- what declarations written by hand also say, as the parser may know it (a registry holds to JSON Schema)
-  str = 1, int = 2, float = 4, double = 4, bool = 8, none = 16, list = 32, tuple = 32, dict = 64,
+local type_bits = {string = 1, integer = 2, number = 4, boolean = 8, null = 16, array = 32, object = 64}
+
+-- What declarations written by hand also say, as the parser may know it (a registry holds to JSON Schema).
+local type_aliases = {
+  str = "string", int = "integer", float = "number", double = "number", bool = "boolean", none = "null", list = "array", tuple = "array",
+  dict = "object",
 }
 
 local function type_of(v)
@@ -61,35 +63,106 @@ local function type_of(v)
   return is_object(v) and "object" or "array"
 end
 
--- The types that a schema allows, as bits of the core; 0: it does not say.
-local function type_mask(schema, depth)
-  if type(schema) ~= "table" or depth > 8 then return 0 end
-  local present = {}
+-- Sets of types; "number" in them stands for those that are no integers.
+local ANY = {}
+for name in pairs(type_bits) do ANY[name] = true end
+
+local function either(a, b)
+  if not a or not b then return a or b end
+  local out = {}
+  for name in pairs(type_bits) do out[name] = a[name] or b[name] end
+  return out
+end
+
+-- The types in both; in `a` alone where the two contradict each other.
+local function both(a, b)
+  if not a or not b then return a or b end
+  local out = {}
+  for name in pairs(type_bits) do out[name] = a[name] and b[name] end
+  return next(out) and out or a
+end
+
+-- The part of a schema that a reference names; nil: not by a pointer in it.
+local function referred(root, reference)
+  if type(reference) ~= "string" or not reference:find "^#" then return nil end
+  local at = root
+  for step in reference:sub(2):gmatch "/([^/]*)" do
+    if type(at) ~= "table" then return nil end
+    step = step:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end):gsub("~1", "/"):gsub("~0", "~")
+    local index = tonumber(step)
+    if at[step] == nil and index and not is_object(at) then step = index + 1 end
+    at = at[step]
+  end
+  if reference ~= "#" and at == root then return nil end -- an anchor
+  return at
+end
+
+-- The types that a schema allows. `known`: those of references, which may lead back to where they stand.
+local function types_in(schema, root, known)
+  if type(schema) ~= "table" then return ANY end
+  if known[schema] then return known[schema] end
+  known[schema] = ANY
+  local said
   if schema.type ~= nil then
-    for _, name in ipairs(list_of(schema.type)) do present[name] = true end
-  elseif schema.enum or schema.const ~= nil then
-    for _, v in ipairs(schema.enum or {schema.const}) do present[type_of(v)] = true end
-  end
-  local mask = 0
-  local bits = {}
-  for name in pairs(present) do
-    if type_bits[name] then bits[type_bits[name]] = true end
-  end
-  for bit in pairs(bits) do mask = mask + bit end
-  for _, key in ipairs{"anyOf", "oneOf", "allOf"} do
-    if type(schema[key]) == "table" and mask == 0 then
-      local seen = {}
-      for _, sub in ipairs(schema[key]) do
-        local allowed = type_mask(sub, depth + 1)
-        for _, bit in pairs(type_bits) do
-          if math.floor(allowed / bit) % 2 == 1 then seen[bit] = true end
-        end
-      end
-      for bit in pairs(seen) do mask = mask + bit end
+    for _, name in ipairs(list_of(schema.type)) do
+      name = type_aliases[name] or name
+      said = either(said, type_bits[name] and {[name] = true, integer = name == "number" or name == "integer" or nil} or ANY)
     end
+  elseif schema.enum or schema.const ~= nil then
+    for _, v in ipairs(list_of(schema.enum or {schema.const})) do said = either(said, {[type_of(v)] = true}) end
   end
-  if mask == 0 and schema.properties then mask = type_bits.object end
-  return mask
+  local target = referred(root, schema["$ref"])
+  if target ~= nil then said = both(said, types_in(target, root, known)) end
+  for _, key in ipairs{"anyOf", "oneOf"} do
+    local any
+    for _, sub in ipairs(type(schema[key]) == "table" and schema[key] or {}) do any = either(any, types_in(sub, root, known)) end
+    said = both(said, any)
+  end
+  for _, sub in ipairs(type(schema.allOf) == "table" and schema.allOf or {}) do said = both(said, types_in(sub, root, known)) end
+  known[schema] = said or ANY
+  return known[schema]
+end
+
+local OTHERS = {} -- stands for the arguments that no property declares
+
+-- The types of the arguments that a schema declares, itself or in what it is made of: into `out`, by name.
+local function argument_types(schema, root, known, seen, out)
+  if type(schema) ~= "table" or seen[schema] then return end
+  seen[schema] = true
+  for key, sub in pairs(type(schema.properties) == "table" and schema.properties or {}) do
+    out[key] = both(out[key], types_in(sub, root, known))
+  end
+  local others
+  for _, sub in pairs(type(schema.patternProperties) == "table" and schema.patternProperties or {}) do
+    others = either(others, types_in(sub, root, known))
+  end
+  if others and schema.additionalProperties ~= false or type(schema.additionalProperties) == "table" then
+    others = either(others, types_in(schema.additionalProperties, root, known))
+  end
+  out[OTHERS] = both(out[OTHERS], others)
+  argument_types(referred(root, schema["$ref"]), root, known, seen, out)
+  for _, sub in ipairs(type(schema.allOf) == "table" and schema.allOf or {}) do argument_types(sub, root, known, seen, out) end
+  local branches = {}
+  local function branch(sub)
+    local one = {}
+    argument_types(sub, root, known, seen, one)
+    for key, types in pairs(one) do branches[key] = either(branches[key], types) end
+  end
+  for _, key in ipairs{"anyOf", "oneOf"} do
+    for _, sub in ipairs(type(schema[key]) == "table" and schema[key] or {}) do branch(sub) end
+  end
+  branch(schema["then"])
+  branch(schema["else"])
+  for key, types in pairs(branches) do out[key] = both(out[key], types) end
+end
+
+-- As bits of the core; 0: anything.
+local function mask_of(types)
+  local mask, all = 0, true
+  for name, bit in pairs(type_bits) do
+    if types and types[name] then mask = mask + bit else all = false end
+  end
+  return all and 0 or mask
 end
 
 -- nil when the schema can be used, else what is wrong with it and where.
@@ -214,8 +287,8 @@ function tools.closed(schema)
   return schema.additionalProperties == nil and not declares(schema, 0)
 end
 
--- For the parser: tool, argument, type bits, tool, ... ("" stands for the tool itself). A tool whose schema cannot be used is still
--- one by its name.
+-- For the parser: tool, argument, type bits, tool, ... ("" stands for the tool itself, and its types for the arguments that it does not
+-- declare). A tool whose schema cannot be used is still one by its name.
 function tools.declared(any)
   local out = {}
   if any == nil then return out end
@@ -226,10 +299,11 @@ function tools.declared(any)
   for _, entry in ipairs(getmetatable(any) == Registry and any.list or any) do
     local d = type(entry) == "table" and type(entry["function"]) == "table" and entry["function"] or entry
     if type(d) == "table" and type(d.name) == "string" and #d.name <= MAX_NAME then
-      add(d.name, "", 0)
-      local properties = type(d.parameters) == "table" and d.parameters.properties
-      for key, schema in pairs(type(properties) == "table" and properties or {}) do
-        if type(key) == "string" and #key <= MAX_NAME then add(d.name, key, type_mask(schema, 0)) end
+      local declared = {}
+      argument_types(d.parameters, d.parameters, {}, {}, declared)
+      add(d.name, "", mask_of(declared[OTHERS]))
+      for key, types in pairs(declared) do
+        if type(key) == "string" and key ~= "" and #key <= MAX_NAME then add(d.name, key, mask_of(types)) end
       end
     end
   end

@@ -129,6 +129,29 @@ describe("toolcall.parse", function()
     assert.equal(-7, a.c)
   end)
 
+  it("reads minus zero as the integer that it is", function()
+    for text, format in pairs{["f(n = -0)"] = "mobilellm", ['<tool_call>{"name": "f", "arguments": {"n": -0}}</tool_call>'] = "hermes"} do
+      assert.equal('{"n":0}', json.encode(toolcall.parse(text, {format = format}).calls[1].arguments))
+    end
+  end)
+
+  it("types a value without a type of its own by what the schema is made of", function()
+    local tools = {{name = "f", parameters = json.decode [[{
+      "properties": {"id": {"$ref": "#/definitions/id"}, "any": {"anyOf": [{"type": "string"}, {"$ref": "#/definitions/o"}]},
+        "both": {"allOf": [{"type": ["string", "integer"]}, {"$ref": "#/definitions/id"}]}, "loop": {"$ref": "#/properties/loop"}},
+      "allOf": [{"properties": {"version": {"type": "string"}}}], "oneOf": [{"properties": {"zip": {"type": "string"}}}],
+      "additionalProperties": {"type": "string"},
+      "definitions": {"id": {"type": "string"}, "o": {"properties": {"n": {"type": "integer"}}}}}]]}}
+    local wanted = {id = "12", any = {n = 1}, both = "3", loop = 4, version = "1.0", zip = "01", other = "5"}
+    for _, format in ipairs{"qwen3_xml", "glm4", "minimax_m2"} do
+      local text = toolcall.write({{name = "f", arguments = wanted}}, {format = format})
+      assert.same(wanted, toolcall.parse(text, {format = format, tools = tools}).calls[1].arguments, format)
+    end
+    tools[1].parameters.patternProperties = {["^x"] = {type = "integer"}} -- one or the other: both fit
+    local text = toolcall.write({{name = "f", arguments = {x1 = 1, y = "z"}}}, {format = "glm4"})
+    assert.same({x1 = 1, y = "z"}, toolcall.parse(text, {format = "glm4", tools = tools}).calls[1].arguments)
+  end)
+
   it("names an option that it does not know, and a format", function()
     assert.error_matches(function() toolcall.parse("x", {fromat = "auto"}) end, "unknown option 'fromat'")
     assert.error_matches(function() toolcall.parse("x", {format = "nonsense"}) end, "unknown tool call format 'nonsense'")
@@ -207,6 +230,7 @@ end)
 
 describe("toolcall.write", function()
   local array = json.array
+  local function record_id(format) return toolcall.record(format).id_length and "abcdefgh1" or nil end
   local calls = {
     {name = "f", arguments = {s = 'a "q"\n\\d é', n = 1, o = {k = array{1, true, mobilellm.null}, e = {}}, a = array{}}, id = "abc123def"},
     {name = "g", arguments = {}},
@@ -226,6 +250,35 @@ describe("toolcall.write", function()
       assert.same({"f", "g", ""}, {r.calls[1].name, r.calls[2].name, r.text})
       assert.is_true(same(calls[1].arguments, r.calls[1].arguments), format .. ": " .. text)
     end
+  end)
+
+  it("writes names of arguments that are no words", function()
+    local names = {"$schema", "@type", "content-type"}
+    for _, format in ipairs(toolcall.formats()) do
+      local delimited = toolcall.record(format).delimiter
+      local arguments, properties = {o = {["a b"] = 1}}, {o = {type = "object"}}
+      for _, name in ipairs(delimited and {"$schema", "@type", "two words", "a:b", "[x]", " y ", "é", "it's", "a<b"} or names) do
+        arguments[name], properties[name] = "v", {type = "string"}
+        if delimited then arguments.o[name] = true end
+      end
+      local odd = {{name = "f", parameters = {type = "object", properties = properties}}}
+      local text = toolcall.write({{name = "f", arguments = arguments}}, {format = format})
+      local r = toolcall.parse(text, {format = format, tools = odd})
+      assert.same(arguments, r.calls[1] and r.calls[1].arguments, format .. ": " .. text)
+      local g = toolcall.grammar(odd, {format = format})
+      if g then
+        local matcher = g:matcher()
+        local without = {}
+        for name, value in pairs(arguments) do without[name] = type(value) == "string" and value or nil end
+        text = toolcall.write({{name = "f", arguments = without, id = record_id(format)}}, {format = format})
+        assert.is_true(matcher:accept_text(text) and matcher:is_complete(), format .. ": " .. text)
+        matcher:close()
+      end
+    end
+    assert.equal('<start_function_call>call:f{"a:b":1,a b:2}<end_function_call>',
+      toolcall.write({{name = "f", arguments = {["a b"] = 2, ["a:b"] = 1}, order = {"a:b"}}}, {format = "functiongemma"}))
+    local spaced = toolcall.parse("<start_function_call>call:f{ a b : 1}<end_function_call>", {format = "functiongemma"})
+    assert.same({["a b"] = 1}, spaced.calls[1].arguments)
   end)
 
   it("spells them as models do", function()

@@ -231,12 +231,13 @@ local function members_of(schema)
   return names, required
 end
 
--- The same, of those that can be spelled; a required one that cannot is refused.
-function Builder:arguments(schema, spelling)
+-- The same, of those that can be spelled; a required one that cannot is refused. `trimmed`: spaces around a name are none of it.
+function Builder:arguments(schema, spelling, trimmed)
   local names, required = members_of(schema)
   local out = {}
   for _, name in ipairs(names) do
-    if name:find("^" .. spelling .. "$") and schema.properties[name] ~= false then
+    local spelled = name:find("^" .. spelling .. "$") and not (trimmed and (name:find "^%s" or name:find "%s$"))
+    if spelled and (schema.properties or {})[name] ~= false then
       out[#out + 1] = name
     elseif required[name] then
       refuse("grammar", "%s: the argument '%s' cannot be spelled in this format", self.where, name)
@@ -290,11 +291,12 @@ end
 
 function Builder:delimited_object(schema, depth)
   self:lacks(schema, "an object", combining, object_keywords)
-  local names, required = self:arguments(schema, "[%w_%-%.%$@]+")
+  local names, required = self:arguments(schema, ".*")
+  local key = writing.delimited(self.delimiter).key
   local list = {}
   for _, name in ipairs(names) do
     local value = self:argument(required[name], function() return self:delimited((schema.properties or {})[name] or {}, depth + 1) end)
-    if value then list[#list + 1] = {text = self:rule(quote(name .. ":") .. " (" .. value .. ")"), required = required[name]} end
+    if value then list[#list + 1] = {text = self:rule(quote(key(name) .. ":") .. " (" .. value .. ")"), required = required[name]} end
   end
   return '"{" ' .. self:members(list, ",") .. ' "}"'
 end
@@ -403,7 +405,7 @@ end
 
 function bodies.tagged(b, record, tool)
   b:lacks(tool.parameters, "the arguments", combining, object_keywords)
-  local names, required = b:arguments(tool.parameters, '[^<>"%c]+')
+  local names, required = b:arguments(tool.parameters, '[^<>"%c]+', true)
   local key_begin, key_end = pair(record, "key")
   local opening = pair(record, "value")
   local gap = record.separator or ""
@@ -423,7 +425,7 @@ end
 
 function bodies.python(b, record, tool)
   b:lacks(tool.parameters, "the arguments", combining, object_keywords)
-  local names, required = b:arguments(tool.parameters, "[%a_\128-\255][%w_.$\128-\255-]*") -- more than Python has, as the parser reads them
+  local names, required = b:arguments(tool.parameters, "[%a_$@\128-\255][%w_.$@\128-\255-]*") -- more than Python's, as the parser has it
   local list = {}
   for _, name in ipairs(names) do
     local schema = (tool.parameters.properties or {})[name] or {}

@@ -38,7 +38,11 @@ local spell = {
 
 local function delimited(delimiter)
   return {
-    string = function(s) return delimiter .. s .. delimiter end, key = tostring, colon = ":", comma = ",",
+    string = function(s) return delimiter .. s .. delimiter end, colon = ":", comma = ",",
+    key = function(s) -- quoted where it could not be told from what stands around it
+      local odd = s == "" or s:find "^ " or s:find " $" or s:find "[%c:,{}%[%]\"']" or s:find(delimiter:sub(1, 1), 1, true)
+      return odd and encode(s) or s
+    end,
     yes = "true", no = "false", none = "null",
   }
 end
