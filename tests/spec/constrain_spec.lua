@@ -179,7 +179,7 @@ describe("calls under the constraint", function()
     local x_or_y = {type = "string", anyOf = {{const = "x"}, {const = "y"}}}
     local named = assert(toolcall.grammar({{name = "f", parameters = {properties = {a = x_or_y}}}},
       {format = require "mobilellm.chat.prompt".signature_record})):matcher()
-    assert.is_true(named:accept_text '<|calls|>f( a = "x")')
+    assert.is_true(named:accept_text '<|calls|>f( a = " x")')
     assert.is_false((named:reset():accept_text '<|calls|>f( a = " z")'))
     named:close()
     assert.is_true(takes("pythonic", {properties = {["a.b-c"] = {type = "integer"}}}, {["a.b-c"] = 1}))
@@ -222,5 +222,75 @@ describe("calls under the constraint", function()
       chat:close()
     end
     caller:close()
+  end)
+end)
+
+describe("the grammar of a part of a schema", function()
+
+  it("knows what it refers to in the whole", function()
+    for _, schema in ipairs{
+      '{"type": "object", "properties": {"c": {"type": "array", "items": {"$ref": "#"}}}, "additionalProperties": false}',
+      '{"$schema": "http://json-schema.org/draft-04/schema#", "type": "object", "properties": {"c": {"type": "array", "items": ' ..
+        '{"$ref": "#/definitions/d"}}}, "definitions": {"d": {"$ref": "#"}}, "additionalProperties": false}',
+      '{"properties": {"c": {"type": "array", "items": {"$ref": "#/properties/d"}}, "d": {"type": "object", "properties": ' ..
+        '{"c": {"$ref": "#/properties/c"}}, "additionalProperties": false}}}',
+    } do
+      local recursive = {{name = "f", parameters = mobilellm.json.decode(schema)}}
+      for _, format in ipairs{"pythonic", "qwen3_xml", "glm4"} do
+        local g = assert(toolcall.grammar(recursive, {format = format}))
+        for text, wanted in pairs{["[]"] = true, ['[{"c": [{}]}]'] = true, ["[[]]"] = false, ['[{"c": 1}]'] = false} do
+          local matcher = g:matcher()
+          local call = toolcall.write({{name = "f", arguments = {c = mobilellm.json.decode(text)}}}, {format = format})
+          assert.equal(wanted, (matcher:accept_text(call) and matcher:is_complete()) or false, call)
+          matcher:close()
+        end
+      end
+    end
+  end)
+end)
+
+describe("our own form", function()
+  local json = mobilellm.json
+  local record = require "mobilellm.chat.prompt".signature_record
+
+  it("allows exactly what the schema does, behind the space", function()
+    local schemas = {
+      '{"type": "string"}', '{"type": "string", "minLength": 3}', '{"type": "string", "maxLength": 2}',
+      '{"type": "string", "minLength": 2, "maxLength": 3, "pattern": "b"}', '{"type": "string", "pattern": "^ab?$"}',
+      '{"type": "string", "pattern": "^ a"}', '{"type": "string", "pattern": "a$|^b"}', '{"type": "string", "pattern": " "}',
+      '{"type": ["string", "null"], "minLength": 2}', '{"enum": ["a", " b", 1, null]}',
+      '{"type": "array", "items": {"type": "string", "minLength": 2}}',
+      '{"type": "object", "properties": {"k": {"type": "string", "minLength": 2}}, "additionalProperties": false}',
+      '{"type": "object", "properties": {"k": {"enum": ["x", "yy"]}}, "additionalProperties": false}',
+      '{"anyOf": [{"type": "string", "maxLength": 1}, {"type": "integer"}]}', '{"type": "string", "not": {"maxLength": 2}}',
+      '{"type": "string", "allOf": [{"minLength": 2}, {"pattern": "^a"}]}', '{"const": "a"}', '{"$ref": "#/definitions/s"}',
+      '{"type": "array", "items": {"$ref": "#/definitions/s"}, "uniqueItems": true}', '{"minLength": 2}',
+    }
+    local values = {
+      "", "a", "b", "ab", "abc", " a", " b", "  ", "bb", "bbbb", "ba", "yy", "x", "\n", "é", "éé", 1, mobilellm.null, json.array{},
+      json.array{"ab"}, json.array{"a"}, json.array{"ab", "ab"}, json.array{" a", " ab"}, {k = "x"}, {k = "yy"}, {k = " a"},
+    }
+    for _, schema in ipairs(schemas) do
+      local parameters = {type = "object", properties = {x = json.decode(schema)}, required = {"x"},
+        definitions = {s = {type = "string", minLength = 2}}}
+      local g = assert(toolcall.grammar({{name = "f", parameters = parameters}}, {format = record, most = 1}))
+      for _, value in ipairs(values) do
+        local matcher = g:matcher()
+        local taken = matcher:accept_text("<|calls|>" .. signature.call{name = "f", arguments = {x = value}}) and matcher:is_complete()
+        matcher:close()
+        local fits = json.validate(parameters, json.encode{x = value}) == true
+        assert.equal(fits, taken or false, schema .. ": " .. json.encode(value))
+      end
+    end
+  end)
+
+  it("writes without the space what no pattern can say behind it", function()
+    for schema, text in pairs{['{"type": "string", "format": "date"}'] = "2020-01-02", ['{"type": "string", "pattern": "(^a)b"}'] = "ab"} do
+      local parameters = {type = "object", properties = {x = json.decode(schema)}, required = {"x"}}
+      local g = assert(toolcall.grammar({{name = "f", parameters = parameters}}, {format = record, most = 1}))
+      local matcher = g:matcher()
+      assert.is_true(matcher:accept_text('<|calls|>f( x = "' .. text .. '")') and matcher:is_complete(), schema)
+      matcher:close()
+    end
   end)
 end)

@@ -6,6 +6,7 @@ local core = require "mobilellm.core"
 require "mobilellm.grammar"
 local tools_module = require "mobilellm.tools"
 local writing = require "mobilellm.toolcall.write"
+local spaced = require "mobilellm.toolcall.spaced"
 
 local grammar, encode = core.grammar, core.json.encode
 local first, pair, dump = writing.first, writing.pair, writing.dump
@@ -73,10 +74,49 @@ function Builder:rule(text)
   return name
 end
 
--- The schema of a part, with the definitions that it may refer to, and the draft that it is to be read as.
+-- A copy of a schema whose references from its own root lead into the resource `whole`.
+local function absolute(schema, whole, depth)
+  if type(schema) ~= "table" or depth > 4 * MAX_DEPTH then return schema end
+  if depth > 0 and (type(schema["$id"]) == "string" or type(schema.id) == "string") then return schema end -- a root of its own
+  local copy = setmetatable({}, getmetatable(schema))
+  for key, value in pairs(schema) do
+    local from_root = key == "$ref" and type(value) == "string" and value:find "^#"
+    copy[key] = from_root and whole .. value or key ~= "enum" and key ~= "const" and absolute(value, whole, depth + 1) or value
+  end
+  return copy
+end
+
+-- Whether a schema refers to itself by more than its definitions.
+local function whole_needed(schema, depth)
+  if type(schema) ~= "table" or depth > 4 * MAX_DEPTH then return false end
+  local reference = schema["$ref"]
+  if type(reference) == "string" and reference:find "^#" and not reference:find "^#/%$defs/" and not reference:find "^#/definitions/" then
+    return true
+  end
+  for _, value in pairs(schema) do
+    if whole_needed(value, depth + 1) then return true end
+  end
+  return false
+end
+
+-- The schema of a part, with what it may refer to, and the draft that it is to be read as.
 function Builder:schema(schema)
   if type(schema) ~= "table" then return schema end
+  if self.whole == nil then self.whole = whole_needed(self.root, 0) end
   local copy = {}
+  if self.whole then -- the parameters as a resource within it, by a name
+    local named = {}
+    for key, value in pairs(self.root) do named[key] = value end
+    local id = type(named["$id"]) == "string" and named["$id"] or type(named.id) == "string" and named.id or "urn:mobilellm:parameters"
+    id = id:gsub("#$", "")
+    named["$id"], named.id = id, id
+    copy = absolute(schema, id, 0)
+    local older = type(self.root["$schema"]) == "string" and self.root["$schema"]:find("draft-0", 1, true)
+    copy["$defs"], copy.definitions = nil, nil
+    copy[older and "definitions" or "$defs"] = {parameters = named}
+    copy["$schema"] = copy["$schema"] or self.root["$schema"]
+    return copy
+  end
   for key, value in pairs(schema) do copy[key] = value end
   for _, key in ipairs{"$defs", "definitions", "$schema"} do
     if copy[key] == nil then copy[key] = self.root[key] end
@@ -179,14 +219,12 @@ function Builder:lacks(schema, what, ...)
   end
 end
 
--- A value as signature.lua writes it: strings begin with a space, true and false are JSON's.
+-- A value as signature.lua writes it, strings behind a space, which its schema has already; true and false are JSON's.
 function Builder:spaced(schema, depth)
   if type(schema) ~= "table" or depth > MAX_DEPTH then return self:json(schema) end
-  if listed(schema) then
-    return self:values(schema, function(value) return quote(type(value) == "string" and encode(" " .. value) or encode(value)) end)
-  end
-  local bounded = false
-  for _, list in ipairs{text_keywords, combining} do
+  if listed(schema) then return self:values(schema, function(value) return quote(encode(value)) end) end
+  local bounded = schema.pattern ~= "^ " -- by more than the space
+  for _, list in ipairs{{"minLength", "maxLength"}, combining} do
     for _, keyword in ipairs(list) do bounded = bounded or schema[keyword] ~= nil end
   end
   if schema.type == "string" and not bounded then return [["\"" " " ([^"\\\x00-\x1F] | "\\" ["\\/bfnrt])* "\""]] end
@@ -424,6 +462,10 @@ function bodies.tagged(b, record, tool)
 end
 
 function bodies.python(b, record, tool)
+  if record.spaced then
+    b.root = spaced(tool.parameters)
+    tool = {name = tool.name, parameters = b.root}
+  end
   b:lacks(tool.parameters, "the arguments", combining, object_keywords)
   local names, required = b:arguments(tool.parameters, "[%a_$@\128-\255][%w_.$@\128-\255-]*") -- more than Python's, as the parser has it
   local list = {}
@@ -544,7 +586,7 @@ end
 local function call_rule(b, record, tool, strict, notes)
   local function try(declared, as_strict)
     local rules, imports = #b.rules, #b.imports
-    b.strict, b.root = as_strict, declared.parameters
+    b.strict, b.root, b.whole = as_strict, declared.parameters, nil
     local ok, result = pcall(bodies[record.body], b, record, declared)
     if ok then return b:rule(result) end
     for i = #b.rules, rules + 1, -1 do b.rules[i] = nil end
