@@ -266,80 +266,84 @@ local function lower_case(row)
   row.messages[at].content = sentence:lower()
 end
 
-local function is_described(tool) return (tool.description or "") ~= "" end
+-- Leaves out optional parameters that no call uses.
+local function drop_parameters(random, tool, calls)
+  local used, names = {}, wording.names(tool.parameters.properties)
+  for _, call in ipairs(calls) do
+    if call.name == tool.name then
+      for name in pairs(call.arguments) do used[name] = true end
+    end
+  end
+  for _, name in ipairs(tool.parameters.required or {}) do used[name] = true end
+  if #names > 3 and random.chance(0.5) then
+    for _, name in ipairs(names) do
+      if not used[name] and random.chance(0.5) then tool.parameters.properties[name] = nil end
+    end
+  end
+end
+
+local function rename_tools(random, tools, calls)
+  for _, tool in ipairs(tools) do
+    if random.chance(0.7) then
+      local old, name = tool.name, new_tool(random, tool)
+      if not tool_of(tools, name) then
+        tool.name = name
+        for _, call in ipairs(calls) do
+          if call.name == old then call.name = name end
+        end
+      end
+    end
+  end
+end
+
+-- Fewer tools, but all that are `called`, or one of `others`.
+local function vary_tools(random, row, called, others)
+  while #row.tools > #row.calls + 1 and #row.tools > 2 and random.chance(0.25) do
+    local at = random.integer(1, #row.tools)
+    if called[row.tools[at].name] then break end
+    table.remove(row.tools, at)
+  end
+  if others and #row.tools < 5 and random.chance(0.12) then
+    local other = random.pick(others)
+    if not tool_of(row.tools, other.name) then row.tools[#row.tools + 1] = copy(other) end
+  end
+end
 
 -- A changed copy of a clean row. options: pool (data.pool), tools (a list of tools of other kinds, to add as distractors),
 -- exchange, refuse, rename: how often values are exchanged, the right tool is taken away, tools are renamed.
 function data.change(random, row, options)
   options = options or {}
-  local new = {messages = copy(row.messages), calls = copy(row.calls), kind = row.kind, source = row.source, tools = {}}
-  for i, tool in ipairs(row.tools) do new.tools[i] = copy(tool) end
+  local new = {messages = copy(row.messages), calls = copy(row.calls), kind = row.kind, source = row.source, tools = copy(row.tools)}
   -- Tools of the conversation so far are renamed along and never taken away.
   local called, past = {}, {}
   for _, message in ipairs(new.messages) do
-    for _, call in ipairs(message.tool_calls or {}) do
-      called[call.name] = true
-      past[#past + 1] = call
-    end
+    for _, call in ipairs(message.tool_calls or {}) do past[#past + 1] = call end
   end
-
   -- The right tool goes away: nothing can be called.
   if #new.calls == 1 and #new.tools > 1 and #past == 0 and random.chance(options.refuse or 0.07) then
     local _, at = tool_of(new.tools, new.calls[1].name)
     table.remove(new.tools, at)
     new.calls, new.kind = {}, "irrelevant"
   end
-  for _, call in ipairs(new.calls) do called[call.name] = true end
-  -- Fewer tools, or one from elsewhere.
-  while #new.tools > #new.calls + 1 and #new.tools > 2 and random.chance(0.25) do
-    local at = random.integer(1, #new.tools)
-    if called[new.tools[at].name] then break end
-    table.remove(new.tools, at)
+  local calls = {}
+  for _, list in ipairs{new.calls, past} do
+    for _, call in ipairs(list) do
+      calls[#calls + 1] = call
+      called[call.name] = true
+    end
   end
-  if options.tools and #new.tools < 5 and random.chance(0.12) then
-    local other = random.pick(options.tools)
-    if not tool_of(new.tools, other.name) then new.tools[#new.tools + 1] = copy(other) end
-  end
+  vary_tools(random, new, called, options.tools)
   if options.pool and #past == 0 and random.chance(options.exchange or 0.3) then exchange_values(random, new, options.pool) end
   change_devices(random, new)
-
-  for _, tool in ipairs(new.tools) do
-    -- Optional parameters nobody uses here.
-    local used, names = {}, wording.names(tool.parameters.properties)
-    for _, call in ipairs(new.calls) do
-      if call.name == tool.name then
-        for name in pairs(call.arguments) do used[name] = true end
-      end
-    end
-    for _, name in ipairs(tool.parameters.required or {}) do used[name] = true end
-    if #names > 3 and random.chance(0.5) then
-      for _, name in ipairs(names) do
-        if not used[name] and random.chance(0.5) then tool.parameters.properties[name] = nil end
-      end
-    end
-  end
-
-  local calls = {}
-  for _, call in ipairs(new.calls) do calls[#calls + 1] = call end
-  for _, call in ipairs(past) do calls[#calls + 1] = call end
+  for _, tool in ipairs(new.tools) do drop_parameters(random, tool, new.calls) end
   for _, tool in ipairs(new.tools) do
     if random.chance(0.2) then rename_parameters(random, tool, calls) end
   end
   if random.chance(options.rename or 0.3) then
-    for _, tool in ipairs(new.tools) do
-      if random.chance(0.7) then
-        local old, name = tool.name, new_tool(random, tool)
-        if not tool_of(new.tools, name) then
-          tool.name = name
-          for _, call in ipairs(calls) do
-            if call.name == old then call.name = name end
-          end
-        end
-      end
-    end
+    rename_tools(random, new.tools, calls)
   elseif random.chance(0.15) then
     for _, tool in ipairs(new.tools) do
-      if is_described(tool) then tool.description = "" end
+      if (tool.description or "") ~= "" then tool.description = "" end
     end
   end
   if #new.messages == 1 and random.chance(0.12) then lower_case(new) end

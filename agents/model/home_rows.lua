@@ -1,6 +1,7 @@
 -- Makes smart-home rows from lists and phrases of our own: a home with some devices, a few tools, and a sentence that asks for
 -- something. It widens the rows read from files: more names, more wordings, more sentences about a device that is not there.
 local words = require "mobilellm.train.words"
+local wording = require "wording"
 
 local home_rows = {}
 
@@ -452,7 +453,7 @@ function home_rows.device(random, domain)
   if random.chance(0.1) then object = object .. " " .. random.integer(1, 9) end
   object = object:gsub("[^%w]+", "_")
   local shown = random.chance(0.6) and name:gsub("(%a)(%w*)", function(a, b) return a:upper() .. b end)
-    or name:sub(1, 1):upper() .. name:sub(2)
+    or wording.capital(name)
   return {id = domain .. "." .. object, name = shown, plain = name, short = short, place = place, kind = kind, domain = domain}
 end
 
@@ -464,6 +465,14 @@ end
 
 local function declare(random, t)
   return {name = t.name, description = random.pick(t.descriptions), parameters = entity(t.extra)}
+end
+
+-- Adds the tool's declaration where it is not there already.
+local function add(random, tools, t)
+  for _, other in ipairs(tools) do
+    if other.name == t.name then return end
+  end
+  tools[#tools + 1] = declare(random, t)
 end
 
 -- One wish: sentence, call.
@@ -505,57 +514,100 @@ end
 local endings = {"", "", "", "", "", "", ".", ".", "?", " please", " now", " for me", ", please", "!", " thanks"}
 
 local function finish(random, sentence)
-  if random.chance(0.5) then sentence = sentence:sub(1, 1):upper() .. sentence:sub(2) end
+  if random.chance(0.5) then sentence = wording.capital(sentence) end
   if random.chance(0.04) then sentence = "hey, " .. sentence end
   return sentence .. random.pick(endings)
 end
 
--- A row {tools, messages, calls, kind}.
-function home_rows.row(random)
-  local kind, roll = "call", random.number()
-  if roll < 0.14 then kind = "missing_device" elseif roll < 0.19 then kind = "chat" elseif roll < 0.23 then kind = "irrelevant"
-  elseif roll < 0.32 then kind = "parallel" end
-  local devices, ids = {}, {}
-  local big = random.chance(0.4) -- a whole home as an agent shows it: many devices, and tools for all of them
-  local count = big and random.integer(6, 11) or random.integer(1, 8)
-  if kind == "missing_device" or kind == "parallel" then count = count + 1 end -- so that the number of devices tells nothing
+local function pick_kind(random)
+  local roll = random.number()
+  if roll < 0.14 then return "missing_device" elseif roll < 0.19 then return "chat" elseif roll < 0.23 then return "irrelevant"
+  elseif roll < 0.32 then return "parallel" end
+  return "call"
+end
+
+-- So many devices, each told by its name.
+local function new_devices(random, count)
+  local devices, known = {}, {}
   while #devices < count do
     local domain = random.pick(domain_names)
     if random.chance(0.3) then domain = "light" end
     local d = home_rows.device(random, domain)
-    if not ids[d.id] and not ids[d.plain] then
-      ids[d.id], ids[d.plain] = true, true
+    if not known[d.id] and not known[d.plain] then
+      known[d.id], known[d.plain] = true, true
       devices[#devices + 1] = d
     end
   end
-  local device = random.pick(devices)
+  return devices
+end
 
-  local tools, have = {}, {}
-  local function add(t)
-    if not have[t.name] then
-      have[t.name] = true
-      tools[#tools + 1] = declare(random, t)
+local function pick_tool(random, domain) return random.pick(domains[domain].tools) end
+
+local function pick_other_domain(random, domain)
+  local other
+  repeat other = random.pick(domain_names) until other ~= domain
+  return other
+end
+
+-- Adds tools beside those that are called: in a `big` home those of its devices, else some of the same domain as `device` or of any.
+-- Not the one whose name is `unwanted`.
+local function add_others(random, tools, devices, device, big, unwanted)
+  if big then
+    for _, d in ipairs(devices) do
+      for _, t in ipairs(domains[d.domain].tools) do
+        if #tools < 15 and t.name ~= unwanted and random.chance(d == device and 0.9 or 0.55) then add(random, tools, t) end
+      end
+    end
+  else
+    for _ = 1, random.integer(0, 4) do
+      local t = pick_tool(random, random.chance(0.4) and device.domain or random.pick(domain_names))
+      if t.name ~= unwanted then add(random, tools, t) end
     end
   end
-  local calls = {}
-  local t = random.pick(domains[device.domain].tools)
+  if #tools == 0 then add(random, tools, pick_tool(random, pick_other_domain(random, device.domain))) end
+end
+
+-- "turn off the lamp" has no answer when only tools of other domains are left ("toggle the lamp" would be too near).
+local function of_other_domains(random, tools, domain)
+  local kept = {}
+  for _, declared in ipairs(tools) do
+    if declared.name:match "^[^.]+" ~= domain then kept[#kept + 1] = declared end
+  end
+  if #kept == 0 then kept[1] = declare(random, pick_tool(random, pick_other_domain(random, domain))) end
+  return kept
+end
+
+local function list_of(devices)
+  local lines = {"Devices:"}
+  for i, d in ipairs(devices) do lines[i + 1] = d.id .. " '" .. d.name .. "'" end
+  return table.concat(lines, "\n")
+end
+
+-- A row {tools, messages, calls, kind}.
+function home_rows.row(random)
+  local kind = pick_kind(random)
+  local big = random.chance(0.4) -- a whole home as an agent shows it: many devices, and tools for all of them
+  local count = big and random.integer(6, 11) or random.integer(1, 8)
+  if kind == "missing_device" or kind == "parallel" then count = count + 1 end -- so that the number of devices tells nothing
+  local devices = new_devices(random, count)
+  local device, tools, calls = random.pick(devices), {}, {}
+  local t = pick_tool(random, device.domain)
   if device.domain == "light" and random.chance(0.5) then t = find_tool("light", "turn_on") end
   local sentence, call = wish(random, device, t)
   if kind == "chat" then
     sentence = random.pick(chat)
-    add(t)
   elseif kind ~= "irrelevant" then
-    add(t)
     calls[1] = call
   end
+  if kind ~= "irrelevant" then add(random, tools, t) end
   if kind == "parallel" then
     local other = random.pick(devices)
     if other ~= device then
-      local t2 = random.pick(domains[other.domain].tools)
-      local more, second = wish(random, other, t2)
-      add(t2)
+      local second = pick_tool(random, other.domain)
+      local more
+      more, calls[2] = wish(random, other, second)
+      add(random, tools, second)
       sentence = sentence .. random.pick{" and ", ", and ", " and then ", ". Also ", " and also "} .. more
-      calls[2] = second
     end
   elseif kind == "missing_device" then -- the device goes away; what stays may look like it
     for i, d in ipairs(devices) do
@@ -563,46 +615,13 @@ function home_rows.row(random)
     end
     calls = {}
   end
-  -- Other tools: of the same domain, or of the other devices, or any.
-  local extra = big and 0 or random.integer(0, 4)
-  if big then
-    for _, d in ipairs(devices) do
-      for _, other in ipairs(domains[d.domain].tools) do
-        local unwanted = kind == "irrelevant" and other.name == t.name
-        if #tools < 15 and not unwanted and random.chance(d == device and 0.9 or 0.55) then add(other) end
-      end
-    end
-  end
-  for _ = 1, extra do
-    local domain = random.chance(0.4) and device.domain or random.pick(domain_names)
-    local other = random.pick(domains[domain].tools)
-    if not (kind == "irrelevant" and other.name == t.name) then add(other) end
-  end
-  if #tools == 0 then
-    local domain
-    repeat domain = random.pick(domain_names) until domain ~= device.domain
-    add(random.pick(domains[domain].tools))
-  end
-  if kind == "irrelevant" then
-    -- "turn off the lamp" has no answer when only tools of other domains are left ("toggle the lamp" would be too near).
-    local kept = {}
-    for _, declared in ipairs(tools) do
-      if declared.name:match "^[^.]+" ~= device.domain then kept[#kept + 1] = declared end
-    end
-    if #kept == 0 then
-      local domain
-      repeat domain = random.pick(domain_names) until domain ~= device.domain
-      kept[1] = declare(random, random.pick(domains[domain].tools))
-    end
-    tools = kept
-  end
+  add_others(random, tools, devices, device, big, kind == "irrelevant" and t.name or nil)
+  if kind == "irrelevant" then tools = of_other_domains(random, tools, device.domain) end
   random.shuffle(tools)
   random.shuffle(devices)
-  local lines = {"Devices:"}
-  for i, d in ipairs(devices) do lines[i + 1] = d.id .. " '" .. d.name .. "'" end
   return {
     tools = tools, calls = calls, kind = kind, source = "home_rows",
-    messages = {{role = "system", content = table.concat(lines, "\n")}, {role = "user", content = finish(random, sentence)}},
+    messages = {{role = "system", content = list_of(devices)}, {role = "user", content = finish(random, sentence)}},
   }
 end
 

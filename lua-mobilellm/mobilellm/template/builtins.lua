@@ -1,75 +1,18 @@
--- What templates may call: filters, tests and functions here, methods in methods.lua; after Jinja 3 in its immutable sandbox.
---
--- Each is a definition {fn, names, index, variadic}: fn(run, value, argument, ...) gets its arguments in the order of `names`, nil where
--- none was given; a variadic one gets (run, value, list, named). `run` is the rendering at work (compile.lua).
+-- What templates may call: filters, tests and functions here, methods in methods.lua; after Jinja 3 in its immutable sandbox. Each is a
+-- definition as arguments.lua has it.
 local core = require "mobilellm.core"
+local arguments = require "mobilellm.template.arguments"
+local methods = require "mobilellm.template.methods"
+local sequences = require "mobilellm.template.sequences"
 local text = require "mobilellm.template.text"
 local values = require "mobilellm.template.values"
 
-local builtins = {filters = {}, tests = {}, functions = {}, methods = {str = {}, list = {}, tuple = {}, dict = {}}, mutating = {}}
-local filters, tests, functions, methods = builtins.filters, builtins.tests, builtins.functions, builtins.methods
+local builtins = {filters = {}, tests = {}, functions = {}}
+local filters, tests, functions = builtins.filters, builtins.tests, builtins.functions
 local null = core.null
 local kind, fail, list, number, truth = values.kind, values.fail, values.list, values.number, values.truth
-
--- "separator maxsplit" or "..." -> definition
-local function define(names, fn)
-  local def = {fn = fn, names = {}, index = {}, variadic = names == "..."}
-  if not def.variadic then
-    for name in names:gmatch "%S+" do
-      def.names[#def.names + 1] = name
-      def.index[name] = #def.names
-    end
-  end
-  return def
-end
-builtins.define = define
-
-local unpack = rawget(_G, "unpack") or table.unpack
-
--- Calls a definition: `args` is a list with n, `named` a table or nil.
-function builtins.invoke(run, what, def, value, args, named)
-  if def.variadic then return def.fn(run, value, args, named) end
-  local n = #def.names
-  if args.n > n then fail("%s takes at most %d arguments, got %d", what, n, args.n) end
-  if not named then return def.fn(run, value, unpack(args, 1, args.n)) end
-  local slots = {}
-  for i = 1, args.n do slots[i] = args[i] end
-  for name, v in pairs(named) do
-    local i = def.index[name]
-    if not i then fail("%s got an unexpected keyword argument '%s'", what, name) end
-    if i <= args.n then fail("%s got multiple values for argument '%s'", what, name) end
-    slots[i] = v
-  end
-  return def.fn(run, value, unpack(slots, 1, n))
-end
-
-local function string_of(v, what)
-  if text.is(v) then return v end
-  values.defined(v)
-  fail("%s: str expected, got %s", what, values.type_name(v))
-end
-
-local function integer_of(v, what)
-  if kind(v) == "bool" then return v and 1 or 0 end
-  if kind(v) ~= "int" then
-    values.defined(v)
-    fail("%s: an integer expected, got %s", what, values.type_name(v))
-  end
-  return v
-end
-
-local function optional_integer(v, what)
-  if v == nil or v == null then return nil end
-  return integer_of(v, what)
-end
-
-local function optional(v) -- an argument that was left out, or None
-  if v == nil or v == null then return nil end
-  return v
-end
-
-builtins.string_of, builtins.integer_of = string_of, integer_of
-builtins.optional, builtins.optional_integer = optional, optional_integer
+local define, string_of, integer_of, optional = arguments.define, arguments.string_of, arguments.integer_of, arguments.optional
+local sorted = sequences.sorted
 
 -- -------------------------------------------------------------- attributes
 
@@ -78,7 +21,7 @@ local function method(run, v, name)
   local k = kind(v)
   local def = methods[k] and methods[k][name]
   if not def then
-    local changing = builtins.mutating[k]
+    local changing = methods.mutating[k]
     def = changing and changing[name]
     if not def then return nil end
     if not run.mutable then
@@ -141,32 +84,6 @@ function builtins.item(run, v, key)
   end
   if found == nil then return values.undefined(text.is(key) and text.bytes(key) or key, v) end
   return found
-end
-
--- v[from:to:step], the parts nil where they were left out
-function builtins.slice(run, v, from, to, step)
-  local k = kind(v)
-  if k == "undefined" then values.defined(v) end
-  if k ~= "str" and k ~= "list" and k ~= "tuple" and k ~= "range" then
-    return values.undefined("slice", v)
-  end
-  step = step and integer_of(step, "slice") or 1
-  if step == 0 then fail "slice step cannot be zero" end
-  local n = values.length(v)
-  local low, high = step < 0 and -1 or 0, step < 0 and n - 1 or n
-  local function place(at, default)
-    if not at then return default end
-    at = integer_of(at, "slice")
-    if at < 0 then at = at + n end
-    return math.max(low, math.min(high, at))
-  end
-  from, to = place(from, step < 0 and high or low), place(to, step < 0 and low or high)
-  if k == "str" and step == 1 then return text.characters(v, from + 1, to) end
-  local source, out = k == "str" and text.split_characters(v) or v, {}
-  for i = from, to + (step < 0 and 1 or -1), step do out[#out + 1] = source[i + 1] end
-  run:charge(#out)
-  if k == "str" then return text.join(out, nil, run.max_output) end
-  return list(out, k == "range" and "list" or k)
 end
 
 -- "a.b.0" as map, sort and the like take it -> function of an item
@@ -235,7 +152,7 @@ filter("trim", "chars", function(_, v, chars)
   return text.strip(str(v), chars and text.bytes(chars), true, true)
 end)
 filter("replace", "old new count", function(run, v, old, new, count)
-  return text.replace(str(v), str(old), str(new), optional_integer(count, "replace"), run.max_output)
+  return text.replace(str(v), str(old), str(new), arguments.optional_integer(count, "replace"), run.max_output)
 end)
 filter("indent", "width first blank", function(run, v, width, first, blank)
   v = str(v)
@@ -253,7 +170,7 @@ filter("indent", "width first blank", function(run, v, width, first, blank)
 end)
 filter("truncate", "length killwords end leeway", function(_, v, length, kill, stop, leeway)
   v = str(v)
-  length, leeway = optional_integer(length, "truncate") or 255, optional_integer(leeway, "truncate") or 5
+  length, leeway = arguments.optional_integer(length, "truncate") or 255, arguments.optional_integer(leeway, "truncate") or 5
   stop = stop == nil and "..." or stop
   local n = text.length(v)
   if n <= length + leeway then return v end
@@ -263,7 +180,7 @@ filter("truncate", "length killwords end leeway", function(_, v, length, kill, s
 end)
 filter("center", "width", function(_, v, width)
   v = str(v)
-  width = math.min(optional_integer(width, "center") or 80, 65536)
+  width = math.min(arguments.optional_integer(width, "center") or 80, 65536)
   local missing = width - text.length(v)
   if missing <= 0 then return v end
   local left = math.floor(missing / 2) + (missing % 2 == 1 and width % 2 == 1 and 1 or 0)
@@ -307,7 +224,7 @@ filter("int", "default base", function(_, v, default, base)
     return whole(values.int(trunc(x)))
   end
   if not text.is(v) then return default end
-  base = optional_integer(base, "int") or 10
+  base = arguments.optional_integer(base, "int") or 10
   if base < 2 or base > 36 then fail "int() base must be >= 2 and <= 36" end
   local s = text.bytes(text.strip(v, nil, true, true)):gsub("_", "")
   local sign, digits = s:match "^([-+]?)(%w+)$"
@@ -388,44 +305,6 @@ filter("join", "d attribute", function(run, v, separator, attribute)
   end
   return out:finish()
 end)
-
--- Merge sort: stable, and not confused by comparisons that raise.
-local function sorted(run, items, key, reverse)
-  local n = #items
-  run:charge(n * 4)
-  local a, keys = {}, {}
-  for i = 1, n do a[i], keys[i] = i, key(items[i]) end
-  local width = 1
-  while width < n do
-    local b = {}
-    for from = 1, n, 2 * width do
-      local i, middle, stop = from, math.min(from + width, n + 1), math.min(from + 2 * width, n + 1)
-      local j = middle
-      for at = from, stop - 1 do
-        local left
-        if i >= middle then
-          left = false
-        elseif j >= stop then
-          left = true
-        else
-          local order = values.compare(keys[a[i]], keys[a[j]])
-          left = order == 0 or (reverse and order > 0 or not reverse and order < 0)
-        end
-        if left then
-          b[at], i = a[i], i + 1
-        else
-          b[at], j = a[j], j + 1
-        end
-      end
-    end
-    a, width = b, width * 2
-  end
-  local out = {}
-  for i = 1, n do out[i] = items[a[i]] end
-  return out
-end
-
-builtins.sorted = sorted
 
 local function folded(sensitive)
   return function(v)
@@ -555,7 +434,7 @@ filter("map", "...", function(run, v, args, named)
     local def = filters[name]
     if not def then fail("No filter named '%s' found.", name) end
     local rest = rest_of(args, 2)
-    for i, item in ipairs(items) do out[i] = builtins.invoke(run, name .. "()", def, item, rest, named) end
+    for i, item in ipairs(items) do out[i] = arguments.invoke(run, name .. "()", def, item, rest, named) end
   end
   return list(out, "generator")
 end)
@@ -580,7 +459,7 @@ local function selection(name, wanted, by_attribute)
       local value = item
       if get then value = get(item) end
       local holds
-      if def then holds = builtins.invoke(run, test .. "()", def, value, rest, named) else holds = truth(value) end
+      if def then holds = arguments.invoke(run, test .. "()", def, value, rest, named) else holds = truth(value) end
       if holds == wanted then out[#out + 1] = item end
     end
     return list(out, "generator")
@@ -656,11 +535,11 @@ test("float", "", function(_, v) return kind(v) == "float" end)
 test("number", "", function(_, v) return number(v) ~= nil end)
 test("string", "", function(_, v) return text.is(v) end)
 test("mapping", "", function(_, v) return kind(v) == "dict" end)
-local sequences = {str = true, list = true, tuple = true, dict = true, range = true, undefined = true}
-test("sequence", "", function(_, v) return sequences[kind(v)] == true end)
+local is_sequence = {str = true, list = true, tuple = true, dict = true, range = true, undefined = true}
+test("sequence", "", function(_, v) return is_sequence[kind(v)] == true end)
 test("iterable", "", function(_, v)
   local k = kind(v)
-  return sequences[k] == true or k == "generator" or k == "dict_view"
+  return is_sequence[k] == true or k == "generator" or k == "dict_view"
 end)
 test("callable", "", function(_, v) return kind(v) == "function" end)
 test("escaped", "", function(_, v) return type(v) == "table" and v.safe == true end)
@@ -675,14 +554,8 @@ test("divisibleby", "num", function(_, v, by)
   if by == 0 then fail "integer modulo by zero" end
   return integer_of(v, "divisibleby") % by == 0
 end)
-test("lower", "", function(_, v)
-  local s = text.bytes(str(v))
-  return s == core.letters(s, "lower") and s ~= core.letters(s, "upper")
-end)
-test("upper", "", function(_, v)
-  local s = text.bytes(str(v))
-  return s == core.letters(s, "upper") and s ~= core.letters(s, "lower")
-end)
+test("lower", "", function(_, v) return text.is_lower(str(v)) end)
+test("upper", "", function(_, v) return text.is_upper(str(v)) end)
 test("filter", "", function(_, v) return text.is(v) and filters[text.bytes(v)] ~= nil end)
 test("test", "", function(_, v) return text.is(v) and tests[text.bytes(v)] ~= nil end)
 
@@ -698,8 +571,6 @@ for _, relation in ipairs(relations) do
   local def = define("other", function(_, v, other) return relation[2](v, other) end)
   for name in relation[1]:gmatch "%S+" do tests[name] = def end
 end
-
-require "mobilellm.template.methods"(builtins)
 
 -- ---------------------------------------------------------------- functions
 

@@ -4,8 +4,10 @@
 -- macros and with-blocks have their own, and set writes into the innermost. `run` is one rendering: its output buffer, its limits,
 -- the line it is at.
 local core = require "mobilellm.core"
+local arguments = require "mobilellm.template.arguments"
 local builtins = require "mobilellm.template.builtins"
 local lexer = require "mobilellm.template.lexer"
+local sequences = require "mobilellm.template.sequences"
 local text = require "mobilellm.template.text"
 local values = require "mobilellm.template.values"
 
@@ -319,7 +321,7 @@ function expressions.item(node)
     return function(run, scope)
       local v = target(run, scope)
       run.line = line
-      return builtins.slice(run, v, part(from, run, scope), part(to, run, scope), part(step, run, scope))
+      return sequences.slice(run, v, part(from, run, scope), part(to, run, scope), part(step, run, scope))
     end
   end
   local index = expression(node.index)
@@ -334,7 +336,7 @@ end
 function expressions.slice(node) lexer.syntax(node.line, "a slice among several indexes") end
 
 -- f(run, scope) -> list with n (and `order`, the names as written), table of named ones or nil
-local function arguments(args)
+local function arguments_of(args)
   local positional, plain = {}, true
   for i, arg in ipairs(args) do
     if not arg.value or arg.key then plain = false end
@@ -381,11 +383,11 @@ local function call(run, f, args, named)
     fail("'%s' object is not callable", values.type_name(f))
   end
   run:charge(1)
-  return builtins.invoke(run, (f.name or "function") .. "()", f.def, f.self, args, named)
+  return arguments.invoke(run, (f.name or "function") .. "()", f.def, f.self, args, named)
 end
 
 function expressions.call(node)
-  local target, args, line = expression(node.target), arguments(node.args), node.line
+  local target, args, line = expression(node.target), arguments_of(node.args), node.line
   return function(run, scope)
     local f = target(run, scope)
     local list, named = args(run, scope)
@@ -397,7 +399,7 @@ function expressions.call(node)
 end
 
 function expressions.filter(node)
-  local target, args, name, line = expression(node.target), arguments(node.args), node.name, node.line
+  local target, args, name, line = expression(node.target), arguments_of(node.args), node.name, node.line
   return function(run, scope)
     local v = target(run, scope)
     local list, named = args(run, scope)
@@ -405,19 +407,19 @@ function expressions.filter(node)
     local def = builtins.filters[name]
     if not def then fail("No filter named '%s' found.", name) end
     run:charge(1)
-    return builtins.invoke(run, name .. "()", def, v, list, named)
+    return arguments.invoke(run, name .. "()", def, v, list, named)
   end
 end
 
 function expressions.test(node)
-  local target, args, name, line, negated = expression(node.target), arguments(node.args), node.name, node.line, node.negated
+  local target, args, name, line, negated = expression(node.target), arguments_of(node.args), node.name, node.line, node.negated
   return function(run, scope)
     local v = target(run, scope)
     local list, named = args(run, scope)
     run.line = line
     local def = builtins.tests[name]
     if not def then fail("No test named '%s' found.", name) end
-    local holds = builtins.invoke(run, name .. "()", def, v, list, named)
+    local holds = arguments.invoke(run, name .. "()", def, v, list, named)
     return holds ~= negated
   end
 end
@@ -607,7 +609,7 @@ end
 
 function statements.call(node)
   local make = macro(node, "caller")
-  local target, args = expression(node.call.target), arguments(node.call.args)
+  local target, args = expression(node.call.target), arguments_of(node.call.args)
   return function(run, scope)
     local f = target(run, scope)
     local list, named = args(run, scope)
@@ -683,7 +685,7 @@ statements["for"] = function(node)
     local loop
     loop = loop_object(items, depth)
     if node.recursive then
-      loop.def = builtins.define("iterable", function(_, _, more)
+      loop.def = arguments.define("iterable", function(_, _, more)
         deeper(run, "loops")
         local s = captured(run, scope, function() iterate(run, scope, more, depth + 1) end)
         run.depth = run.depth - 1

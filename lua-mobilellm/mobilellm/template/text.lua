@@ -218,6 +218,17 @@ function text.is_space(s)
   return s ~= "" and first > last
 end
 
+-- Whether there are letters of that case, and none of the other.
+function text.is_lower(v)
+  local s = text.bytes(v)
+  return s == core.letters(s, "lower") and s ~= core.letters(s, "upper")
+end
+
+function text.is_upper(v)
+  local s = text.bytes(v)
+  return s == core.letters(s, "upper") and s ~= core.letters(s, "lower")
+end
+
 -- ----------------------------------------------------------------- changes
 
 -- how: "upper", "lower" or "title"
