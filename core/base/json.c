@@ -419,6 +419,17 @@ uint32_t mllm_json_get(const mllm_json *doc, uint32_t node, const char *key) {
     return found;
 }
 
+bool mllm_json_same_string(const mllm_json_node *a, const mllm_json_node *b) {
+    return a->count == b->count && memcmp(a->as.string, b->as.string, a->count) == 0;
+}
+
+uint32_t mllm_json_member(const mllm_json *doc, uint32_t node, const mllm_json_node *key) {
+    const mllm_json_node *n = doc->nodes;
+    for (uint32_t c = node + 1, i = 0; i < n[node].count; i++, c = n[c + 1].next)
+        if (mllm_json_same_string(&n[c], key)) return c + 1;
+    return 0;
+}
+
 /* ------------------------------------------------------------------ writing */
 
 bool mllm_json_put_string(mllm_buffer *b, const char *s, size_t length) {

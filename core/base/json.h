@@ -46,6 +46,10 @@ mllm_code mllm_json_parse(mllm_json *doc, const char *text, size_t length, unsig
 void mllm_json_free(mllm_json *doc);
 /* Index of the value of `key` (the last one, if repeated) in the object at `node`; 0 when absent or no object. */
 uint32_t mllm_json_get(const mllm_json *doc, uint32_t node, const char *key);
+/* Whether two strings (keys included), of one document or of two, are the same. */
+bool mllm_json_same_string(const mllm_json_node *a, const mllm_json_node *b);
+/* Index of the value of the first member of the object at `node` whose key is that string; 0: none. */
+uint32_t mllm_json_member(const mllm_json *doc, uint32_t node, const mllm_json_node *key);
 
 /* A growing byte buffer for writers; `failed` sticks. */
 typedef struct {

@@ -487,8 +487,7 @@ static mllm_code add_nfa(walker *w, uint32_t node, const char *pattern, size_t l
 static bool reuse_nfa(mllm_schema *s, uint32_t slot, uint32_t *seen, uint32_t *seen_count, uint32_t most) {
     const mllm_json_node *n = &s->doc.nodes[slot];
     for (uint32_t i = 0; i < *seen_count; i++) {
-        const mllm_json_node *m = &s->doc.nodes[seen[i]];
-        if (m->count == n->count && memcmp(m->as.string, n->as.string, n->count) == 0) {
+        if (mllm_json_same_string(&s->doc.nodes[seen[i]], n)) {
             s->link[slot] = s->link[seen[i]];
             return true;
         }

@@ -400,12 +400,7 @@ static bool lists_disjoint(const mllm_schema *s, uint32_t a, uint32_t b) {
 }
 
 static uint32_t member(const mllm_schema *s, uint32_t object, uint32_t key) {
-    const mllm_json_node *sn = s->doc.nodes;
-    if (!object) return 0;
-    for (uint32_t c = object + 1, i = 0; i < sn[object].count; i++, c = sn[c + 1].next)
-        if (sn[c].count == sn[key].count && memcmp(sn[c].as.string, sn[key].as.string, sn[key].count) == 0)
-            return c + 1;
-    return 0;
+    return object ? mllm_json_member(&s->doc, object, &s->doc.nodes[key]) : 0;
 }
 
 /* No value satisfies both, and that is easy to see. */

@@ -81,13 +81,9 @@ static bool satisfies(const mllm_source *src, uint32_t node, const mllm_item *ch
     for (uint32_t i = 0; i < src->count + check_count; i++) {
         mllm_item item = i < src->count ? src->items[i] : checks[i - src->count];
         uint32_t at = ITEM_NODE(item), value = 0;
-        bool object = n[node].kind == MLLM_JSON_OBJECT;
-        if (object &&
-            (ITEM_KIND(item) == ITEM_REQUIRE || ITEM_KIND(item) == ITEM_FORBID || ITEM_KIND(item) == ITEM_MEMBER_FAILS))
-            for (uint32_t c = node + 1, j = 0; j < n[node].count && !value; j++, c = n[c + 1].next)
-                if (n[c].count == n[at].count && memcmp(n[c].as.string, n[at].as.string, n[at].count) == 0)
-                    value = c + 1;
-        bool ok = true;
+        bool ok = true, names_key = ITEM_KIND(item) == ITEM_REQUIRE || ITEM_KIND(item) == ITEM_FORBID ||
+                                    ITEM_KIND(item) == ITEM_MEMBER_FAILS;
+        if (names_key && n[node].kind == MLLM_JSON_OBJECT) value = mllm_json_member(&s->doc, node, &n[at]);
         switch (ITEM_KIND(item)) {
         case ITEM_HOLDS: ok = mllm_schema_check(s, at, &self, node, &why); break;
         case ITEM_FAILS: ok = !mllm_schema_check(s, at, &self, node, &why) && !why.limit && !why.memory; break;

@@ -53,7 +53,7 @@ void mllm_build_const_object(mllm_build *b, uint32_t flat, uint32_t node) {
     for (uint32_t c = node + 1, i = 0; i < n[node].count && !b->failed; i++, c = n[c + 1].next) {
         bool again = false; /* of repeated keys the last one counts */
         for (uint32_t d = n[c + 1].next, j = i + 1; j < n[node].count; j++, d = n[d + 1].next)
-            again = again || (n[d].count == n[c].count && memcmp(n[d].as.string, n[c].as.string, n[c].count) == 0);
+            again = again || mllm_json_same_string(&n[d], &n[c]);
         if (!again) add_key(b, (mllm_key){.name = c, .shape = mllm_build_const(b, c + 1), .required = true});
     }
     if (b->failed) return;
@@ -104,21 +104,12 @@ static uint32_t put_name(mllm_build *b, names *l, uint32_t key) {
     }
     uint32_t *bucket = &l->buckets[hash_name(&n[key]) & (l->bucket_count - 1)];
     for (uint32_t i = *bucket; i != NONE; i = l->list[i].next_hash)
-        if (n[l->list[i].key].count == n[key].count &&
-            memcmp(n[l->list[i].key].as.string, n[key].as.string, n[key].count) == 0)
-            return i;
+        if (mllm_json_same_string(&n[l->list[i].key], &n[key])) return i;
     if (l->count >= 60000) b->too_large = true;
     if (b->too_large || !mllm_build_reserve(b, &l->list, l->count + 1, &l->capacity, sizeof *l->list)) return 0;
     l->list[l->count] = (name){.key = key, .next_hash = *bucket};
     *bucket = l->count;
     return l->count++;
-}
-
-static uint32_t find_key(const mllm_schema *s, uint32_t object, uint32_t key) {
-    const mllm_json_node *n = s->doc.nodes;
-    for (uint32_t c = object + 1, i = 0; object && i < n[object].count; i++, c = n[c + 1].next)
-        if (n[c].count == n[key].count && memcmp(n[c].as.string, n[key].as.string, n[key].count) == 0) return c + 1;
-    return 0;
 }
 
 /* ------------------------------------------------------------- values of keys */
@@ -151,8 +142,8 @@ static uint32_t value_items(const mllm_source *src, const patterns *p, uint32_t 
     bool any = matched != 0;
     SCHEMAS(src, i, k) {
         bool here = false;
-        uint32_t v;
-        if (key && (v = find_key(s, k.at[KW_PROPERTIES], key))) {
+        uint32_t v = k.at[KW_PROPERTIES];
+        if (key && v && (v = mllm_json_member(&s->doc, v, &n[key]))) {
             list[count++] = ITEM(ITEM_HOLDS, v);
             here = any = true;
         }
@@ -165,8 +156,7 @@ static uint32_t value_items(const mllm_source *src, const patterns *p, uint32_t 
     }
     for (uint32_t i = 0; i < src->count && key; i++) {
         uint32_t other = ITEM_NODE(src->items[i]);
-        if (ITEM_KIND(src->items[i]) == ITEM_MEMBER_FAILS && n[other].count == n[key].count &&
-            memcmp(n[other].as.string, n[key].as.string, n[key].count) == 0)
+        if (ITEM_KIND(src->items[i]) == ITEM_MEMBER_FAILS && mllm_json_same_string(&n[other], &n[key]))
             list[count++] = ITEM(ITEM_FAILS, other + 1);
     }
     if (src->simple && !p->covered && !any) SCHEMAS(src, i, k)

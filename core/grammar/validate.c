@@ -33,13 +33,6 @@ unsigned mllm_json_type(const mllm_instance *in, uint32_t node) {
     }
 }
 
-static uint32_t find_member(const mllm_json *doc, uint32_t object, const char *key, uint32_t length) {
-    const mllm_json_node *nodes = doc->nodes;
-    for (uint32_t c = object + 1, i = 0; i < nodes[object].count; i++, c = nodes[c + 1].next)
-        if (nodes[c].count == length && memcmp(nodes[c].as.string, key, length) == 0) return c + 1;
-    return 0;
-}
-
 static uint64_t hash_bytes(const char *s, size_t n) {
     uint64_t h = 1469598103934665603u;
     for (size_t i = 0; i < n; i++) h = (h ^ (unsigned char)s[i]) * 1099511628211u;
@@ -78,7 +71,7 @@ bool mllm_json_equal(const mllm_instance *a, uint32_t x, const mllm_instance *b,
         return read_number(a, x, &d) && read_number(b, y, &e) && mllm_decimal_compare(&d, &e) == 0;
     if (m->kind != n->kind) return false;
     switch (m->kind) {
-    case MLLM_JSON_STRING: return m->count == n->count && memcmp(m->as.string, n->as.string, m->count) == 0;
+    case MLLM_JSON_STRING: return mllm_json_same_string(m, n);
     case MLLM_JSON_ARRAY:
         if (m->count != n->count) return false;
         for (uint32_t c = x + 1, k = y + 1, i = 0; i < m->count; i++, c = an[c].next, k = bn[k].next)
@@ -87,7 +80,7 @@ bool mllm_json_equal(const mllm_instance *a, uint32_t x, const mllm_instance *b,
     case MLLM_JSON_OBJECT:
         if (m->count != n->count) return false;
         for (uint32_t c = x + 1, i = 0; i < m->count; i++, c = an[c + 1].next) {
-            uint32_t other = find_member(b->doc, y, an[c].as.string, an[c].count);
+            uint32_t other = mllm_json_member(b->doc, y, &an[c]);
             if (!other || !mllm_json_equal(a, c + 1, b, other)) return false;
         }
         return true;
@@ -269,8 +262,7 @@ static bool check_array(check *c, const mllm_keywords *k, uint32_t instance, mar
 static bool has_all(check *c, uint32_t list, uint32_t instance) {
     const mllm_json_node *sn = c->s->doc.nodes;
     for (uint32_t x = list + 1, i = 0; i < sn[list].count; i++, x = sn[x].next)
-        if (sn[x].kind == MLLM_JSON_STRING && !find_member(c->in->doc, instance, sn[x].as.string, sn[x].count))
-            return false;
+        if (sn[x].kind == MLLM_JSON_STRING && !mllm_json_member(c->in->doc, instance, &sn[x])) return false;
     return true;
 }
 
@@ -286,7 +278,7 @@ static bool check_object(check *c, const mllm_keywords *k, uint32_t instance, ma
     for (uint32_t x = instance + 1, i = 0; i < n; i++, x = nodes[x + 1].next) {
         bool covered = false;
         if (names && !evaluate(c, names, x, NULL, up)) return false;
-        if (properties && (v = find_member(&s->doc, properties, nodes[x].as.string, nodes[x].count))) {
+        if (properties && (v = mllm_json_member(&s->doc, properties, &nodes[x]))) {
             covered = true;
             if (!evaluate(c, v, x + 1, NULL, up)) return false;
         }
@@ -312,7 +304,7 @@ static bool check_object(check *c, const mllm_keywords *k, uint32_t instance, ma
         static const uint8_t which[] = {KW_DEPENDENCIES, KW_DEPENDENT_REQUIRED, KW_DEPENDENT_SCHEMAS};
         if (!(v = k->at[which[w]])) continue;
         for (uint32_t y = v + 1, j = 0; j < sn[v].count; j++, y = sn[y + 1].next) {
-            if (!find_member(c->in->doc, instance, sn[y].as.string, sn[y].count)) continue;
+            if (!mllm_json_member(c->in->doc, instance, &sn[y])) continue;
             if (sn[y + 1].kind == MLLM_JSON_ARRAY) {
                 if (!has_all(c, y + 1, instance)) return no(c, y + 1, instance);
             } else if (!apply(c, y + 1, instance, out, up))
