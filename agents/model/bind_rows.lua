@@ -6,6 +6,7 @@
 -- words: a list; random: mobilellm.random.
 local json = require "mobilellm".json
 local signature = require "mobilellm.signature"
+local wording = require "wording"
 
 local bind_rows = {}
 
@@ -16,21 +17,25 @@ local function list(text)
 end
 
 -- %p: the parameter in plain words; %v: the value.
-local clauses = list("%p %v|the %p is %v|%p: %v|with %p %v|with a %p of %v|a %p of %v|%v as the %p|%v as %p|%p = %v|for %p %v|whose %p is %v|" ..
+local clauses = list("%p %v|the %p is %v|%p: %v|with %p %v|with a %p of %v|a %p of %v|%v as the %p|%v as %p|%p = %v|for %p %v|" ..
+  "whose %p is %v|" ..
   "my %p is %v|the %p should be %v|where %p is %v|using %v for the %p|%p being %v|that has %p %v|the %p %v|its %p is %v|having %v as %p")
-local answers = list "%v|%v|%v|%v.|It is %v|It's %v.|my %p is %v|The %p is %v.|%v please|%p: %v|that would be %v|Let's take %v|%v, thanks|I think %v"
+local answers = list("%v|%v|%v|%v.|It is %v|It's %v.|my %p is %v|The %p is %v.|%v please|%p: %v|that would be %v|" ..
+  "Let's take %v|%v, thanks|I think %v")
 local questions = list("What is the %p?|Could I get the %p, please?|Which %p?|Please tell me the %p.|And the %p?|May I have your %p?|" ..
   "Sure. What %p should it be?|I need the %p.|What %p do you have in mind?|Can you give me the %p?|Okay, the %p?")
 local asks_for_all = list("Please provide me with the %p.|I need the %p.|Could you tell me the %p?|Sure, what are the %p?|" ..
   "To do that I need your %p.")
-local corrections = list("Sorry, the %p is %v.|Actually, make the %p %v.|I mean %v as the %p.|No, %p %v.|Wait, the %p should be %v instead.")
+local corrections = list("Sorry, the %p is %v.|Actually, make the %p %v.|I mean %v as the %p.|No, %p %v.|" ..
+  "Wait, the %p should be %v instead.")
 local refusals = list("Unfortunately %v is not available.|%v does not work, what else?|I am sorry, there is nothing for %v. Another %p?|" ..
   "There is no %v. Which other %p?")
 local second_tries = list "%v|What about %v?|then %v|Okay, %v.|Try %v|%v then, please|Would %v work?|Let's say %v"
 local closings = list "Thank you.|Alright.|Okay, one moment please.|Let me check that.|Sure, I can do that.|Great! I will do it.|Got it."
 local confirmations = list "Shall I go on?|Is that right?|Can I do that?|Please confirm."
 local agreements = list "Yes, please|yes|That is right.|Sure|Go ahead.|Yes."
-local chatter = list " It is quite urgent.| I am not sure why.| Nothing else matters.| I was told so.| That is all I know.| Hope that helps!"
+local chatter = list(" It is quite urgent.| I am not sure why.| Nothing else matters.| I was told so.| That is all I know.|" ..
+  " Hope that helps!")
 local leads = list "please |can you |I want to |I need to |could you |I would like to |help me |||||"
 local first_leads = list "First, |First, please |To begin, |I need your help. First, |"
 local next_leads = list "Then |After that, |Also, |Next, |Additionally, |Then please |And |Secondly, |I also need to |"
@@ -41,7 +46,8 @@ local months = list "January|February|March|April|May|June|July|August|September
 
 -- Words that could as well belong to what is said around a value.
 local joining = {}
-for word in ("a an and as at be for has i in is it its my of on or please set should the that then this to use using was with"):gmatch "%a+" do
+for word in ("a an and as at be for has i in is it its my of on or please set should the that then this to use using was" ..
+  " with"):gmatch "%a+" do
   joining[word] = true
 end
 
@@ -49,8 +55,7 @@ local function fill(pattern, parameter, value)
   return (pattern:gsub("%%(.)", function(c) return c == "p" and parameter or value end))
 end
 
-local function capital(text) return (text:gsub("^%l", string.upper)) end
-local function camel(text) return (text:gsub("[ _](%w)", string.upper)) end
+local capital, camel = wording.capital, wording.camel
 
 local letters = {}
 for c in ("abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ"):gmatch "." do letters[#letters + 1] = c end
@@ -222,35 +227,37 @@ end
 local function user(row, text) row.messages[#row.messages + 1] = {role = "user", content = text} end
 local function assistant(row, text) row.messages[#row.messages + 1] = {role = "assistant", content = text} end
 
+-- One tool, `count` sets of values. False: it has nothing to say.
+local function sets_of_one(random, words, row, tool, count)
+  local taken, sets = {}, {}
+  for i = 1, count do
+    local arguments = make_arguments(random, words, tool, taken)
+    if #arguments == 0 then return false end
+    row.calls[i] = call_of(tool, arguments)
+    sets[i] = clauses_of(random, arguments)
+  end
+  local way = random.integer(1, 3)
+  if way == 1 then
+    local ordinals = {"The first has ", "The second has ", "The third has ", "The fourth has "}
+    for i, set in ipairs(sets) do sets[i] = ordinals[i] .. set .. "." end
+    user(row, capital(random.pick(leads) .. cue_of(random, tool)) .. ". " .. table.concat(sets, " "))
+  elseif way == 2 then
+    user(row, capital(random.pick(leads) .. cue_of(random, tool)) .. " once " .. table.concat(sets, ", and once ") .. ".")
+  else
+    for i, set in ipairs(sets) do
+      local lead = i == 1 and random.pick(leads) or random.pick(next_leads)
+      sets[i] = capital(lead .. (random.chance(0.8) and cue_of(random, tool) or "the same") .. " " .. set) .. "."
+    end
+    user(row, table.concat(sets, " "))
+  end
+  return true
+end
+
 -- Several wishes in one message; each its own tool, or one tool again with other values.
 local function several(random, words, row, tools)
-  local taken, sentences = {}, {}
   local count = random.pick{1, 1, 1, 2, 2, 2, 3, 3, 4}
-  if count > 1 and random.chance(0.3) then -- one tool, several sets of values
-    local tool, sets = tools[1], {}
-    for i = 1, count do
-      local arguments = make_arguments(random, words, tool, taken)
-      if #arguments == 0 then return false end
-      row.calls[i] = call_of(tool, arguments)
-      sets[i] = clauses_of(random, arguments)
-    end
-    local way = random.integer(1, 3)
-    if way == 1 then
-      local ordinals = {"The first has ", "The second has ", "The third has ", "The fourth has "}
-      for i, set in ipairs(sets) do sets[i] = ordinals[i] .. set .. "." end
-      user(row, capital(random.pick(leads) .. cue_of(random, tool)) .. ". " .. table.concat(sets, " "))
-    elseif way == 2 then
-      user(row, capital(random.pick(leads) .. cue_of(random, tool)) .. " once " .. table.concat(sets, ", and once ") .. ".")
-    else
-      for i, set in ipairs(sets) do
-        sets[i] = (i == 1 and random.pick(leads) or random.pick(next_leads)) .. (random.chance(0.8) and cue_of(random, tool) or "the same") ..
-          " " .. set
-        sets[i] = capital(sets[i]) .. "."
-      end
-      user(row, table.concat(sets, " "))
-    end
-    return true
-  end
+  if count > 1 and random.chance(0.3) then return sets_of_one(random, words, row, tools[1], count) end
+  local taken, sentences = {}, {}
   for i = 1, math.min(count, #tools) do
     local arguments = make_arguments(random, words, tools[i], taken)
     sentences[i] = wish(random, tools[i], arguments)
@@ -273,6 +280,53 @@ local function several(random, words, row, tools)
   return true
 end
 
+-- Another tool is called and its result has the value of `argument`.
+local function brought(random, words, row, tool, argument, taken)
+  local asked = make_arguments(random, words, tool, taken)
+  for _, one in ipairs(asked) do
+    assistant(row, fill(random.pick(questions), one.parameter.said, ""))
+    user(row, fill(random.pick(answers), one.parameter.said, one.text))
+  end
+  row.messages[#row.messages + 1] = {role = "assistant", content = "", tool_calls = {call_of(tool, asked)}}
+  row.messages[#row.messages + 1] = {role = "tool", content = json.encode{[argument.parameter.name] = argument.value}}
+  assistant(row, random.pick{"I have got the ", "Okay, there is the "} .. argument.parameter.said .. ".")
+end
+
+-- Values are asked for all at once, or one by one.
+local function asked_for(random, row, arguments)
+  if #arguments > 1 and random.chance(0.3) then
+    local names, texts, bare = {}, {}, random.chance(0.3)
+    for i, argument in ipairs(arguments) do
+      names[i] = said(random, argument)
+      texts[i] = bare and argument.text or clause(random, argument)
+    end
+    assistant(row, fill(random.pick(asks_for_all), table.concat(names, ", ", 1, #names - 1) .. " and " .. names[#names], ""))
+    local text = table.concat(texts, ", ", 1, #texts - 1) .. random.pick{" and ", ", ", ", and "} .. texts[#texts]
+    user(row, capital(text) .. random.pick{"", "."})
+    return
+  end
+  for _, argument in ipairs(arguments) do
+    local name = said(random, argument)
+    assistant(row, fill(random.pick(questions), name, ""))
+    user(row, fill(random.pick(answers), name, argument.text) .. (random.chance(0.15) and random.pick(chatter) or ""))
+  end
+end
+
+-- Another value after all: the user or the assistant brings it about.
+local function corrected(random, words, row, argument, taken)
+  local value, text = make_value(random, words, argument.parameter.kind)
+  if taken[text] then return end
+  local name = said(random, argument)
+  if random.chance(0.5) then
+    assistant(row, random.pick(confirmations))
+    user(row, fill(random.pick(corrections), name, text))
+  else
+    assistant(row, fill(random.pick(refusals), name, argument.text))
+    user(row, fill(random.pick(second_tries), name, text))
+  end
+  argument.value, argument.text = value, text
+end
+
 -- A wish whose values come one after the other, with corrections; sometimes from the result of an earlier call.
 local function conversation(random, words, row, tools)
   local taken, tool = {}, tools[1]
@@ -285,49 +339,13 @@ local function conversation(random, words, row, tools)
   end
   user(row, capital(random.pick{"", "Hi, ", "Hello. ", ""} .. random.pick(leads) .. wish(random, tool, now)) .. random.pick{"", ".", "?"})
   local before = tools[2] and random.chance(0.2) and later[1]
-  if before and type(before.value) == "string" then -- another tool brings the value
+  if before and type(before.value) == "string" then
     table.remove(later, 1)
-    local asked = make_arguments(random, words, tools[2], taken)
-    for _, argument in ipairs(asked) do
-      assistant(row, fill(random.pick(questions), argument.parameter.said, ""))
-      user(row, fill(random.pick(answers), argument.parameter.said, argument.text))
-    end
-    row.messages[#row.messages + 1] = {role = "assistant", content = "", tool_calls = {call_of(tools[2], asked)}}
-    row.messages[#row.messages + 1] = {role = "tool", content = json.encode{[before.parameter.name] = before.value}}
-    assistant(row, random.pick{"I have got the ", "Okay, there is the "} .. before.parameter.said .. ".")
+    brought(random, words, row, tools[2], before, taken)
     if #later == 0 then user(row, random.pick(agreements)) end
   end
-  if #later > 1 and random.chance(0.3) then -- all at once
-    local names, texts, bare = {}, {}, random.chance(0.3)
-    for i, argument in ipairs(later) do
-      names[i] = said(random, argument)
-      texts[i] = bare and argument.text or clause(random, argument)
-    end
-    assistant(row, fill(random.pick(asks_for_all), table.concat(names, ", ", 1, #names - 1) .. " and " .. names[#names], ""))
-    user(row, capital(table.concat(texts, ", ", 1, #texts - 1) .. random.pick{" and ", ", ", ", and "} .. texts[#texts]) .. random.pick{"", "."})
-  else
-    for _, argument in ipairs(later) do
-      local name = said(random, argument)
-      assistant(row, fill(random.pick(questions), name, ""))
-      user(row, fill(random.pick(answers), name, argument.text) .. (random.chance(0.15) and random.pick(chatter) or ""))
-    end
-  end
-  -- Another value after all.
-  if random.chance(0.3) then
-    local argument = random.pick(arguments)
-    local value, text = make_value(random, words, argument.parameter.kind)
-    if not taken[text] then
-      local name = said(random, argument)
-      if random.chance(0.5) then
-        assistant(row, random.pick(confirmations))
-        user(row, fill(random.pick(corrections), name, text))
-      else
-        assistant(row, fill(random.pick(refusals), name, argument.text))
-        user(row, fill(random.pick(second_tries), name, text))
-      end
-      argument.value, argument.text = value, text
-    end
-  end
+  asked_for(random, row, later)
+  if random.chance(0.3) then corrected(random, words, row, random.pick(arguments), taken) end
   if random.chance(0.2) then
     assistant(row, random.pick(confirmations))
     user(row, random.pick(agreements))
