@@ -265,10 +265,11 @@ describe("our own form", function()
       '{"anyOf": [{"type": "string", "maxLength": 1}, {"type": "integer"}]}', '{"type": "string", "not": {"maxLength": 2}}',
       '{"type": "string", "allOf": [{"minLength": 2}, {"pattern": "^a"}]}', '{"const": "a"}', '{"$ref": "#/definitions/s"}',
       '{"type": "array", "items": {"$ref": "#/definitions/s"}, "uniqueItems": true}', '{"minLength": 2}',
+      '{"type": "object", "propertyNames": {"$ref": "#/definitions/s"}, "additionalProperties": {"$ref": "#/definitions/s"}}',
     }
     local values = {
       "", "a", "b", "ab", "abc", " a", " b", "  ", "bb", "bbbb", "ba", "yy", "x", "\n", "é", "éé", 1, mobilellm.null, json.array{},
-      json.array{"ab"}, json.array{"a"}, json.array{"ab", "ab"}, json.array{" a", " ab"}, {k = "x"}, {k = "yy"}, {k = " a"},
+      json.array{"ab"}, json.array{"a"}, json.array{"ab", "ab"}, json.array{" a", " ab"}, {k = "x"}, {k = "yy"}, {k = " a"}, {kk = "x"}, {kk = "yy"}, {[" k"] = "yy"},
     }
     for _, schema in ipairs(schemas) do
       local parameters = {type = "object", properties = {x = json.decode(schema)}, required = {"x"},

@@ -60,6 +60,41 @@ local function names_string(kind)
   return false
 end
 
+-- Names have no space, so what they are held to stays as it was: a copy of the whole under a key that is no keyword, for their references.
+local PLAIN = "x-without-space"
+
+local function has_reference(schema, depth)
+  if type(schema) ~= "table" or depth > MAX_DEPTH then return false end
+  if type(schema["$ref"]) == "string" then return true end
+  for _, value in pairs(schema) do
+    if has_reference(value, depth + 1) then return true end
+  end
+  return false
+end
+
+-- Some names are held to a schema that lies elsewhere.
+local function names_refer(schema, depth)
+  if type(schema) ~= "table" or depth > MAX_DEPTH then return false end
+  if has_reference(schema.propertyNames, depth) then return true end
+  for _, value in pairs(schema) do
+    if names_refer(value, depth + 1) then return true end
+  end
+  return false
+end
+
+-- A copy whose references lead into the copy of the whole.
+local function plain(schema, depth)
+  if type(schema) ~= "table" or depth > MAX_DEPTH then return schema end
+  local copy = setmetatable({}, getmetatable(schema))
+  for key, value in pairs(schema) do
+    local fixed = key == "enum" or key == "const"
+    copy[key] = fixed and value or plain(value, depth + 1)
+  end
+  local reference = schema["$ref"]
+  if type(reference) == "string" and (reference == "#" or reference:find "^#/") then copy["$ref"] = "#/" .. PLAIN .. reference:sub(2) end
+  return copy
+end
+
 local function spaced(schema, depth)
   if type(schema) ~= "table" or depth > MAX_DEPTH then return schema end
   local copy = setmetatable({}, getmetatable(schema))
@@ -75,6 +110,8 @@ local function spaced(schema, depth)
       copy[key] = spaced(value, depth + 1)
     elseif key == "enum" or key == "const" then
       copy[key] = value_behind(value)
+    elseif key == "propertyNames" then
+      copy[key] = plain(value, depth)
     else
       copy[key] = value
     end
@@ -97,4 +134,8 @@ local function spaced(schema, depth)
   return copy
 end
 
-return function(schema) return spaced(schema, 0) end
+return function(schema)
+  local copy = spaced(schema, 0)
+  if names_refer(schema, 0) then copy[PLAIN] = plain(schema, 0) end
+  return copy
+end
