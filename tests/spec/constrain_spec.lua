@@ -269,7 +269,8 @@ describe("our own form", function()
     }
     local values = {
       "", "a", "b", "ab", "abc", " a", " b", "  ", "bb", "bbbb", "ba", "yy", "x", "\n", "é", "éé", 1, mobilellm.null, json.array{},
-      json.array{"ab"}, json.array{"a"}, json.array{"ab", "ab"}, json.array{" a", " ab"}, {k = "x"}, {k = "yy"}, {k = " a"}, {kk = "x"}, {kk = "yy"}, {[" k"] = "yy"},
+      json.array{"ab"}, json.array{"a"}, json.array{"ab", "ab"}, json.array{" a", " ab"}, {k = "x"}, {k = "yy"}, {k = " a"},
+      {kk = "x"}, {kk = "yy"}, {[" k"] = "yy"},
     }
     for _, schema in ipairs(schemas) do
       local parameters = {type = "object", properties = {x = json.decode(schema)}, required = {"x"},
