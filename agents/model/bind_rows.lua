@@ -115,8 +115,7 @@ local function make_value(random, words, kind)
       end
     end
     if #items == 0 then items[1] = identifier(random) end
-    local said = #items == 1 and items[1] or table.concat(items, ", ", 1, #items - 1) .. " and " .. items[#items]
-    return items, said
+    return items, wording.spoken(items)
   end
   local text = string_value(random, words)
   local mark = random.chance(0.12) and random.pick{"'", '"'} or ""
@@ -125,19 +124,8 @@ end
 
 -- Tools, each {tool = the declaration, cue = words that tell it, parameters = {{name, said, kind, required}}}.
 local function make_tools(random, words, count)
-  local used, tools = {}, {}
-  local function fresh()
-    for _ = 1, 100 do
-      local word = random.pick(words):lower()
-      if word:find "^%l%l%l%l+$" and not used[word] then
-        used[word] = true
-        return word
-      end
-    end
-    local word = identifier(random):lower():gsub("%A", "x")
-    used[word] = true
-    return word
-  end
+  local tools = {}
+  local fresh = wording.drawer(random, words, 4, function() return (identifier(random):lower():gsub("%A", "x")) end)
   local family = random.pick(families)
   for t = 1, count do
     local cue = {}

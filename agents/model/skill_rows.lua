@@ -54,21 +54,6 @@ end
 
 --------------------------------------------------------------------------------------------------------------------------- choosing
 
--- A function that returns another of the words each time.
-local function drawer(random, words)
-  local used = {}
-  return function()
-    for _ = 1, 100 do
-      local word = random.pick(words):lower()
-      if word:find "^%l%l%l+$" and not used[word] then
-        used[word] = true
-        return word
-      end
-    end
-    return invented(random)
-  end
-end
-
 local function name_of(random, words)
   local name, roll = table.concat(words, "_"), random.number()
   if roll < 0.5 then return invented(random) .. (random.chance(0.4) and "_" .. invented(random) or "")
@@ -127,7 +112,7 @@ end
 
 -- A wish for one of the tools, wishes for several one after the other, or one that fits none of them.
 function skill_rows.select(random, words)
-  local fresh_word = drawer(random, words)
+  local fresh_word = wording.drawer(random, words, 3, function() return invented(random) end)
   local family = fresh_word()
   local tools, telling, taken, order = {}, {}, {}, {}
   for i = 1, random.pick{2, 2, 3, 3, 4, 5, 6} do

@@ -42,4 +42,19 @@ function wording.invented(random)
   return table.concat(parts)
 end
 
+-- A function that returns another of the `words` each time, of `least` letters or more; `otherwise()` when none is found.
+function wording.drawer(random, words, least, otherwise)
+  local used, pattern = {}, "^" .. ("%l"):rep(least) .. "+$"
+  return function()
+    for _ = 1, 100 do
+      local word = random.pick(words):lower()
+      if word:find(pattern) and not used[word] then
+        used[word] = true
+        return word
+      end
+    end
+    return otherwise()
+  end
+end
+
 return wording
