@@ -846,6 +846,7 @@ mobilellm.tools = {}
 
 ---@param any mobilellm.Tools|mobilellm.Tool[]|nil
 ---@return mobilellm.Tool[]
+---@return string[] problems what is wrong with declarations that were left out
 function mobilellm.tools.list(any) end
 
 ---@param any mobilellm.Tools|mobilellm.Tool[]|nil

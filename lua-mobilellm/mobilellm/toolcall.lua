@@ -183,7 +183,11 @@ function toolcall.grammar(any, opts)
     chosen[i] = type(formats[i]) == "table" and formats[i] or toolcall.record(formats[i])
     if not chosen[i] then misuse(("toolcall.grammar: unknown tool call format '%s'"):format(tostring(formats[i]))) end
   end
-  return constrain(tools.list(any), chosen, opts)
+  local list, problems = tools.list(any)
+  if #list == 0 and problems[1] then return nil, "toolcall.grammar: no tool can be called: " .. problems[1], "grammar" end
+  local made, notes, code = constrain(list, chosen, opts)
+  for i, problem in ipairs(made and problems or {}) do table.insert(notes, i, problem .. ": it cannot be called") end
+  return made, notes, code
 end
 
 -- ----------------------------------------------------------------- parser

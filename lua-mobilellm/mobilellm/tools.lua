@@ -255,10 +255,11 @@ local function new(list)
   return self
 end
 
--- The declarations of anything that `tools =` takes: nil, a registry, a list in any form.
+-- The declarations of anything that `tools =` takes: nil, a registry, a list in any form; and what is wrong with those left out.
 function tools.list(any)
-  if any == nil then return {} end
-  return new(any).list
+  if any == nil then return {}, {} end
+  local registry = new(any)
+  return registry.list, registry.problems
 end
 
 -- Whether a subschema beside the properties could declare some of its own.

@@ -225,6 +225,19 @@ describe("calls under the constraint", function()
   end)
 end)
 
+describe("a declaration that cannot be used", function()
+  it("is named: beside others in the notes, alone in the error", function()
+    local bad = {name = "bad", parameters = {type = "object", properties = {x = {type = "string", minLength = -3}}}}
+    local g, notes = toolcall.grammar({bad, {name = "good", parameters = {type = "object", properties = {}}}}, {format = "hermes"})
+    assert.is_truthy(g)
+    assert.is_truthy(#notes == 1 and notes[1]:find("bad", 1, true) and notes[1]:find("minLength", 1, true), notes[1])
+    local none, message, code = toolcall.grammar({bad}, {format = "hermes"})
+    assert.is_nil(none)
+    assert.equal("grammar", code)
+    assert.is_truthy(message:find("minLength", 1, true), message)
+  end)
+end)
+
 describe("the grammar of a part of a schema", function()
 
   it("knows what it refers to in the whole", function()
