@@ -5,7 +5,7 @@
 --   asking.for_each(random, tool) -> sentence, calls       that differ in one argument; nil as above
 --   asking.wish(random, tool) -> sentence with holes {name}, set of these names
 -- tool: {name, description, parameters}; given: {name, value}, what is said as the value of that parameter.
-local api_rows = require "api_rows"
+local kinds = require "kinds"
 local made_tools = require "made_tools"
 local signature = require "mobilellm.signature"
 local words = require "mobilellm.train.words"
@@ -121,7 +121,7 @@ end
 
 local function any_word(random)
   if random.chance(0.6) then return random.pick(made_tools.adjectives) end
-  return api_rows.value(random, random.pick{"topic", "food", "animal", "genre", "word", "plant", "product"})
+  return kinds.value(random, random.pick{"topic", "food", "animal", "genre", "word", "plant", "product"})
 end
 
 local function number(random, name, integer)
@@ -143,10 +143,10 @@ local function text_value(random, name, schema)
   local named, made = kind_of(name), made_tools.kind(schema)
   local some = examples(schema.description)
   if some and random.chance(0.45) then return random.pick(some), named end
-  if made then return api_rows.value(random, made) or any_word(random), made end
-  local v = named and random.chance(0.85) and api_rows.value(random, named)
+  if made then return kinds.value(random, made) or any_word(random), made end
+  local v = named and random.chance(0.85) and kinds.value(random, named)
   if v then return tostring(v), named end
-  return random.chance(0.15) and tostring(api_rows.value(random, "id")) or any_word(random), nil
+  return random.chance(0.15) and tostring(kinds.value(random, "id")) or any_word(random), nil
 end
 
 -- A value for a parameter, and its kind; nil when none can be said.

@@ -261,7 +261,11 @@ local function lower_case(row)
     return value
   end
   for _, call in ipairs(row.calls) do
-    for name, value in pairs(call.arguments) do call.arguments[name] = lower(value) end
+    local tool = tool_of(row.tools, call.name)
+    for name, value in pairs(call.arguments) do
+      local schema = tool and tool.parameters.properties[name]
+      if not (schema and schema.enum) then call.arguments[name] = lower(value) end
+    end
   end
   row.messages[at].content = sentence:lower()
 end

@@ -14,7 +14,7 @@ local camel, capital, spaced = wording.camel, wording.capital, signature.plain_w
 
 local function list(text) return words.list(text, ",") end
 
--- Things that tools are about: name | verbs | parameters as name:kind. Kinds are those of api_rows,
+-- Things that tools are about: name | verbs | parameters as name:kind. Kinds are those of kinds.lua,
 -- `[]` behind one for a list of it, and small, large (whole numbers), flag, integers, word (one of several, or any).
 local things = [[
 library book | find, reserve, renew, return | title:book, author:person, isbn:id, branch:city, copies:small

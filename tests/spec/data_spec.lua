@@ -96,19 +96,33 @@ describe("training rows", function()
     assert.same(light_row(), row) -- the row itself is untouched
   end)
 
-  it("are made for many small services: what is called was said, word for word", function()
-    local random, kinds, names = data.random(13), {}, {}
-    for _ = 1, 400 do
+  it("are made for many small services: what is called was said, as it is called", function()
+    local random, kinds, names, conversations = data.random(13), {}, {}, 0
+    local spoken = {"one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"}
+    for _ = 1, 1200 do
       local row = data.api_row(random)
       consistent(row)
       kinds[row.kind] = (kinds[row.kind] or 0) + 1
-      local text = data.last_user(row.messages):lower()
+      if #row.messages > 3 then conversations = conversations + 1 end
+      local texts, schemas = {}, {}
+      for i, message in ipairs(row.messages) do texts[i] = message.content end
+      for _, tool in ipairs(row.tools) do schemas[tool.name] = tool.parameters.properties end
+      local text = table.concat(texts, "\n")
+      local digits = text:gsub("(%d),(%d%d%d)", "%1%2"):gsub("(%d),(%d%d%d)", "%1%2")
       for _, call in ipairs(row.calls) do
         names[call.name] = true
         for key, value in pairs(call.arguments) do
-          for _, item in ipairs(type(value) == "table" and value or {value}) do
-            if type(item) == "number" then item = ("%.14g"):format(item) end
-            if type(item) == "string" then assert.is_truthy(text:find(item:lower(), 1, true), key .. " = " .. item) end
+          local many = type(value) == "table"
+          for _, item in ipairs(many and value or {value}) do
+            local schema = schemas[call.name][key]
+            if many then schema = schema.items end
+            if type(item) == "number" then
+              local plain, share = ("%.14g"):format(item), ("%.14g"):format(item * 100) -- 0.07 is said as 7 %
+              local found = digits:find(plain, 1, true) or spoken[item] and text:lower():find(spoken[item], 1, true)
+              assert.is_truthy(found or schema.type == "number" and digits:find(share, 1, true), key .. " = " .. plain .. "\n" .. text)
+            elseif type(item) == "string" and not schema.enum then
+              assert.is_truthy(text:find(item, 1, true), key .. " = " .. item .. "\n" .. text)
+            end
           end
         end
       end
@@ -116,7 +130,8 @@ describe("training rows", function()
     end
     local different = 0
     for _ in pairs(names) do different = different + 1 end
-    assert.is_true(different > 100 and kinds.parallel > 60 and kinds.call > 200)
+    assert.is_true(different > 100 and kinds.parallel > 150 and kinds.call > 600)
+    assert.is_true(conversations > 150)
   end)
 
   it("name no tool of the small services like one of the rows that the model is measured on", function()
