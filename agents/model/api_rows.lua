@@ -17,7 +17,7 @@ local api_rows = {names = {}}
 -- The catalogues, in the order that rows have been drawn in: `pairs` and folders have another one on each machine.
 local files = {
   "various", "travel1", "travel2", "personal1", "personal2", "food1", "food2", "health1", "health2", "science1", "science2", "business1",
-  "business2", "culture1", "culture2", "tech1", "tech2",
+  "business2", "culture1", "culture2", "tech1", "tech2", "voice", "office", "devices", "webapis", "apps", "desk", "functions", "records",
 }
 
 local services = {}
@@ -92,14 +92,15 @@ local function holes(phrase)
   return names, seen
 end
 
--- Not "on tomorrow", not "at in the evening".
+-- Not "on tomorrow", not "at in the evening", not "a apple".
 local function fill(phrase, texts)
   return (phrase:gsub("(%a*)( ?){([%w_]+)}", function(before, space, name)
     local text = texts[name]
     local word = text:match "^%a+"
     local goes = before == "on" and (word == "tomorrow" or word == "today" or word == "tonight" or word == "next" or word == "this")
       or before == "at" and word == "in"
-    return goes and text or before .. space .. text
+    local vowel = (before == "a" or before == "A") and text:find "^[aeioAEIO]" and not text:find "^[Oo]ne"
+    return goes and text or before .. (vowel and "n" or "") .. space .. text
   end))
 end
 
@@ -229,7 +230,10 @@ end
 
 local openings = {"", "", "", "", "", "", "", "", "", "hey, ", "ok, ", "hi! ", "Hello. ", "so, ", "Good morning. ", "hey there, "}
 local endings = {"", "", "", "?", ".", "?", ".", " please", ", thanks", "!", " for me"}
-local joints = {" and ", ". Then ", ". Also, ", ", and ", "; ", ". ", ". After that, ", ", then "}
+local joints = {
+  " and ", ". Then ", ". Also, ", ", and ", "; ", ". ", ". After that, ", ", then ", ". ", ". Additionally, ", ". Next, ", ", and also ",
+  ". Oh, and ", ". Besides, ",
+}
 local greetings = list "hello|Hi, can you help me?|I need some help|are you there|Good morning|Hi|I have a request"
 local offers = list [[
   Sure, what can I do for you? | Of course. | Yes, what do you need? | How can I help? | Hello, what can I do for you today?]]
@@ -286,7 +290,7 @@ local function saying(random, row, service)
   local opening = random.pick(openings)
   if opening:find "[!.:] $" and random.chance(0.6) then text = capital(text, calls) end
   if roll > 0.75 then
-    for _ = 1, random.pick{1, 1, 2} do
+    for _ = 1, random.pick{1, 1, 1, 2, 2, 3} do
       if random.chance(0.6) then
         if random.chance(0.5) then service = random.pick(services) end
         entry = random.pick(service.entries)
@@ -303,7 +307,7 @@ local function saying(random, row, service)
     end
   end
   row.calls = calls
-  text = opening .. text .. (text:find "[%?!.]$" and "" or random.pick(endings))
+  text = opening .. text .. ((text:find "[%?!.]$" or text:find "please$") and "" or random.pick(endings))
   if random.chance(0.6) then text = capital(text, calls) end
   if random.chance(0.12) then
     user(row, random.pick(greetings))
