@@ -11,6 +11,7 @@ local LISTS = {
 }
 
 local text_of
+local open -- tables that are being written
 
 local function list_text(list)
   local items = {}
@@ -34,8 +35,13 @@ end
 
 -- A schema as JSON. A Lua table has no order of keys, so properties get one here; a schema given as text keeps its own.
 function text_of(value)
-  if type(value) ~= "table" then return encode(value) end
-  if core.json.is_array(value) or #value > 0 then return list_text(value) end
+  if type(value) ~= "table" or open[value] then return encode(value) end -- a table within itself raises and says where
+  open[value] = true
+  if core.json.is_array(value) or #value > 0 then
+    local text = list_text(value)
+    open[value] = nil
+    return text
+  end
   local keys, parts = {}, {}
   for key in pairs(value) do
     if type(key) ~= "string" then return encode(value) end -- raises and says what is wrong
@@ -53,11 +59,13 @@ function text_of(value)
     end
     parts[i] = encode(key) .. ":" .. text
   end
+  open[value] = nil
   return "{" .. table.concat(parts, ",") .. "}"
 end
 
 local function schema_text(schema, where)
   if type(schema) == "string" then return schema end
+  open = {}
   if type(schema) == "table" or type(schema) == "boolean" then return text_of(schema) end
   misuse(("%s: a schema is a table or JSON text, got %s"):format(where, type(schema)))
 end

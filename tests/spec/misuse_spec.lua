@@ -54,6 +54,17 @@ describe("errors of misuse", function()
     assert.same({}, wrong)
   end)
 
+  it("name the place of a schema that contains itself", function()
+    local schema = {type = "object", properties = {}, allOf = {{type = "object"}}}
+    schema.properties.inner = {type = "object", properties = {outer = schema}}
+    local ok, message = pcall(mobilellm.grammar.json_schema, schema)
+    assert.is_false(ok)
+    assert.matches("a table that contains itself at %$%.properties%.inner%.properties%.outer", message)
+    -- The same table in two places is none within itself, and after an error the next schema is read as ever.
+    local text = {type = "string"}
+    assert.is_truthy((mobilellm.grammar.json_schema{type = "object", properties = {a = text, b = text}, anyOf = {{required = {"a"}}, {}}}))
+  end)
+
   it("are not raised for what the world does wrong", function()
     assert.is_nil((mobilellm.load "nothing.gguf"))
     assert.is_nil((mobilellm.grammar.json_schema {type = 5}))
