@@ -13,18 +13,22 @@
 -- --steps N trains N steps instead of --minutes. --more N goes on for N steps behind a run that has ended (the checkpoint in DIR) or, with
 -- --base FILE, from a model's weights and vocabulary; the rate falls from --rate R in a straight line. --smoke is a short run to see
 -- that all parts work; --only evaluate and --only export do just that; --limit N evaluates on so many rows of each file.
+-- --only rows writes what is learned from, to be looked at or evaluated: N rows (--limit, else 100) of each source, or of --source NAME,
+-- into DIR/NAME.jsonl, other ones for another --seed.
 local here = (arg and arg[0] or "agents/model/recipe.lua"):match "^(.*)/[^/]*$" or "."
 package.path = here .. "/?.lua;" .. package.path
 
 local mobilellm = require "mobilellm"
 local eval = require "mobilellm.eval"
+local data = require "data"
 local sources = require "sources"
+local wording = require "wording"
 
 local options = {model = "calls", data = here .. "/../../../shared/calls", out = here, minutes = "55", seed = "1", threads = "0"}
 -- Names of options: what is smallest for those that are numbers, else true.
 local known = {
   model = true, work = true, data = true, out = true, base = true, only = true, minutes = 0, seed = 0, threads = 0, steps = 1, more = 1,
-  limit = 1, rate = 0,
+  limit = 1, rate = 0, source = true,
 }
 do
   local i = 1
@@ -50,8 +54,8 @@ do
     i = i + 1
   end
 end
-if options.only and options.only ~= "evaluate" and options.only ~= "export" then
-  error(("recipe: --only '%s': evaluate or export expected"):format(options.only), 0)
+if options.only and options.only ~= "evaluate" and options.only ~= "export" and options.only ~= "rows" then
+  error(("recipe: --only '%s': evaluate, export or rows expected"):format(options.only), 0)
 end
 if not options.work then error("recipe: --work DIR is needed (checkpoints go there)", 0) end
 local seed = tonumber(options.seed)
@@ -99,7 +103,7 @@ if options.base and not file_exists(options.work .. "/vocabulary.gguf") then
 end
 local set = sources.open{
   model = options.model, data = options.data, seed = seed, say = say, share = options.smoke and 0.06 or nil,
-  vocabulary = options.work .. "/vocabulary.gguf",
+  vocabulary = options.only ~= "rows" and options.work .. "/vocabulary.gguf",
 }
 local vocabulary = set.vocabulary
 
@@ -258,7 +262,25 @@ local function evaluate(path)
   file:close()
 end
 
-if options.only == "evaluate" then
+-- Rows of the sources as they are learned from, a file each.
+local function write_rows()
+  local names = options.source and {options.source} or wording.names(sources.models[options.model].mixture)
+  for _, name in ipairs(names) do
+    if not sources.models[options.model].mixture[name] then
+      error(("recipe: --source '%s': %s has no such source"):format(name, options.model), 0)
+    end
+    local random = data.random(seed + 6000)
+    local path = ("%s/%s.jsonl"):format(options.work, name)
+    local file = must(io.open(path, "wb"))
+    for _ = 1, tonumber(options.limit) or 100 do file:write(mobilellm.json.encode(set:row(random, name)), "\n") end
+    file:close()
+    say("%s", path)
+  end
+end
+
+if options.only == "rows" then
+  write_rows()
+elseif options.only == "evaluate" then
   evaluate(("%s/%s.gguf"):format(options.out, options.model))
 else
   local trainer, points

@@ -7,7 +7,8 @@
 --   set:encode(row) -> ids, length of the prompt
 --   set:part(number, settled) -> mobilellm.train.data of about sources.part_tokens tokens (number 0, the early one: sources.early_tokens)
 --   set:watched() -> list of {name, data};  set:copies(seed, count) -> rows
--- The same seed makes the same rows. `share` makes shorter parts. The vocabulary is read from FILE, if there is one, else written there.
+-- The same seed makes the same rows. `share` makes shorter parts. The vocabulary is read from FILE, if there is one, else written there;
+-- false: none, for rows alone.
 local mobilellm = require "mobilellm"
 local signature = require "mobilellm.signature"
 local data = require "data"
@@ -244,6 +245,7 @@ function sources.open(o)
   self.words = data.words(self.rows.snips)
   self.wishes = data.wishes(self.rows.seal) -- single sentences of rows that ask for several things
   -- Weights mean nothing with other pieces: the first vocabulary stays, whatever changes in the rows.
+  if o.vocabulary == false then return self end
   if o.vocabulary and file_exists(o.vocabulary) then
     self.vocabulary = must(mobilellm.train.vocabulary(o.vocabulary))
   else
