@@ -146,8 +146,9 @@ function methods:svg(options)
   if #evaluation > 0 then
     add('<path d="%s" fill="none" stroke="#cc5522" stroke-width="1.5"/>', path_of(evaluation, x, y))
     for _, p in ipairs(evaluation) do add('<circle cx="%.1f" cy="%.1f" r="2.5" fill="#cc5522"/>', x(p[1]), y(p[2])) end
-    add('<text x="%d" y="22" text-anchor="end"><tspan fill="#3366aa">training</tspan> '
-      .. '<tspan fill="#cc5522">evaluation</tspan></text>', width - right)
+    -- Two texts: not every program that draws SVG ends a text of two colours where it should.
+    add('<text x="%d" y="22" text-anchor="end" fill="#3366aa">training</text>', width - right - 72)
+    add('<text x="%d" y="22" text-anchor="end" fill="#cc5522">evaluation</text>', width - right)
   end
   out[#out + 1] = "</svg>\n"
   return table.concat(out, "\n")
