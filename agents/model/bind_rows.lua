@@ -40,7 +40,6 @@ local leads = list "please |can you |I want to |I need to |could you |I would li
 local first_leads = list "First, |First, please |To begin, |I need your help. First, |"
 local next_leads = list "Then |After that, |Also, |Next, |Additionally, |Then please |And |Secondly, |I also need to |"
 local last_leads = list "Finally, |Lastly, |Finally, please |And at last, |"
-local number_words = list "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
 local families = list "name|id|number|type|date|time|code|level|location|value|unit|city|title|amount|status|description"
 local months = list "January|February|March|April|May|June|July|August|September|October|November|December"
 
@@ -100,7 +99,7 @@ end
 local function make_value(random, words, kind)
   if kind == "integer" then
     local n = random.pick{random.integer(1, 12), random.integer(1, 99), random.integer(100, 9999), random.integer(1900, 2030)}
-    if n <= 12 and random.chance(0.3) then return n, number_words[n] end
+    if n <= 12 and random.chance(0.3) then return n, wording.number_words[n] end
     return n, tostring(n)
   elseif kind == "number" then
     local n = random.integer(1, 9999) / random.pick{10, 100}

@@ -1,9 +1,12 @@
 -- Reads catalogues of services: tools, what their parameters may hold, and how people ask for them.
 --
 --   local services, problems = require "catalogue".read(text, name)
---     services: a list of {title, entries}; an entry is {tool, parameters (in order), by_name, phrases, openers, service};
+--     services: a list of {title, entries, before, behind (sentences)}; an entry is
+--     {tool, parameters (in order), by_name, phrases, openers, service};
 --     problems: a list of messages "name:line: what"; what they are about is left out.
 --   require "catalogue".draw(random, parameter) -> value, as it is said
+--   local problems = require "catalogue".around(text, name, services)
+--     adds what people say around a wish and asks for nothing to the services' `before` and `behind`
 --
 -- The form, a thing a line:
 --   # a comment
@@ -17,15 +20,18 @@
 --   > <I'd like|get me> {drink}[, {size}]              [name=value: ..] sets what its words say, <a|b> is one of these
 --   ? can I have something to drink                  how somebody begins who does not say everything
 -- Kinds: those of kinds.lua, lists, integer 1-20, number 0.5-99, money 5-900 ("$500"), percent 1-90 ("7%"), rate 1-20 ("7%", but the
--- argument is 0.07), boolean, listed values, KIND[] for several, KIND[2] for two, and `from TOOL`: comes from the result of a call of
--- that tool of the same service.
+-- argument is 0.07), boolean, listed values, KIND[] for several, KIND[2] for two (neither of booleans), and `from TOOL`: comes from the
+-- result of a call of that tool of the same service.
+-- The form of what is said around a wish:
+--   service coffee shop
+--   ~ I'm meeting {first_name} here in a minute.     in front of a wish; {..} is a kind of kinds.lua
+--   ~~ My boss is paying.                            behind it
 local kinds = require "kinds"
 local signature = require "mobilellm.signature"
+local wording = require "wording"
 local words = require "mobilellm.train.words"
 
 local catalogue = {}
-
-local number_words = words.list "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
 
 local function trim(text) return text:match "^%s*(.-)%s*$" end
 
@@ -51,7 +57,7 @@ end
 
 -- A number from 1000 on is a year or a code.
 local function say_whole(random, value, p)
-  if value >= 1 and value <= 12 and random.chance(0.25) then return number_words[value] end
+  if value >= 1 and value <= 12 and random.chance(0.25) then return wording.number_words[value] end
   if value >= 1000 and value % 10 == 0 and p.low < 1000 and random.chance(0.6) then return with_commas(value) end
   return plain(value)
 end
@@ -163,6 +169,7 @@ local function read_kind(text, lists)
   local count = text:match "%[(%d*)%]"
   if count then base, many = trim((text:gsub("%[%d*%]", ""))), true end
   local p = {many = many, count = tonumber(count)}
+  if p.count == 0 then return nil, "'" .. text .. "' has no values" end
   local source = base:match "^from%s+(%S+)$"
   local word, low, high = base:match "^(%a+)%s+(%-?[%d.,]+)%s*%-%s*(%-?[%d.,]+)$"
   if source then
@@ -189,6 +196,7 @@ local function read_kind(text, lists)
   else
     return nil, "there is no kind '" .. base .. "'"
   end
+  if many and not p.draws then return nil, "'" .. text .. "': only what is said can be several" end
   if many then p.schema = {type = "array", items = p.schema} end
   return p
 end
@@ -246,21 +254,39 @@ local function add_parameter(entry, lists, line)
   return nil
 end
 
--- Takes out what cannot be used, with a message: tools without a phrase, values from tools that are not there.
+-- Takes out what cannot be used, with a message: tools without a phrase, values from tools that are not there (any more).
 local function check_service(service, problem)
-  local kept, by_name = {}, {}
-  for _, entry in ipairs(service.entries) do by_name[entry.tool.name] = entry end
-  for _, entry in ipairs(service.entries) do
-    local fault = #entry.phrases == 0 and "has no phrase" or nil
-    for _, p in ipairs(entry.parameters) do
-      local source = p.from and by_name[p.from]
-      if p.from and (not source or source == entry) then
-        fault = ("has '%s' from '%s', no other tool of its service"):format(p.name, p.from)
+  local removed
+  repeat
+    local kept, by_name = {}, {}
+    removed = false
+    for _, entry in ipairs(service.entries) do by_name[entry.tool.name] = entry end
+    for _, entry in ipairs(service.entries) do
+      local fault = #entry.phrases == 0 and "has no phrase" or nil
+      for _, p in ipairs(entry.parameters) do
+        local source = p.from and by_name[p.from]
+        if p.from and (not source or source == entry) then
+          fault = ("has '%s' from '%s', no other tool of its service"):format(p.name, p.from)
+        end
+      end
+      if fault then
+        removed = true
+        problem(entry.line, entry.tool.name .. " " .. fault)
+      else
+        kept[#kept + 1] = entry
       end
     end
-    if fault then problem(entry.line, entry.tool.name .. " " .. fault) else kept[#kept + 1] = entry end
+    service.entries = kept
+  until not removed
+end
+
+-- Whether a sentence around a wish can be said: nil, or what is wrong with it.
+local function wrong_sentence(sentence)
+  for kind in sentence:gmatch "{(.-)}" do
+    if not kinds.has(kind) then return "there is no kind '" .. kind .. "'" end
   end
-  service.entries = kept
+  if sentence:gsub("{[%w_]+}", ""):find "[{}]" then return "a brace without its other one" end
+  return nil
 end
 
 function catalogue.read(text, file)
@@ -279,7 +305,7 @@ function catalogue.read(text, file)
       lists[list] = words.list(items, ";")
       if #lists[list] < 2 then problem(number, "the list '" .. list .. "' has no two values") end
     elseif line:find "^service%s" then
-      service, entry = {title = trim(line:sub(9)), entries = {}}, nil
+      service, entry = {title = trim(line:sub(9)), entries = {}, before = {}, behind = {}}, nil
       services[#services + 1] = service
     elseif name then
       entry = {
@@ -305,6 +331,29 @@ function catalogue.read(text, file)
     if #services[i].entries == 0 then table.remove(services, i) end
   end
   return services, problems
+end
+
+function catalogue.around(text, file, services)
+  local problems, by_title, service = {}, {}, nil
+  for _, one in ipairs(services) do by_title[one.title] = one end
+  local number = 0
+  for line in (text .. "\n"):gmatch "(.-)\r?\n" do
+    number = number + 1
+    line = trim(line)
+    local title, mark, sentence = line:match "^service%s+(.+)$", line:match "^(~~?)%s*(.+)$"
+    local message
+    if title then
+      service = by_title[title]
+      message = not service and "there is no service '" .. title .. "'" or nil
+    elseif mark then
+      message = wrong_sentence(sentence)
+      if service and not message then table.insert(mark == "~" and service.before or service.behind, sentence) end
+    elseif line ~= "" and not line:find "^#" then
+      message = "this is neither a service nor a sentence"
+    end
+    if message then problems[#problems + 1] = ("%s:%d: %s"):format(file, number, message) end
+  end
+  return problems
 end
 
 return catalogue

@@ -22,11 +22,11 @@ local part_tokens = 4e6 -- rows are made in parts of so many tokens, each used o
 -- by people comes more often then, what was made to teach a skill less often.
 local models = {
   calls = {vocabulary = 4096, context = 1024, longest = 512, mixture = {
-    sgd = 0.06, sgdx = 0.05, star = 0.06, nlueval = 0.08, snips = 0.08, home = 0.05, home_rows = 0.02, seal = 0.06, api_rows = 0.38,
-    tm4 = 0.01, clinc_neg = 0.05, copy = 0.01, described = 0.05, select = 0.02, bind = 0.05,
+    sgd = 0.06, sgdx = 0.04, star = 0.06, nlueval = 0.08, snips = 0.07, home = 0.04, home_rows = 0.02, seal = 0.06, api_rows = 0.43,
+    tm4 = 0.01, clinc_neg = 0.04, copy = 0.01, described = 0.04, select = 0.01, bind = 0.03,
   }, settled = {
-    sgd = 0.09, sgdx = 0.05, star = 0.08, nlueval = 0.11, snips = 0.13, home = 0.08, home_rows = 0.03, seal = 0.07, api_rows = 0.24,
-    tm4 = 0.01, clinc_neg = 0.05, copy = 0.01, described = 0.04, select = 0.02, bind = 0.04,
+    sgd = 0.09, sgdx = 0.05, star = 0.08, nlueval = 0.12, snips = 0.11, home = 0.07, home_rows = 0.03, seal = 0.07, api_rows = 0.30,
+    tm4 = 0.01, clinc_neg = 0.04, copy = 0.01, described = 0.03, select = 0.01, bind = 0.02,
   }},
   home = {vocabulary = 3072, context = 512, longest = 448, mixture = {
     home = 0.20, home_rows = 0.34, nlueval = 0.16, snips = 0.14, clinc_neg = 0.06, copy = 0.05, select = 0.05,

@@ -1,6 +1,8 @@
 -- How the makers of rows write names and say values.
 local wording = {}
 
+wording.number_words = {"one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"}
+
 function wording.capital(text) return (text:gsub("^%l", string.upper)) end
 
 -- "play the song", "play_the_song" and "play.the.song" -> "playTheSong"

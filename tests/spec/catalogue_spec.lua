@@ -102,6 +102,9 @@ describe("catalogues of services", function()
       {head .. "a: from u\n> do it", "x:2: t has 'a' from 'u', no other tool of its service"},
       {head .. "a?: city", "x:2: t has no phrase"},
       {"list l: one", "x:1: the list 'l' has no two values"},
+      {head .. "a: integer[0] 1-9 | Which?\n> do it", "x:3: 'integer[0] 1-9' has no values"},
+      {head .. "a?: boolean[]\n> do it", "x:3: 'boolean[]': only what is said can be several"},
+      {head .. "a: from u[]\n> do it", "x:3: 'from u[]': only what is said can be several"},
     } do
       local problems = problems_of(case[1])
       assert.is_truthy(problems[1] and problems[1]:find(case[2], 1, true), case[1] .. " -> " .. tostring(problems[1]))
@@ -112,5 +115,43 @@ describe("catalogues of services", function()
     for _, text in ipairs{"", "\n\n", "service", "tool", ">", "? ", "\0\255", "list : a; b"} do
       assert.same({}, (catalogue.read(text, "x")))
     end
+  end)
+
+  it("leave out what waits for a tool that was left out", function()
+    local services, problems = catalogue.read([[
+service s
+tool a: First
+x: from b
+> do a
+tool b: Second
+x: from c
+> do b
+tool c: Third
+tool d: Fourth
+> do d]], "x")
+    assert.same({
+      "x:8: c has no phrase", "x:5: b has 'x' from 'c', no other tool of its service",
+      "x:2: a has 'x' from 'b', no other tool of its service",
+    }, problems)
+    assert.equal(1, #services[1].entries)
+    assert.equal("d", services[1].entries[1].tool.name)
+  end)
+
+  it("have sentences that are said around a wish", function()
+    local services = catalogue.read(example, "coffee.txt")
+    local problems = catalogue.around([[
+# what people say
+service coffee shop
+~ I'm meeting {first_name} here.
+~~ My boss is paying.
+~ It rains.]], "around.txt", services)
+    assert.same({}, problems)
+    assert.same({"I'm meeting {first_name} here.", "It rains."}, services[1].before)
+    assert.same({"My boss is paying."}, services[1].behind)
+    assert.same({
+      "x:1: there is no service 'tea house'", "x:3: there is no kind 'nothing_known'", "x:4: a brace without its other one",
+      "x:5: this is neither a service nor a sentence",
+    }, catalogue.around("service tea house\nservice coffee shop\n~ {nothing_known}\n~ {city\ntool t: x", "x", services))
+    assert.equal(2, #services[1].before)
   end)
 end)

@@ -6,6 +6,7 @@ local described_rows = require "described_rows"
 local made_tools = require "made_tools"
 local skill_rows = require "skill_rows"
 local signature = require "mobilellm.signature"
+local talks = require "talks"
 
 local function light_row()
   return {
@@ -131,7 +132,37 @@ describe("training rows", function()
     local different = 0
     for _ in pairs(names) do different = different + 1 end
     assert.is_true(different > 100 and kinds.parallel > 150 and kinds.call > 600)
+    assert.is_true(kinds.irrelevant > 20 and kinds.missing > 10)
     assert.is_true(conversations > 150)
+  end)
+
+  it("log in before a tool that wants it, and use what came back", function()
+    local random, first, after = data.random(23), 0, 0
+    for _ = 1, 300 do
+      local row = {tools = {}, messages = {}, calls = {}}
+      if talks.login(random, row, random.pick(api_rows.services)) then
+        consistent(row)
+        local login, call, result = row.tools[1], row.calls[1], nil
+        for _, message in ipairs(row.messages) do
+          if message.role == "tool" and not result then result = message.content end
+        end
+        if call.name == login.name then
+          first = first + 1
+          assert.is_nil(result)
+        else
+          after = after + 1
+          local found = false
+          for name, value in pairs(call.arguments) do
+            if type(value) == "string" and result:find('"' .. value .. '"', 1, true) then
+              found = true
+              assert.is_nil(row.messages[1].content:find(value, 1, true), name) -- nobody can have said it before
+            end
+          end
+          assert.is_true(found, result)
+        end
+      end
+    end
+    assert.is_true(first > 60 and after > 60)
   end)
 
   it("name no tool of the small services like one of the rows that the model is measured on", function()
@@ -151,6 +182,10 @@ describe("training rows", function()
     for i, name in ipairs(api_rows.names) do names[i] = name end
     local random = data.random(19)
     for _ = 1, 4000 do names[#names + 1] = made_tools.new(random).name end
+    for _ = 1, 2000 do
+      local row = {tools = {}, messages = {}, calls = {}}
+      if talks.login(random, row, api_rows.services[1]) then names[#names + 1] = row.tools[1].name end
+    end
     for _, name in ipairs(names) do assert.is_nil(seen[name], name .. " is in " .. tostring(seen[name])) end
   end)
 
