@@ -141,6 +141,7 @@ function Model:is_end(id) end
 ---@field ignore_end? boolean end tokens are ordinary ones
 ---@field show_special? boolean control tokens are spelled in the text, and stop strings find them
 ---@field lookup? integer most tokens guessed at once from earlier occurrences of the last ones (8 is a good one for extraction); the output is the same
+---@field logits? fun(logits: mobilellm.Logits, tokens: integer[]) may change the logits before all other options do; tokens: prompt and output so far
 ---@field heal? boolean the prompt's last token may become a longer one: it is taken back, and what follows begins with its text, which does not
 ---come out again. For prompts that end in the middle of a word or with a space (default false); not with a matcher
 ---@field mask_mass? boolean stats.mask_mass says what probability the grammar's masks took away; every step then computes all logits
@@ -221,6 +222,7 @@ function Model:session(options) end
 ---@field history? "append"|"template"|"last" the past as the model saw it (default), as the template writes it now, or not at all
 ---@field reserve? integer tokens to keep for an answer
 ---@field constrain? boolean calls satisfy the tools' schemas while they are written (default true)
+---@field lexical? number how much words in common with a tool count where one is chosen, in nats for a point of BM25 (default 1; 0: not), for the project's own models
 ---@field repair? boolean
 
 ---A conversation whose cache follows the messages. The options of generation hold for every turn.

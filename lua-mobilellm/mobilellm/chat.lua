@@ -12,6 +12,7 @@ local transcript = require "mobilellm.chat.transcript"
 local tools_module = require "mobilellm.tools"
 local toolcall = require "mobilellm.toolcall"
 local signature = require "mobilellm.signature"
+local Prior = require "mobilellm.signature.prior"
 local texts = require "mobilellm.template.text"
 local core = require "mobilellm.core"
 
@@ -25,14 +26,14 @@ Chat.__name = "mobilellm.chat"
 local OPTIONS = {
   system = "string", tools = "table", template = "string", messages = "table", variables = "table", now = "number",
   format = true, context = "number", kv_type = "string", trim = "string", history = "string", reserve = "number", repair = "boolean",
-  constrain = "boolean",
+  constrain = "boolean", lexical = "number",
 }
 -- Options of send that the generation takes, beside those of its own.
 local SENDING = {tool_choice = true, constrain = true}
 local GENERATING = {
   max_tokens = true, stop = true, sampler = true, grammar = true, seed = true, temperature = true, top_k = true, top_p = true,
   min_p = true, typical = true, logit_bias = true, repeat_penalty = true, frequency_penalty = true, presence_penalty = true,
-  penalty_last_n = true, lookup = true, ignore_end = true,
+  penalty_last_n = true, lookup = true, ignore_end = true, logits = true,
 }
 
 local function check(options, where)
@@ -269,6 +270,19 @@ local function grammar_of(self, must, thoughts)
   return self.grammars[key]
 end
 
+-- What user and assistant have said, as far as the prompt shows it.
+local function said(self)
+  local list, from = {}, 1
+  if self.history == "last" then
+    for i, message in ipairs(self.list) do from = message.role == "user" and i or from end
+  end
+  for i = from, #self.list do
+    local message = self.list[i]
+    if (message.role == "user" or message.role == "assistant") and message.content ~= "" then list[#list + 1] = message.content end
+  end
+  return list
+end
+
 local function opens_reasoning(text)
   return text:sub(-64):match "<think>%s*$" ~= nil
 end
@@ -299,6 +313,9 @@ local function start(self, options)
     local grammar, message, why = grammar_of(self, choice == "required", opens_reasoning(turn.text))
     if grammar == nil then return nil, message, why end
     sampling.grammar = grammar or nil
+    if grammar and self.form.kind == "signature" and sampling.sampler == nil and sampling.logits == nil then
+      sampling.logits = Prior.stage(self.model, self.tools, said(self), self.options.lexical)
+    end
   end
 
   local stops = {}
@@ -755,6 +772,8 @@ local chat = {class = Chat}
 --   constrain  calls satisfy the schemas of the tools while they are written, free text stands around them as before (default true).
 --              chat:notes() tells where that is not possible. A `grammar` of the caller's takes the place of this one, and where a
 --              sampler has functions of the caller's, they alone choose unless this is true
+--   lexical    how much words in common with a tool count beside the model where it chooses one (mobilellm/signature/prior.lua), for models
+--              of the form "signature" whose calls are constrained: nats for a point of BM25 (default 1); 0: the model chooses alone
 --   repair     mend calls where that is unambiguous
 -- and the options of send for every turn.
 function chat.new(model, options)

@@ -334,8 +334,8 @@ end
 local ROOM = 64 -- tokens of an answer for which there must be room
 
 -- What the model answers to a row, the likeliest token each time: what mobilellm.signature.decode returns, with `shortened` and,
--- where asked for, rouge_1 and rouge_l. nil, message, code; the code is "context" when the row does not fit. options: constraint,
--- threshold, strings ("spoken" unless given), max_tokens, kv_type, responses.
+-- where asked for, rouge_1 and rouge_l. nil, message, code; the code is "context" when the row does not fit. options: constraint (true or
+-- false), threshold, strings ("spoken" unless given), lexical, max_tokens, kv_type, responses.
 function eval.answer(model, row, options)
   local decode = require "mobilellm.signature.decode"
   local most = options.max_tokens or 200
@@ -345,13 +345,19 @@ function eval.answer(model, row, options)
   local session, message
   session, message, code = model:session{kv_type = options.kv_type, context = math.min(model:info().context, #ids + room)}
   if not session then return nil, message, code end
-  local texts = {}
-  for _, said in ipairs(row.messages) do texts[#texts + 1] = type(said.content) == "string" and said.content or nil end
+  local texts, asked = {}, {}
+  for _, said in ipairs(row.messages) do
+    local content = type(said.content) == "string" and said.content ~= "" and said.content or nil
+    texts[#texts + 1] = content
+    if said.role == "user" or said.role == "assistant" then asked[#asked + 1] = content end
+  end
   local made
   made, message, code = session:feed(ids)
   if made then
-    made, message, code = decode(session, row.tools, {constraint = options.constraint ~= "off",
-      strings = options.strings or "spoken", texts = texts, threshold = options.threshold, max_tokens = most})
+    made, message, code = decode(session, row.tools, {
+      constraint = options.constraint, strings = options.strings or "spoken", texts = texts, asked = asked, lexical = options.lexical,
+      threshold = options.threshold, max_tokens = most,
+    })
   end
   if made then
     made.shortened = shortened

@@ -6,7 +6,7 @@ local misuse -- raises at the caller's line; core.misuse
 -- Options of generate, stream and start. `true`: handed to the core as it is; a string: the sampler stage it belongs to.
 local OPTIONS = {
   max_tokens = true, stop = true, special = true, show_special = true, ignore_end = true, sampler = true, grammar = true, tools = true,
-  on_token = true, context = true, seed = true, lookup = true, heal = true, mask_mass = true,
+  on_token = true, context = true, seed = true, lookup = true, heal = true, mask_mass = true, logits = "logits",
   temperature = "temperature", top_k = "top_k", top_p = "top_p", min_p = "min_p", typical = "typical",
   logit_bias = "logit_bias",
   repeat_penalty = "penalties", frequency_penalty = "penalties", presence_penalty = "penalties", penalty_last_n = "penalties",
@@ -50,6 +50,12 @@ local function make_sampler(core, options, where)
     return sampler:fork() -- its own history and draws: the caller's stay as they are
   end
   local stages = {seed = options.seed}
+  if options.logits ~= nil then
+    if type(options.logits) ~= "function" then
+      misuse(("%s: option 'logits': function expected, got %s"):format(where, type(options.logits)))
+    end
+    stages[1] = options.logits
+  end
   local function add(stage, ...) stages[#stages + 1] = {stage, ...} end
   if options.logit_bias ~= nil then add("logit_bias", options.logit_bias) end
   if options.repeat_penalty or options.frequency_penalty or options.presence_penalty or options.penalty_last_n then

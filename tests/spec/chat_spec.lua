@@ -289,6 +289,18 @@ describe("a chat", function()
     assert.equal("light.turn_on", calls[1].name)
     assert.same({entity_id = "light.kitchen"}, calls[1].arguments)
     chat:close()
+    -- Names that the model cannot know, told apart by words in common alone.
+    local list = {}
+    for i, name in ipairs{"zork", "quux", "blip"} do
+      list[i] = {name = name, description = "Does " .. name, parameters = {type = "object", properties = {x = {type = "integer"}}}}
+    end
+    chat = assert(home:chat{tools = list, max_tokens = 40, lexical = 50})
+    for _, tool in ipairs(list) do
+      local _, made = chat:ask("please " .. tool.name .. " now", {tool_choice = "required"})
+      assert.equal(tool.name, made[1].name)
+    end
+    chat:close()
+    assert.has_error(function() home:chat{tools = list, lexical = "much"} end)
     home:close()
   end)
 

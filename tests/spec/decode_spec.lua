@@ -1,6 +1,8 @@
 local mobilellm = require "mobilellm"
 local signature = require "mobilellm.signature"
 local decode = require "mobilellm.signature.decode"
+local Prior = require "mobilellm.signature.prior"
+local retrieve = require "mobilellm.retrieve"
 local values = require "mobilellm.signature.grammar"
 
 -- A tiny model with random weights and the control tokens of the prompt form: it would say anything.
@@ -87,6 +89,62 @@ describe("decoding under the tools", function()
     local text = assert(session:generate(ids, {max_tokens = 30, temperature = 0}))
     session:close()
     assert.equal(text, ask(models[1], tools, messages[1].content, {constraint = false, max_tokens = 30}).text)
+  end)
+
+  it("refuses options that it cannot use", function()
+    local session = assert(models[1]:session{context = 64})
+    assert.has_error(function() decode(session, tools, {constrained = true}) end, "decode: unknown option 'constrained'")
+    assert.has_error(function() decode(session, tools, {constraint = "off"}) end,
+      "decode: option 'constraint': a boolean expected, got a string")
+    assert.has_error(function() decode(session, tools, {strings = "said"}) end,
+      'decode: option \'strings\': "free" or "spoken" expected, got "said"')
+    session:close()
+  end)
+
+  it("lets words in common count where a tool is chosen, by each tool's share of what is left", function()
+    local names = {"get_alarm", "get_lights", "get_light_colour"}
+    local starts = {}
+    for i, name in ipairs(names) do starts[i] = {text = name .. "(", tool = {name = name, description = ""}} end
+    assert.is_nil(Prior.new(models[1], {starts[1]}, {"the alarm"})) -- one tool: nothing to choose
+    assert.is_nil(Prior.new(models[1], starts, {"good morning"}))
+    assert.is_nil(Prior.new(models[1], starts, {"the alarm"}, 0))
+    local said = {"make the lights another colour"}
+    local prior = assert(Prior.new(models[1], starts, said, 0.7))
+    local scores, sum, session = {}, 0, assert(models[1]:session{context = 64})
+    local tools_of = {}
+    for i, start in ipairs(starts) do tools_of[i] = start.tool end
+    for _, one in ipairs(retrieve.index(tools_of):rank(said)) do
+      scores[one.tool.name], sum = math.exp(0.7 * one.score), sum + math.exp(0.7 * one.score)
+    end
+    assert(session:feed{1})
+    for _, name in ipairs(names) do
+      local ids, written, gained = models[1]:tokenize(name .. "(", {bos = false, continuation = true}), {}, 0
+      for _, id in ipairs(ids) do
+        local logits = assert(session:logits()):copy()
+        local before = logits:get(id)
+        prior:add(logits, written)
+        gained, written[#written + 1] = gained + logits:get(id) - before, id
+      end
+      assert.near(math.log(scores[name] / sum), gained, 1e-4, name)
+      local logits = assert(session:logits()):copy()
+      local before = logits:argmax()
+      prior:add(logits, {ids[1], ids[1]}) -- behind no beginning that is known
+      assert.equal(before, logits:argmax())
+    end
+    session:close()
+  end)
+
+  it("chooses by words in common where the model does not know better", function()
+    local list = {}
+    for i, name in ipairs{"zork", "quux", "blip"} do
+      list[i] = {name = name, description = "Does " .. name, parameters = {type = "object", properties = {x = {type = "integer"}}}}
+    end
+    local chosen = {}
+    for _, name in ipairs{"zork", "quux", "blip"} do
+      local made = ask(models[1], list, "please " .. name, {asked = {"please " .. name}, lexical = 50, threshold = 0})
+      chosen[#chosen + 1] = made.calls[1] and made.calls[1].name
+    end
+    assert.same({"zork", "quux", "blip"}, chosen)
   end)
 
   it("gives the same answer with and without, where that is allowed", function()

@@ -224,6 +224,26 @@ describe("generating", function()
     assert.not_equal(plain, (model:generate("Hello", {max_tokens = 40, presence_penalty = 5, penalty_last_n = -1})))
   end)
 
+  it("lets a function change the logits before everything else", function()
+    local seen = {}
+    local function change(logits, tokens)
+      seen[#seen + 1] = #tokens
+      logits:add(tokens[#tokens], -1000) -- nothing twice in a row
+    end
+    local prompt = #model:tokenize("Hello", {bos = true})
+    for _, options in ipairs{{}, {temperature = 1.5, seed = 4}, {grammar = mobilellm.grammar.gbnf 'root ::= ("a" | "b"){24}'}} do
+      seen, options.max_tokens, options.logits = {}, 24, change
+      local text = model:generate("Hello", options)
+      assert.equal(24, #seen)
+      assert.same({prompt, prompt + 23}, {seen[1], seen[24]})
+      if options.grammar then assert.is_truthy(text:find "abab") end
+      assert.is_nil(options.grammar and (text:find "aa" or text:find "bb"))
+    end
+    assert.has_error(function() model:generate("Hello", {logits = 1}) end, "generate: option 'logits': function expected, got number")
+    assert.has_error(function() model:generate("Hello", {logits = change, sampler = {"greedy"}}) end,
+      "generate: option 'logits' and a sampler: say it in the sampler")
+  end)
+
   it("stays in a grammar, greedy or drawing, whatever the sampler does", function()
     local grammar = assert(mobilellm.grammar.regex "(ab|cd)+x{3}[0-9]{2}")
     for _, options in ipairs{{}, {temperature = 1.5, top_k = 1, seed = 1}, {temperature = 2, seed = 2},

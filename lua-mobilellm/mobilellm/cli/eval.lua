@@ -16,6 +16,8 @@ local command = {
     {"--constraint", "WHICH", "on: the answer can only be calls of the row's tools; off; both: two scores, and where they differ",
       choices = {"on", "off", "both"}, default = "on"},
     {"--strings", "WHICH", "under the constraint: spoken, only words that were said; or free", choices = {"spoken", "free"}},
+    {"--lexical", "W", "under the constraint: how much words in common with a tool count where one is chosen, in nats for a point of BM25"
+      .. " (1 unless given; 0: the model chooses alone)", kind = "number", least = 0},
     {"--threshold", "P", "call only when the probability of a call is at least P; else: when it is the likeliest thing", kind = "number",
       least = 0},
     {"--responses", nil, "ROUGE of what the model says after the right call, for rows with a `response`"},
@@ -71,8 +73,8 @@ local function score_file(model, file, values, all)
   local right_without = {}
   for _, which in ipairs(values.constraint == "both" and {"off", "on"} or {values.constraint}) do
     result.scores[which] = cli.check(eval.rows(model, rows, {
-      constraint = which, strings = values.strings, threshold = values.threshold, responses = values.responses,
-      max_tokens = values.max_tokens, kv_type = values.kv,
+      constraint = which == "on", strings = values.strings, threshold = values.threshold, lexical = values.lexical,
+      responses = values.responses, max_tokens = values.max_tokens, kv_type = values.kv,
       on_row = function(i, row, calls, _, right, made)
         all[which].add(row, made and calls, made)
         if values.constraint == "both" and which == "off" then
@@ -91,8 +93,8 @@ function command.run(values, others)
   local path, first = values.model, 1
   if not path then path, first = others[1], 2 end
   if not others[first] then options.usage "eval: a model and at least one file of rows are needed" end
-  if values.constraint == "off" and (values.strings or values.threshold) then
-    options.usage "eval: --strings and --threshold need the constraint"
+  if values.constraint == "off" and (values.strings or values.threshold or values.lexical) then
+    options.usage "eval: --strings, --threshold and --lexical need the constraint"
   end
   local eval, report = require "mobilellm.eval", require "mobilellm.eval.report"
   local signature = require "mobilellm.signature"
@@ -130,7 +132,7 @@ function command.run(values, others)
   if values.json then
     print(require "mobilellm".json.encode(report.json(files, total, {
       model = path, constraint = values.constraint, strings = values.constraint ~= "off" and (values.strings or "spoken") or nil,
-      threshold = values.threshold, limit = values.limit, look_alikes = values.look_alikes,
+      threshold = values.threshold, lexical = values.lexical, limit = values.limit, look_alikes = values.look_alikes,
       seed = (values.limit or values.look_alikes) and values.seed or nil, cpu_seconds = os.clock() - begin,
     })))
   else

@@ -16,12 +16,17 @@
 --   threshold    calls only when made.call is at least this; unless given, when it is the likelier thing at each step
 --   strings      "free" (unless given), or "spoken": a string must be a run of words in `texts`, where one can be
 --   texts        what has been said (list of strings), for "spoken"
+--   asked        what user and assistant have said (list of strings), the last counting most: where tools are chosen, words in common with
+--                it count beside the model (mobilellm/signature/prior.lua), for the first call; unless given, the model chooses alone
+--   lexical      how much they count: nats for a point of BM25, 1 unless given
 --   max_tokens   200 unless given; the session's room is a limit, too
 --   most         calls, at most: 16 unless given
 --
--- An answer that was allowed anyway is the same with the constraint as without: the likeliest token is taken each time.
+-- A call that is word for word one of those before it is left out. Without `asked`, an answer that was allowed anyway is the same with
+-- the constraint as without: the likeliest token is taken each time.
 local signature = require "mobilellm.signature"
 local values = require "mobilellm.signature.grammar"
+local Prior = require "mobilellm.signature.prior"
 
 -- Errors of the world leave by `error` with this table: {message, code}.
 local function check(value, message, code)
@@ -56,9 +61,10 @@ function Decoder:pick(ids)
 end
 
 -- Writes a text of the grammar and returns it; nil when the tokens are used up. With `weigh` also the probability that the model
--- gave to what is allowed, and whether the likeliest token always was.
-function Decoder:write(grammar, weigh)
+-- gave to what is allowed, and whether the likeliest token always was; `prior` then counts among what is allowed.
+function Decoder:write(grammar, weigh, prior)
   local matcher, allowed, natural = check(grammar:matcher(self.model)), 1, true
+  local written = {}
   while not matcher:is_complete() do
     if #self.ids >= self.max_tokens then
       matcher:close()
@@ -79,12 +85,14 @@ function Decoder:write(grammar, weigh)
         allowed = allowed * math.min(1, sum)
         check(matcher:mask(logits))
         natural = natural and logits:argmax() == best
+        if prior then prior:add(logits, written) end
       else
         check(matcher:mask(logits))
       end
       local id = logits:argmax()
       self:take(id, logits:logprob(id))
       check(matcher:accept(id))
+      written[#written + 1] = id
     end
   end
   local text = matcher:text()
@@ -143,17 +151,19 @@ end
 
 -- One call as text; nil when the tokens are used up, false when it would rather be a call of another tool.
 function Decoder:call()
-  local starts, by_start = {}, {}
+  local starts, by_start, weighed = {}, {}, {}
   for _, tool in ipairs(self.tools) do
     local names, required = signature.parameters(tool)
-    for _, text in ipairs{#names > 0 and tool.name .. "(" or false, next(required) == nil and tool.name .. "()" or false} do
-      if text and not by_start[text] then
+    for _, text in ipairs(Prior.starts(tool)) do
+      if not by_start[text] then
         starts[#starts + 1] = text
+        weighed[#weighed + 1] = {text = text, tool = tool}
         by_start[text] = {tool = tool, names = names, required = required}
       end
     end
   end
-  local start, allowed, natural = self:write(values.choice(starts), true)
+  local prior = not self.weighed and self.asked and Prior.new(self.model, weighed, self.asked, self.lexical) or nil
+  local start, allowed, natural = self:write(values.choice(starts), true, prior)
   if not start then return nil end
   self.logprob = self.logprob + math.log(allowed)
   if not self.weighed then
@@ -204,6 +214,7 @@ function Decoder:constrained()
   end
   self:take(self.calls_id, math.log(self.call_probability))
   local id
+  local calls, made = 0, {}
   repeat
     local call = self:call()
     if call == false then
@@ -211,10 +222,11 @@ function Decoder:constrained()
       return lines, false
     end
     if not call then return lines, true end
-    lines[#lines + 1] = call
+    if not made[call] then made[call], lines[#lines + 1] = true, call end
+    calls = calls + 1
     if #self.ids >= self.max_tokens then return lines, true end
     local logprob
-    id, logprob = self:pick(#lines < most and {line[1], self.end_id} or {self.end_id})
+    id, logprob = self:pick(calls < most and {line[1], self.end_id} or {self.end_id})
     self:take(id, logprob)
   until id == self.end_id
   return lines, false
@@ -234,19 +246,28 @@ function Decoder:free()
   return {self.model:detokenize(plain)}, true
 end
 
-local known = {constraint = true, strings = true, texts = true, max_tokens = true, most = true, threshold = true}
+local known = {
+  constraint = "boolean", strings = "string", texts = "table", asked = "table", lexical = "number", max_tokens = "number", most = "number",
+  threshold = "number",
+}
 
 return function(session, tools, options)
   options = options or {}
-  for name in pairs(options) do
+  for name, value in pairs(options) do
     if not known[name] then error(("decode: unknown option '%s'"):format(tostring(name)), 2) end
+    if type(value) ~= known[name] then
+      error(("decode: option '%s': a %s expected, got a %s"):format(name, known[name], type(value)), 2)
+    end
+  end
+  if options.strings and options.strings ~= "free" and options.strings ~= "spoken" then
+    error(("decode: option 'strings': \"free\" or \"spoken\" expected, got \"%s\""):format(options.strings), 2)
   end
   local model = session:model()
   local self = setmetatable({
     session = session, model = model, tools = tools or {}, ids = {}, pending = {}, logprob = 0,
     max_tokens = math.min(options.max_tokens or 200, session:context() - #session),
     most = options.most or 16, strings = options.strings or "free",
-    threshold = options.threshold, texts = options.texts or {},
+    threshold = options.threshold, texts = options.texts or {}, asked = options.asked, lexical = options.lexical,
     calls_id = model:tokenize("<|calls|>", {bos = false, special = true})[1],
     end_id = model:tokenize(signature.stop, {bos = false, special = true})[1],
   }, Decoder)
