@@ -57,6 +57,15 @@ local joints = {
   ". Oh, and ", ". Besides, ", ". Finally, ",
 }
 
+-- Words in front of several wishes that are counted: what opens, and the mark of the first and every further one.
+local counted = {
+  {"I need your help with several things. ", {"First, ", "Then, ", "After that, ", "Finally, "}},
+  {"", {"First, ", "Second, ", "Third, ", "Lastly, "}}, {"", {"First, ", "Next, ", "Additionally, ", "Finally, "}},
+  {"Please help me with the following tasks: ", {"1. ", "2. ", "3. ", "4. "}}, {"To do: ", {"1) ", "2) ", "3) ", "4) "}},
+  {"I have a few requests. ", {"", "Also, ", "Furthermore, ", "And finally, "}},
+  {"", {"To begin with, ", "After that, ", "Then, ", "At the end, "}}, {"Please do this for me: ", {"", "", "", ""}},
+}
+
 -- What is said around a wish and asks for nothing; services have sentences of their own besides.
 local before = list([[
   I have been thinking about this all day.; I'm a teacher and I'm preparing a lesson.; I am writing a blog post about {topic}.
@@ -84,19 +93,43 @@ local function surrounded(random, opening, text, calls, service)
   if random.chance(0.6) then text = wishes.capital(text, calls) end
   if opening ~= "" then
     text = opening .. (opening:find "[!.] $" and random.chance(0.6) and wishes.capital(text, calls) or text)
-  elseif random.chance(0.45) then
+  elseif random.chance(#calls > 1 and 0.2 or 0.42) then
     local own = #service.before > 0 and random.chance(0.75)
     local first = talks.around(random, own and service.before or before)
     if random.chance(0.2) then first = first .. " " .. talks.around(random, before) end
     text = first .. " " .. random.pick{"", "", "", "", "", "So "} .. text
     text = first .. " " .. wishes.capital(text:sub(#first + 2), calls)
   end
-  if random.chance(0.22) then
+  if random.chance(#calls > 1 and 0.1 or 0.22) then
     local own = #service.behind > 0 and random.chance(0.5)
     text = wishes.stop(random, text)
     text = (text:find "[%?%.!]$" and text or text .. ".") .. " " .. talks.around(random, own and service.behind or behind)
   end
   return text
+end
+
+-- Two to four wishes, of one service or of others, a sentence each.
+local function counted_wishes(random, row, service)
+  local way, texts, calls = random.pick(counted), {}, {}
+  local wanted, apart = random.pick{2, 2, 3, 3, 3, 4}, random.chance(0.6)
+  for _ = 1, 12 do
+    if #calls == wanted then break end
+    local entry = random.pick((apart and #calls > 0 and random.pick(services) or service).entries)
+    local text, call = wishes.one(random, entry)
+    if text then
+      if random.chance(0.2) then text = wishes.details(random, entry, text, call) end
+      local mark = way[2][#calls + 1]
+      text = mark .. (mark:find ", $" and text or wishes.capital(text, {call}))
+      texts[#texts + 1], calls[#calls + 1] = text:find "[%?%.!]$" and text or text .. ".", call
+      talks.offer(row, entry.tool)
+    end
+  end
+  if #calls < 2 then return false end
+  row.calls = calls
+  local text = way[1] .. table.concat(texts, " ")
+  if random.chance(0.15) then text = talks.around(random, before) .. " " .. text end
+  row.messages[1] = {role = "user", content = text}
+  return true
 end
 
 -- One wish or several in one saying.
@@ -163,8 +196,8 @@ function api_rows.row(random, from)
     local service = random.pick(from or services)
     row.service = service
     local roll = random.number()
-    local make = roll < 0.55 and saying or roll < 0.79 and talks.conversation or roll < 0.83 and talks.chain or roll < 0.93 and talks.login
-      or roll < 0.97 and unanswerable or talks.opener
+    local make = roll < 0.44 and saying or roll < 0.56 and counted_wishes or roll < 0.79 and talks.conversation
+      or roll < 0.83 and talks.chain or roll < 0.96 and talks.login or roll < 0.985 and unanswerable or talks.opener
   until make(random, row, service)
   local service = row.service
   row.service = nil

@@ -457,9 +457,15 @@ function talks.login(random, row, service)
     user(row, random.chance(0.5) and behind(text, who) or behind(who, text))
   else
     user(row, text)
+    -- All of the wish is asked for before anybody asks who it is.
+    if open and random.chance(0.5) then
+      if not ask_for_rest(random, row, entry, wish.arguments) then return false end
+      open = false
+      if not wishes.complete(entry, wish.arguments) then return false end
+    end
     identify(random, row, login, x, y)
   end
-  if roll < 0.52 then
+  if roll < 0.58 then
     if random.chance(0.4) then assistant(row, (random.pick(signing_in))) end
     row.calls[1] = call
     return true
