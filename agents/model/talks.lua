@@ -10,6 +10,7 @@ local catalogue = require "catalogue"
 local kinds = require "kinds"
 local wishes = require "wishes"
 local wording = require "wording"
+local signature = require "mobilellm.signature"
 local words = require "mobilellm.train.words"
 
 local list = words.list
@@ -32,6 +33,13 @@ local no_matter = list [[
 local corrections = list [[
   Sorry, I meant %s | Actually, make it %s | No wait, %s | Actually %s is better | Hold on, %s instead
   Oh no, I got that wrong, it's %s]]
+local instead = list [[
+  %w... no, %v | %w, sorry, I mean %v | not %w, %v | %w. No, wait! %v | I said %w before, but it's %v | %v, %w was wrong]]
+local not_possible = list [[
+  Unfortunately %v is not available. | I'm sorry, %v does not work. | %v is not possible, I'm afraid. | There is nothing for %v.
+  Sorry, I can't do %v. | It seems that %v is taken.]]
+local other_tries = list "%s | What about %s? | then %s | Okay, %s. | Try %s | %s then, please | Would %s work? | Let's say %s | hm, %s"
+local beside = list ", and the %p is %v | . The %p is %v | , %p %v | . By the way, %v is the %p | . And %v as %p | , %v for the %p"
 local confirmations = list [[
   Shall I go ahead? | Is that right? | Can I do that? | Please confirm. | Should I go on with that? | Is everything correct?
   Do you want me to do it?]]
@@ -68,17 +76,43 @@ end
 
 function talks.close(random, row) assistant(row, random.pick(closings)) end
 
--- The assistant asks for a parameter and is told.
-local function ask(random, row, p, arguments)
+local function spelled(pattern, with) return (pattern:gsub("%%(%l)", with)) end
+
+-- The assistant asks for a parameter and is told; perhaps `also` another one in the same breath, which is then returned.
+local function ask(random, row, p, arguments, also, said_around)
   local question = random.pick(p.asked)
   assistant(row, random.chance(0.6) and random.pick(acknowledgements) .. " " .. question or question)
   if p.optional and random.chance(0.4) then
     user(row, random.pick(no_matter))
-    return
+    return nil
   end
   local value, text = catalogue.draw(random, p)
   arguments[p.name] = value
-  user(row, put(random.pick(answers), text) .. (random.chance(0.1) and ". " .. random.pick(chatter) or ""))
+  local answer = put(random.pick(answers), text)
+  if random.chance(0.06) and not p.many then
+    local _, other = wishes.another(random, p, {[value] = true, [text:lower()] = true})
+    if other then answer = spelled(random.pick(instead), {w = other, v = text}) end
+  end
+  if also and random.chance(0.2) then
+    local more
+    arguments[also.name], more = catalogue.draw(random, also)
+    answer = answer:gsub("[.?!]$", "") .. spelled(random.pick(beside), {p = signature.plain_words(also.name), v = more})
+  else
+    also = nil
+    if random.chance(0.08) then answer = answer .. ". " .. random.pick(chatter)
+    elseif #said_around > 0 and random.chance(0.08) then answer = answer .. ". " .. talks.around(random, said_around) end
+  end
+  user(row, answer)
+  return also
+end
+
+-- What was asked for last is not to be had: another value. The first one is in `arguments`.
+local function try_again(random, row, p, arguments, text)
+  local value, other = wishes.another(random, p, {[arguments[p.name]] = true, [text:lower()] = true})
+  if value == nil then return end
+  assistant(row, spelled(random.pick(not_possible), {v = text}) .. " " .. random.pick(p.asked))
+  arguments[p.name] = value
+  user(row, put(random.pick(other_tries), other))
 end
 
 -- How a conversation begins; the values that are said then go into `arguments`.
@@ -99,8 +133,17 @@ local function ask_for_rest(random, row, entry, arguments)
     end
   end
   if random.chance(0.2) then random.shuffle(asked) end
-  for _, p in ipairs(asked) do ask(random, row, p, arguments) end
+  local i = 1
+  while asked[i] do
+    local next_one = asked[i + 1]
+    local also = ask(random, row, asked[i], arguments, next_one and not next_one.many and next_one or nil, entry.service.before)
+    i = i + (also and 2 or 1)
+  end
   local last = asked[#asked]
+  local simple = last and type(arguments[last.name]) == "string" and not last.listed
+  if simple and random.chance(0.15) then
+    for _ = 1, random.pick{1, 1, 2} do try_again(random, row, last, arguments, arguments[last.name]) end
+  end
   if last and arguments[last.name] ~= nil and not last.many and random.chance(0.15) then
     assistant(row, random.pick(confirmations))
     local value, text = wishes.another(random, last, {[arguments[last.name]] = true})
@@ -243,7 +286,7 @@ local function ask_first(random, row, source, text, arguments)
     if not p.optional and not p.boolean then
       if #p.asked == 0 then return false end
       local at = #row.messages + 1
-      ask(random, row, p, arguments)
+      ask(random, row, p, arguments, nil, source.service.before)
       if text then row.messages[at].content, text = text .. " " .. row.messages[at].content, nil end
     end
   end
@@ -395,10 +438,7 @@ local function secured(random, entry, login)
   return new
 end
 
-local function spell(pattern, login, x, y)
-  local with = {a = login.said_a, b = login.said_b, x = x, y = y}
-  return (pattern:gsub("%%(%l)", with))
-end
+local function spell(pattern, login, x, y) return spelled(pattern, {a = login.said_a, b = login.said_b, x = x, y = y}) end
 
 -- Who one is, said in one message or when asked for one after the other.
 local function identify(random, row, login, x, y)
