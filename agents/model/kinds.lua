@@ -77,7 +77,7 @@ local values = {
   genre = list "rock, jazz, classical, pop, hip hop, country, blues, metal, comedy, horror, drama, science fiction, romance, thriller",
   room = list "kitchen, bedroom, living room, office, bathroom, garage, hallway, garden, basement, nursery",
   file = list [[report.pdf, notes.txt, budget.xlsx, photo.jpg, main.py, data.csv, thesis.docx, backup.zip, slides.pptx, config.json,
-    /home/ann/todo.txt, C:\\temp\\log.txt, invoice_2023.pdf, index.html]],
+    /srv/lists/todo.txt, C:\\temp\\log.txt, invoice_2023.pdf, index.html]],
   subject = list "mathematics, physics, history, biology, chemistry, geography, music, economics, art, computer science",
   crop = list "wheat, corn, soybeans, rice, potatoes, grapes, tomatoes, barley, cotton, apples",
   plant = list "rose, tulip, oak, maple tree, basil, cactus, orchid, fern, lavender, sunflower, bamboo, ivy",
