@@ -7,7 +7,7 @@
 -- licence. FOLDER: a checkout of the source's repository. A row is {id, source, license, tools, messages, calls, kind, service, ...} as
 -- mobilellm.eval reads it.
 local here = (arg and arg[0] or "agents/model/convert.lua"):match "^(.*)/[^/]*$" or "."
-package.path = here .. "/convert/?.lua;" .. package.path
+package.path = here .. "/convert/?.lua;" .. here .. "/?.lua;" .. package.path
 
 local json = require "mobilellm".json
 -- Which file in convert/ reads a source.

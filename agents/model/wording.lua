@@ -22,7 +22,7 @@ function wording.spoken(value)
   return type(value) == "number" and ("%.14g"):format(value) or value
 end
 
--- The names of parameters or arguments, sorted: `pairs` has another order on each Lua, and rows must be the same on all.
+-- The keys of a table, names of parameters or such, sorted: `pairs` has another order on each Lua, and rows must be the same on all.
 function wording.names(map)
   local names = {}
   for name in pairs(map) do names[#names + 1] = name end

@@ -1,5 +1,6 @@
 -- What the converters share: files, the shape of rows.
 local json = require "mobilellm".json
+local wording = require "wording"
 
 local common = {}
 
@@ -66,13 +67,6 @@ function common.find(folder, pattern)
   return list
 end
 
-function common.sorted(map)
-  local keys = {}
-  for key in pairs(map) do keys[#keys + 1] = key end
-  table.sort(keys)
-  return keys
-end
-
 -- "party_size_number" -> "Party size number"
 function common.title(name)
   local words = name:gsub("[_.]", " "):lower()
@@ -82,7 +76,7 @@ end
 -- Intents with slots as tools: slots = {intent = {slot = how often in one sentence, at most}}. What comes more than once is a list.
 function common.tools(slots, descriptions)
   local tools = {}
-  for _, intent in ipairs(common.sorted(slots)) do
+  for _, intent in ipairs(wording.names(slots)) do
     local properties = {}
     for slot, most in pairs(slots[intent]) do
       properties[slot] = most > 1 and {type = "array", items = {type = "string"}, description = common.title(slot)}
@@ -112,7 +106,7 @@ end
 -- The tool and up to `most` others, shuffled; without: a name that stays away.
 function common.offer(random, tools, own, most, without)
   local names = {}
-  for _, name in ipairs(common.sorted(tools)) do
+  for _, name in ipairs(wording.names(tools)) do
     if name ~= own and name ~= without then names[#names + 1] = name end
   end
   random.shuffle(names)

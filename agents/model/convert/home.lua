@@ -8,6 +8,7 @@
 local json = require "mobilellm".json
 local new_random = require "mobilellm.random"
 local common = require "common"
+local wording = require "wording"
 
 local ROWS = {train = 6000, eval = 800}
 
@@ -153,8 +154,8 @@ return function(folder, options, emit)
       specific[#specific + 1] = {fields[3], {{name = fields[1], arguments = {entity_id = device.id}}}, {device}}
     end
   end
-  local everything, names = {}, common.sorted(tools)
-  for _, kind in ipairs(common.sorted(devices)) do
+  local everything, names = {}, wording.names(tools)
+  for _, kind in ipairs(wording.names(devices)) do
     for _, device in ipairs(devices[kind]) do everything[#everything + 1] = device end
   end
 

@@ -2,6 +2,7 @@
 -- 2017-06-custom-intent-engines. Files INTENT/train_INTENT_full.json, else train_INTENT.json, and validate_INTENT.json:
 -- {INTENT: [{"data": [{"text", "entity"}, ...]}]}; the pieces in a row are the sentence.
 local common = require "common"
+local wording = require "wording"
 local new_random = require "mobilellm.random"
 
 local descriptions = {
@@ -23,7 +24,7 @@ return function(folder, options, emit)
     end
   end
   local letter = options.part == "eval" and "v" or "t"
-  for _, intent in ipairs(common.sorted(descriptions)) do
+  for _, intent in ipairs(wording.names(descriptions)) do
     for _, kind in ipairs{"train", "validate"} do
       local path = found[kind .. intent]
       local list = path and not options.without[intent] and common.json(path)[intent] or {}

@@ -8,6 +8,7 @@
 local json = require "mobilellm".json
 local new_random = require "mobilellm.random"
 local common = require "common"
+local wording = require "wording"
 
 local MESSAGES = 12
 
@@ -77,7 +78,7 @@ local function dialogue(item, tools, options, random, emit)
     own[#own + 1] = tools[capability.Task]
     trained = trained and tools[capability.Task] ~= nil and not evaluated[capability.Task]
   end
-  local names = common.sorted(tools)
+  local names = wording.names(tools)
   local function row(id, kind, service, calls, response)
     local recent, offered, seen = {}, {}, {}
     for i = math.max(1, #messages - MESSAGES + 1), #messages do recent[#recent + 1] = messages[i] end

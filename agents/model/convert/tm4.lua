@@ -8,6 +8,7 @@
 local json = require "mobilellm".json
 local new_random = require "mobilellm.random"
 local common = require "common"
+local wording = require "wording"
 
 local MESSAGES = 14
 
@@ -34,7 +35,7 @@ for name, about in pairs(declared) do
   tools[name] = {name = name, description = about[1],
     parameters = {type = "object", properties = about[2], required = json.array(about[3])}}
 end
-local names = common.sorted(tools)
+local names = wording.names(tools)
 
 -- The tool, and two, four or all of the others.
 local function offer(random, own)

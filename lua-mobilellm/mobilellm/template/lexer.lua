@@ -80,145 +80,177 @@ local function number(source, at, line)
   return "float", value + 0.0, next_at + #fraction + #exponent
 end
 
+------------------------------------------------------------------------------------------------------------------------ tokens
+
+-- Where the lexer is: source, at (the first byte that is in no token yet), line, list, line_starting (whether the text at `at` begins
+-- a line).
+local Lexer = {}
+Lexer.__index = Lexer
+
+function Lexer:add(kind, value) self.list[#self.list + 1] = {kind = kind, value = value, line = self.line} end
+
+function Lexer:count(from, to)
+  for _ in self.source:sub(from, to):gmatch "\n" do self.line = self.line + 1 end
+end
+
+-- Text from `at` to just before `from`, a tag whose sign ("-", "+" or "") stands behind its beginning.
+function Lexer:text_before(from, sign, is_print)
+  local text = self.source:sub(self.at, from - 1)
+  local kept = text
+  if sign == "-" then
+    kept = text:gsub("%s+$", "")
+  elseif sign ~= "+" and not is_print then
+    local newline = text:match ".*()\n"
+    local rest = (newline or 0) + 1
+    if (newline or self.line_starting) and text:find("^%s+$", rest) then kept = text:sub(1, rest - 1) end
+  end
+  if kept ~= "" then self:add("text", kept) end
+  self:count(self.at, from - 1)
+end
+
+-- Goes on behind the end of a tag at `position`: what trim_blocks or a minus takes away is gone.
+function Lexer:behind(position, sign, is_print)
+  local to = position
+  if sign == "-" then
+    to = self.source:match("^%s*()", position)
+  elseif sign ~= "+" and not is_print and self.source:sub(position, position) == "\n" then
+    to = position + 1
+  end
+  self:count(position, to - 1)
+  self.line_starting = self.source:sub(to - 1, to - 1) == "\n"
+  self.at = to
+end
+
+-- Where the next of {{ {% {# is, and which; nil: there is none.
+function Lexer:next_opening()
+  local from = self.at
+  while true do
+    from = self.source:find("{", from, true)
+    if not from then return nil end
+    local open = self.source:match("^{[{%%#]", from)
+    if open then return from, open end
+    from = from + 1
+  end
+end
+
+function Lexer:comment(from)
+  local sign = self.source:match("^[-+]", from + 2) or ""
+  self:text_before(from, sign, false)
+  local to = self.source:find("#}", from + 2, true)
+  if not to then syntax(self.line, "a comment without an end") end
+  self:count(from, to - 1)
+  self:behind(to + 2, to > from + 2 and self.source:match("^[-+]", to - 1) or "", false)
+end
+
+-- {% raw %} at `from`, whose end is at `inside`, and all up to {% endraw %}.
+function Lexer:raw(from, sign, inside)
+  self:count(from, inside - 1)
+  self:behind(inside, sign, false)
+  local stop, left, right, after = self.source:match("()" .. "{%%([-+]?)%s*endraw%s*([-+]?)%%}()", self.at)
+  if not stop then syntax(self.line, "raw without endraw") end
+  self:text_before(stop, left, false)
+  self:count(stop, after - 1)
+  self:behind(after, right, false)
+end
+
+-- The number at `position` -> the position behind it.
+function Lexer:number(position)
+  local kind, value, after = number(self.source, position, self.line)
+  -- a[0].b and 1.real: a point with a digit is a fraction, except behind a point (x.0.1)
+  local before = self.list[#self.list]
+  if kind == "float" and before and before.kind == "op" and before.value == "." then
+    local whole = self.source:match("^%d+", position)
+    kind, value, after = "integer", tonumber(whole), position + #whole
+  end
+  self:add(kind, value)
+  return after
+end
+
+-- The string at `position`, in quotes `mark` -> the position behind it.
+function Lexer:string(position, mark)
+  local stop = position + 1
+  while true do
+    stop = self.source:find("[\\" .. mark .. "]", stop)
+    if not stop then syntax(self.line, "a string without an end") end
+    if self.source:sub(stop, stop) == mark then break end
+    stop = stop + 2
+  end
+  self:add("string", unescape(self.source:sub(position + 1, stop - 1), self.line))
+  self:count(position, stop)
+  return stop + 1
+end
+
+-- The operator at `position` -> the position behind it. `brackets`: what must close those that are open.
+function Lexer:operator(position, brackets)
+  local op = self.source:sub(position, position + 1)
+  if not operators[op] or #op < 2 then op = op:sub(1, 1) end
+  if not operators[op] then syntax(self.line, "unexpected character '%s'", op) end
+  if opening[op] then
+    brackets[#brackets + 1] = opening[op]
+  elseif closing[op] then
+    local expected = table.remove(brackets)
+    if expected ~= op then syntax(self.line, expected and "unexpected '%s', expected '%s'" or "unexpected '%s'", op, expected) end
+  end
+  self:add("op", op)
+  return position + #op
+end
+
+-- What stands between {{ and }} or {% and %}, and the end.
+function Lexer:inside(position, is_print)
+  local source, brackets = self.source, {}
+  self:add(is_print and "print" or "block")
+  while true do
+    local start = source:match("^%s*()", position)
+    self:count(position, start - 1)
+    position = start
+    if #brackets == 0 then
+      local minus = source:match(is_print and "^([-+]?)}}" or "^([-+]?)%%}", position)
+      if minus and not (is_print and minus == "+") then
+        self:add(is_print and "end_print" or "end_block")
+        return self:behind(position + #minus + 2, minus, is_print)
+      end
+    end
+    local c = source:sub(position, position)
+    if c == "" then
+      syntax(self.line, "the template ends inside a %s", is_print and "'{{'" or "'{%'")
+    elseif c:find "[%a_\128-\255]" then
+      local name = source:match("^[%w_\128-\255]+", position)
+      self:add("name", name)
+      position = position + #name
+    elseif c:find "%d" then
+      position = self:number(position)
+    elseif c == '"' or c == "'" then
+      position = self:string(position, c)
+    else
+      position = self:operator(position, brackets)
+    end
+  end
+end
+
 -- source -> list of tokens. Raises what is wrong, with its line.
 function lexer.tokens(source)
   source = source:gsub("\r\n?", "\n")
   if source:sub(-1) == "\n" then source = source:sub(1, -2) end
-  local list, at, line = {}, 1, 1
-  local line_starting = true
-  local function add(kind, value) list[#list + 1] = {kind = kind, value = value, line = line} end
-  local function count(from, to)
-    for _ in source:sub(from, to):gmatch "\n" do line = line + 1 end
-  end
-
-  -- Text from `at` to just before `from`, a tag whose sign ("-", "+" or "") stands behind its beginning.
-  local function text_before(from, sign, is_print)
-    local text = source:sub(at, from - 1)
-    local kept = text
-    if sign == "-" then
-      kept = text:gsub("%s+$", "")
-    elseif sign ~= "+" and not is_print then
-      local newline = text:match ".*()\n"
-      local rest = (newline or 0) + 1
-      if (newline or line_starting) and text:find("^%s+$", rest) then kept = text:sub(1, rest - 1) end
-    end
-    if kept ~= "" then add("text", kept) end
-    count(at, from - 1)
-  end
-
-  -- Behind the end of a tag at `position`: what trim_blocks or a minus takes away.
-  local function behind(position, sign, is_print)
-    local to = position
-    if sign == "-" then
-      to = source:match("^%s*()", position)
-    elseif sign ~= "+" and not is_print and source:sub(position, position) == "\n" then
-      to = position + 1
-    end
-    count(position, to - 1)
-    line_starting = source:sub(to - 1, to - 1) == "\n"
-    return to
-  end
-
+  local self = setmetatable({source = source, list = {}, at = 1, line = 1, line_starting = true}, Lexer)
   while true do
-    local from = at
-    local open
-    repeat -- the next of {{ {% {#
-      from = source:find("{", from, true)
-      if not from then break end
-      open = source:match("^{[{%%#]", from)
-      if not open then from = from + 1 end
-    until open
+    local from, open = self:next_opening()
     if not from then break end
-    local sign = source:match("^[-+]", from + 2) or ""
     if open == "{#" then
-      text_before(from, sign, false)
-      local to = source:find("#}", from + 2, true)
-      if not to then syntax(line, "a comment without an end") end
-      count(from, to - 1)
-      sign = to > from + 2 and source:match("^[-+]", to - 1) or ""
-      at = behind(to + 2, sign, false)
+      self:comment(from)
     else
       local is_print = open == "{{"
+      local sign = source:match("^[-+]", from + 2) or ""
       if is_print and sign == "+" then sign = "" end
-      text_before(from, sign, is_print)
-      local position = from + 2 + #sign
-      local raw_sign, raw_at = source:match("^%s*raw%s*([-+]?)%%}()", position)
-      if not is_print and raw_sign then
-        count(from, raw_at - 1)
-        at = behind(raw_at, raw_sign, false)
-        local stop, left, right, after = source:match("()" .. "{%%([-+]?)%s*endraw%s*([-+]?)%%}()", at)
-        if not stop then syntax(line, "raw without endraw") end
-        text_before(stop, left, false)
-        count(stop, after - 1)
-        at = behind(after, right, false)
-      else
-        add(is_print and "print" or "block")
-        local brackets = {}
-        while true do
-          local start = source:match("^%s*()", position)
-          count(position, start - 1)
-          position = start
-          if #brackets == 0 then
-            local minus = source:match(is_print and "^([-+]?)}}" or "^([-+]?)%%}", position)
-            if minus and not (is_print and minus == "+") then
-              add(is_print and "end_print" or "end_block")
-              at = behind(position + #minus + 2, minus, is_print)
-              break
-            end
-          end
-          local c = source:sub(position, position)
-          if c == "" then
-            syntax(line, "the template ends inside a %s", is_print and "'{{'" or "'{%'")
-          elseif c:find "[%a_\128-\255]" then
-            local name = source:match("^[%w_\128-\255]+", position)
-            add("name", name)
-            position = position + #name
-          elseif c:find "%d" then
-            local kind, value
-            local begin = position
-            kind, value, position = number(source, position, line)
-            -- a[0].b and 1.real: a point with a digit is a fraction, except behind a point (x.0.1)
-            local before = list[#list]
-            if kind == "float" and before and before.kind == "op" and before.value == "." then
-              local whole = source:match("^%d+", begin)
-              kind, value, position = "integer", tonumber(whole), begin + #whole
-            end
-            add(kind, value)
-          elseif c == '"' or c == "'" then
-            local stop = position + 1
-            while true do
-              stop = source:find("[\\" .. c .. "]", stop)
-              if not stop then syntax(line, "a string without an end") end
-              if source:sub(stop, stop) == c then break end
-              stop = stop + 2
-            end
-            add("string", unescape(source:sub(position + 1, stop - 1), line))
-            count(position, stop)
-            position = stop + 1
-          else
-            local op = source:sub(position, position + 1)
-            if not operators[op] or #op < 2 then op = c end
-            if not operators[op] then syntax(line, "unexpected character '%s'", c) end
-            if opening[op] then
-              brackets[#brackets + 1] = opening[op]
-            elseif closing[op] then
-              local expected = table.remove(brackets)
-              if expected ~= op then
-                syntax(line, expected and "unexpected '%s', expected '%s'" or "unexpected '%s'", op, expected)
-              end
-            end
-            add("op", op)
-            position = position + #op
-          end
-        end
-      end
+      self:text_before(from, sign, is_print)
+      local raw_sign, inside = source:match("^%s*raw%s*([-+]?)%%}()", from + 2 + #sign)
+      if not is_print and raw_sign then self:raw(from, raw_sign, inside) else self:inside(from + 2 + #sign, is_print) end
     end
   end
-  local rest = source:sub(at)
-  if rest ~= "" then add("text", rest) end
-  count(at, #source)
-  add "end"
-  return list
+  local rest = source:sub(self.at)
+  if rest ~= "" then self:add("text", rest) end
+  self:count(self.at, #source)
+  self:add "end"
+  return self.list
 end
 
 return lexer
