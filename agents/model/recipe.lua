@@ -252,9 +252,9 @@ local function evaluate(path)
       for i = 1, most do some[i] = list[math.floor((i - 1) * #list / most) + 1] end
       list = some
     end
-    line(name, must(eval.rows(model, list, {on_row = function(_, row, calls) all.add(row, calls) end})))
+    line(name, must(eval.rows(model, list, {on_row = function(_, row, calls) all:add(row, calls) end})))
   end
-  line("all of these", all.score())
+  line("all of these", all:score())
   -- Copying alone: names and values that mean nothing.
   line("copying (made)", must(eval.rows(model, set:copies(seed + 5000, 300))))
   local file = assert(io.open(("%s/%s-scores.md"):format(options.out, options.model), "w"))

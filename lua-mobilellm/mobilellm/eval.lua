@@ -3,6 +3,7 @@
 --   local eval = require "mobilellm.eval"
 --   local score = assert(eval.file(model, "rows.jsonl.gz"))    -- or eval.rows(model, rows)
 --   print(score.em_intent, score.em_structure, score.refusal_recall)
+--   eval.judge, eval.same (mobilellm/eval/judge.lua), eval.counter (mobilellm/eval/counter.lua): for rows that are asked otherwise
 --
 -- A row: {tools = {{name, description, parameters}}, messages = {{role, content}}, calls = {{name, arguments}}}, and where known
 -- `surface` (the arguments as spoken), `alternatives` (for each call {name = {argument = {accepted values; "" = may be left
@@ -23,280 +24,13 @@
 -- rows, call_rows, no_call_rows; too_long (rows that do not fit the context even without the older turns: counted as wrong);
 -- shortened (older turns were left out); outside (rows whose wanted call their own tools do not allow)
 -- Where no row has a call, em_intent and em_structure are the share of rows rightly left without one.
+local judge = require "mobilellm.eval.judge"
 local measure = require "mobilellm.eval.measure"
-local overlap = require "mobilellm.eval.overlap"
+local new_counter = require "mobilellm.eval.counter"
 
 local eval = {}
 
-local function trimmed(text)
-  return (text:gsub("%s+", " "):gsub("^ ", ""):gsub(" $", ""))
-end
-
-local function same(a, b)
-  if type(a) ~= type(b) then return false end
-  if type(a) == "string" then return trimmed(a) == trimmed(b) end
-  if type(a) ~= "table" then return a == b end
-  for key, value in pairs(a) do
-    if not same(value, b[key]) then return false end
-  end
-  for key in pairs(b) do
-    if a[key] == nil then return false end
-  end
-  return true
-end
-eval.same = same
-
-local among
-
--- An object whose members have lists of accepted values, as BFCL writes them.
-local function same_by_lists(value, lists)
-  if type(value) ~= "table" or type(lists) ~= "table" then return false end
-  if #lists > 0 then
-    if #value ~= #lists then return false end
-    for i, item in ipairs(lists) do
-      if not same(value[i], item) and not same_by_lists(value[i], item) then return false end
-    end
-    return true
-  end
-  if next(lists) == nil then return next(value) == nil end
-  for key, list in pairs(lists) do
-    if type(list) ~= "table" then return false end
-    if value[key] == nil then
-      if not among("", list) then return false end
-    elseif not among(value[key], list) then
-      return false
-    end
-  end
-  for key in pairs(value) do
-    if lists[key] == nil then return false end
-  end
-  return true
-end
-
-function among(value, list)
-  for _, item in ipairs(list) do
-    if same(value, item) or same_by_lists(value, item) then return true end
-  end
-  return false
-end
-
--- For one call of a row: argument name -> list of accepted values; `optional` names those that may be left out.
-local function accepted(row, index)
-  local call = row.calls[index]
-  local values, optional = {}, {}
-  for name, value in pairs(call.arguments) do values[name] = {value} end
-  local spoken = #row.calls == 1 and row.surface or nil
-  if type(spoken) == "table" then
-    if type(spoken.arguments) == "table" then spoken = spoken.arguments end
-    for name, value in pairs(spoken) do -- a number or a boolean stays one, however it was said
-      if values[name] and type(values[name][1]) == type(value) then table.insert(values[name], value) end
-    end
-  end
-  local other = type(row.alternatives) == "table" and row.alternatives[index]
-  other = type(other) == "table" and other[call.name]
-  if type(other) == "table" then
-    for name, list in pairs(other) do
-      if type(list) == "table" then
-        values[name] = values[name] or {}
-        for _, value in ipairs(list) do
-          if value == "" then optional[name] = true end
-          table.insert(values[name], value)
-        end
-      end
-    end
-  end
-  return values, optional
-end
-
--- Right arguments of `said` against call `index` of the row; how many were said, how many wanted, and whether all is
--- right.
-local function compare(row, index, said)
-  local values, optional = accepted(row, index)
-  local right, given, wanted, exact = 0, 0, 0, true
-  for name, value in pairs(said.arguments) do
-    given = given + 1
-    if values[name] and among(value, values[name]) then right = right + 1 else exact = false end
-  end
-  for name in pairs(values) do
-    if said.arguments[name] ~= nil or not optional[name] then wanted = wanted + 1 end
-    if said.arguments[name] == nil and not optional[name] then exact = false end
-  end
-  return right, given, wanted, exact
-end
-
-local function count_arguments(arguments)
-  local n = 0
-  for _ in pairs(arguments) do n = n + 1 end
-  return n
-end
-
--- Judges the calls that were made for a row: {intent =, structure =, right =, given =, wanted =} (the last three count
--- arguments).
-function eval.judge(row, said)
-  local result = {intent = #said == #row.calls, structure = #said == #row.calls, right = 0, given = 0, wanted = 0}
-  local free = {}
-  for i = 1, #said do free[i] = true end
-  for index, call in ipairs(row.calls) do
-    -- the best of the calls to the same tool that are still free
-    local best, at
-    for i, made in ipairs(said) do
-      if free[i] and made.name == call.name then
-        local right, given, wanted, exact = compare(row, index, made)
-        if not best or exact or right > best.right then
-          best, at = {right = right, given = given, wanted = wanted, exact = exact}, i
-          if exact then break end
-        end
-      end
-    end
-    if best then
-      free[at] = nil
-      result.right, result.given = result.right + best.right, result.given + best.given
-      result.wanted = result.wanted + best.wanted
-      if not best.exact then result.structure = false end
-    else
-      result.intent, result.structure = false, false
-      result.wanted = result.wanted + count_arguments(call.arguments)
-    end
-  end
-  for i, made in ipairs(said) do
-    if free[i] then result.given = result.given + count_arguments(made.arguments) end
-  end
-  return result
-end
-
--- Whether the wanted calls of a row name tools that the row has, with arguments that these declare.
-local function allowed(row)
-  for _, call in ipairs(row.calls) do
-    local found = false
-    for _, tool in ipairs(row.tools) do
-      if tool.name == call.name then
-        found = true
-        local properties = (tool.parameters or {}).properties or {}
-        for name in pairs(call.arguments) do found = found and properties[name] ~= nil end
-      end
-    end
-    if not found then return false end
-  end
-  return true
-end
-
--- A counter: add(row, calls, more) for each row, then score(). calls: what was called, nil when the row could not be asked at all.
--- more: {confidence, call} as eval.answer has them, {rouge_1, rouge_l}, shortened; all of them may be missing. add returns whether
--- the row is right.
-function eval.counter()
-  local rows, too_long, shortened, outside = {}, 0, 0, 0
-  local counter = {}
-
-  function counter.add(row, said, more)
-    more = more or {}
-    local item = {wants = #row.calls > 0, confidence = more.confidence, call = more.call, rouge_1 = more.rouge_1, rouge_l = more.rouge_l}
-    if not said then too_long = too_long + 1 end
-    if more.shortened then shortened = shortened + 1 end
-    if not allowed(row) then outside = outside + 1 end
-    item.silent, item.overlap = said ~= nil and #said == 0, overlap.of(row)
-    if item.wants then
-      local judged = eval.judge(row, said or {})
-      item.intent, item.right = judged.intent, judged.structure
-      item.hits, item.given, item.wanted = judged.right, judged.given, judged.wanted
-    else
-      item.right = item.silent
-    end
-    rows[#rows + 1] = item
-    return item.right
-  end
-
-  -- Rows for which `which` says yes, and of these the ones for which `what` does: share and interval.
-  local function share(which, what)
-    local part, whole = 0, 0
-    for _, item in ipairs(rows) do
-      if which(item) then
-        whole = whole + 1
-        if what(item) then part = part + 1 end
-      end
-    end
-    if whole == 0 then return nil end
-    return part / whole, measure.wilson(part, whole)
-  end
-
-  local function mean_of(names, value)
-    local columns = {}
-    for c, name in ipairs(names) do
-      columns[c] = {}
-      for _, item in ipairs(rows) do
-        if item[name] then table.insert(columns[c], item[name]) end
-      end
-    end
-    local sums = {}
-    for c, column in ipairs(columns) do
-      sums[c] = 0
-      for _, v in ipairs(column) do sums[c] = sums[c] + v end
-    end
-    if #columns[1] == 0 then return nil end
-    sums[#sums + 1] = #columns[1]
-    columns[#columns + 1] = {}
-    for i = 1, #columns[1] do columns[#columns][i] = 1 end
-    return value(sums), measure.bootstrap(columns, value)
-  end
-
-  -- What refusing below a probability of `call` would give; rows that were not asked are left out.
-  local function by_call_probability()
-    local list = {}
-    for _, at in ipairs{0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95} do
-      local refused, rightly, wanted = 0, 0, 0
-      for _, item in ipairs(rows) do
-        if item.call then
-          if not item.wants then wanted = wanted + 1 end
-          if item.call < at then
-            refused = refused + 1
-            if not item.wants then rightly = rightly + 1 end
-          end
-        end
-      end
-      list[#list + 1] = {at = at, precision = refused > 0 and rightly / refused or nil, recall = wanted > 0 and rightly / wanted or nil}
-    end
-    return list
-  end
-
-  function counter.score()
-    local function wants(item) return item.wants end
-    local function no_call(item) return not item.wants end
-    local function silent(item) return item.silent end
-    local function right(item) return item.right end
-    local function all() return true end
-    local score = {rows = #rows, call_rows = 0, too_long = too_long, shortened = shortened, outside = outside, intervals = {}}
-    local function put(name, value, interval) score[name], score.intervals[name] = value, interval end
-    for _, item in ipairs(rows) do
-      if item.wants then score.call_rows = score.call_rows + 1 end
-    end
-    score.no_call_rows = score.rows - score.call_rows
-    if score.call_rows > 0 then
-      put("em_intent", share(wants, function(item) return item.intent end))
-      put("em_structure", share(wants, right))
-    else
-      put("em_intent", share(all, right))
-      put("em_structure", share(all, right))
-    end
-    put("argument_f1", mean_of({"hits", "given", "wanted"}, function(s)
-      return s[2] + s[3] > 0 and 2 * s[1] / (s[2] + s[3]) or nil
-    end))
-    put("accuracy", share(all, right))
-    put("refusal_precision", share(silent, no_call))
-    put("refusal_recall", share(no_call, silent))
-    for _, name in ipairs{"overlap", "rouge_1", "rouge_l"} do put(name, mean_of({name}, function(s) return s[1] / s[2] end)) end
-    score.em_intent, score.em_structure = score.em_intent or 0, score.em_structure or 0
-    score.accuracy = score.accuracy or 0
-    local certain = {}
-    for _, item in ipairs(rows) do
-      if item.confidence then certain[#certain + 1] = {item.confidence, item.right} end
-    end
-    if #certain > 0 then
-      score.calibration = measure.calibration(certain)
-      score.calibration.calls = by_call_probability()
-    end
-    return score
-  end
-  return counter
-end
+eval.same, eval.judge, eval.counter = judge.same, judge.calls, new_counter
 
 -- The prompt of a row as tokens, with room for `reserve` more: where it does not fit, the oldest turns go, but never a system
 -- message nor what the user said last. nil, message, "context" when that does not fit either. Also whether turns went.
@@ -384,33 +118,33 @@ local parts = {
 -- several: {{name = "kind=call", score =}}.
 function eval.rows(model, rows, options)
   options = options or {}
-  local all, apart = eval.counter(), {}
+  local all, apart = new_counter(), {}
   local answer = options.answer or eval.answer
   for i, row in ipairs(rows) do
     local made, message, code = answer(model, row, options)
     if not made and code ~= "context" then return nil, message, code end
     local calls = made and made.calls
-    local right = all.add(row, calls, made)
+    local right = all:add(row, calls, made)
     for p, part in ipairs(parts) do
       local name = part[2](row)
       if name then
         apart[p] = apart[p] or {names = {}, counters = {}}
         if not apart[p].counters[name] then
-          apart[p].counters[name] = eval.counter()
+          apart[p].counters[name] = new_counter()
           table.insert(apart[p].names, name)
         end
-        apart[p].counters[name].add(row, calls, made)
+        apart[p].counters[name]:add(row, calls, made)
       end
     end
     if options.on_row then options.on_row(i, row, calls or {}, made and made.text or message, right, made) end
   end
-  local score = all.score()
+  local score = all:score()
   score.parts = {}
   for p, part in ipairs(parts) do
     if apart[p] and #apart[p].names > 1 then
       table.sort(apart[p].names)
       for _, name in ipairs(apart[p].names) do
-        table.insert(score.parts, {name = part[1] .. "=" .. name, score = apart[p].counters[name].score()})
+        table.insert(score.parts, {name = part[1] .. "=" .. name, score = apart[p].counters[name]:score()})
       end
     end
   end

@@ -76,7 +76,7 @@ local function score_file(model, file, values, all)
       constraint = which == "on", strings = values.strings, threshold = values.threshold, lexical = values.lexical,
       responses = values.responses, max_tokens = values.max_tokens, kv_type = values.kv,
       on_row = function(i, row, calls, _, right, made)
-        all[which].add(row, made and calls, made)
+        all[which]:add(row, made and calls, made)
         if values.constraint == "both" and which == "off" then
           right_without[i] = right
         elseif values.constraint == "both" and right ~= right_without[i] then
@@ -115,7 +115,7 @@ function command.run(values, others)
   local all, begin = {on = eval.counter(), off = eval.counter()}, os.clock()
   for i, file in ipairs(files) do files[i] = score_file(model, file, values, all) end
   local total = {path = "all", scores = {}, better = 0, worse = 0}
-  for which in pairs(files[1].scores) do total.scores[which] = all[which].score() end
+  for which in pairs(files[1].scores) do total.scores[which] = all[which]:score() end
   for _, file in ipairs(files) do
     total.better, total.worse = total.better + file.better, total.worse + file.worse
   end
