@@ -4,6 +4,7 @@
 --
 -- A row is {tools = , messages = , calls = {{name = , arguments = }}, kind = , source = }.
 local json = require "mobilellm".json
+local retrieve = require "mobilellm.retrieve"
 local api_rows = require "api_rows"
 local home_rows = require "home_rows"
 local wording = require "wording"
@@ -456,6 +457,37 @@ function data.key(row)
   end
   for _, call in ipairs(row.calls) do parts[#parts + 1] = "\0" .. json.encode{call.name, call.arguments} end
   return table.concat(parts, "\n")
+end
+
+local function stems(tool)
+  local set = {}
+  for _, word in ipairs(retrieve.words(tool.name .. " " .. (tool.description or ""))) do set[word] = true end
+  return set
+end
+
+-- Tools of `others` (at most `most`, drawn) in the place of the row's that are not called: so the names of a source's tools do not tell
+-- that one of them is wanted. What has a word in common with a called tool stays away, for it could be right as well.
+function data.mix(random, row, others, most)
+  local called, kept = {}, {}
+  for _, list in ipairs{{{tool_calls = row.calls}}, row.messages} do
+    for _, one in ipairs(list) do
+      for _, call in ipairs(one.tool_calls or {}) do called[call.name] = true end
+    end
+  end
+  local words = {}
+  for _, tool in ipairs(row.tools) do
+    if called[tool.name] then
+      kept[#kept + 1] = tool
+      for word in pairs(stems(tool)) do words[word] = true end
+    end
+  end
+  if #kept == 0 then return end
+  row.tools = kept
+  for _ = 1, most do
+    local tool, common = random.pick(others), false
+    for word in pairs(stems(tool)) do common = common or words[word] end
+    if not common and not tool_of(row.tools, tool.name) then table.insert(row.tools, random.integer(1, #row.tools + 1), copy(tool)) end
+  end
 end
 
 data.home_row = home_rows.row

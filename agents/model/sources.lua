@@ -70,11 +70,11 @@ local function load_rows(o, say)
   return rows, kept_out
 end
 
--- The tools of the rows of all sources but one, each name once: distractors.
-local function tools_but(rows, but)
+-- The tools of the rows of some sources, each name once.
+local function tools_of(rows, which)
   local seen, tools = {}, {}
   for _, source in ipairs(names) do
-    for _, row in ipairs(source ~= but and rows[source] or {}) do
+    for _, row in ipairs(which(source) and rows[source] or {}) do
       for _, tool in ipairs(row.tools) do
         if not seen[tool.name] then
           seen[tool.name] = true
@@ -84,6 +84,11 @@ local function tools_but(rows, but)
     end
   end
   return tools
+end
+
+-- Of all sources but one: distractors.
+local function tools_but(rows, but)
+  return tools_of(rows, function(source) return source ~= but end)
 end
 
 local set = {} -- methods
@@ -101,7 +106,15 @@ function set:row(random, source)
   elseif source == "described" then
     row = data.change(random, self.maker:row(random), {refuse = 0})
   elseif source == "api_rows" then
-    row = data.change(random, data.api_row(random), {tools = distractors.clinc_neg})
+    row = data.api_row(random)
+    if #row.calls > 0 and random.chance(0.4) then
+      local beside = random.pick{"nlueval", "nlueval", "nlueval", "snips", "home", "sgd", "star"}
+      data.mix(random, row, self.own_tools[beside], random.integer(1, 4))
+      if beside == "nlueval" and random.chance(0.6) then -- as terse as those
+        for _, tool in ipairs(row.tools) do tool.description = "" end
+      end
+    end
+    row = data.change(random, row, {tools = distractors.clinc_neg})
   elseif source == "seal" and random.chance(0.7) then
     row = data.change(random, data.join(random, self.wishes), {pool = pools.seal, exchange = 0.8, tools = distractors.seal})
   else
@@ -109,7 +122,7 @@ function set:row(random, source)
     -- The files have more rows without a call than people say such things; half of them are enough.
     if #row.calls == 0 and source ~= "clinc_neg" and random.chance(0.5) then row = random.pick(rows[source]) end
     row = data.change(random, row, {
-      pool = pools[source], tools = distractors[source], rename = source == "star" and 0.6 or nil, refuse = 0.05,
+      pool = pools[source], tools = distractors[source], rename = (source == "star" or source == "nlueval") and 0.6 or nil, refuse = 0.05,
       exchange = source ~= "nlueval" and source ~= "snips" and 0.5 or 0.3,
     })
   end
@@ -234,12 +247,13 @@ function sources.open(o)
   local say = o.say or function() end
   local model = models[o.model or "calls"] or error(("sources: there is no model '%s'"):format(tostring(o.model)), 0)
   local self = setmetatable({
-    model = model, data = o.data, seed = o.seed or 1, say = say, share = o.share or 1, pools = {}, distractors = {},
+    model = model, data = o.data, seed = o.seed or 1, say = say, share = o.share or 1, pools = {}, distractors = {}, own_tools = {},
   }, set)
   self.rows, self.kept_out = load_rows(o, say)
   for _, source in ipairs(names) do
     if source ~= "home" and source ~= "clinc_neg" then self.pools[source] = data.pool(self.rows[source]) end
     self.distractors[source] = tools_but(self.rows, source ~= "clinc_neg" and source or nil)
+    self.own_tools[source] = tools_of(self.rows, function(one) return one == source end)
   end
   self.maker = described_rows.new(tools_but(self.rows))
   self.words = data.words(self.rows.snips)

@@ -136,6 +136,27 @@ describe("training rows", function()
     assert.is_true(conversations > 150)
   end)
 
+  it("may stand beside tools of another kind, none of which says what is called", function()
+    local random, others, mixed = data.random(29), {}, 0
+    for i, name in ipairs{"light.turn_off", "timer_set", "music_query", "Lock door", "light_query"} do
+      others[i] = {name = name, description = i == 3 and "Turn the music on" or "", parameters = {type = "object",
+        properties = {}, required = {}}}
+    end
+    for _ = 1, 60 do
+      local row = light_row()
+      data.mix(random, row, others, 4)
+      consistent(row)
+      assert.is_nil(find(row.tools, "name", "lock.lock")) -- was not called
+      for i, tool in ipairs(row.tools) do
+        assert.is_true(tool.name == "light.turn_on" or tool.name == "timer_set" or tool.name == "Lock door", tool.name)
+        for k = 1, i - 1 do assert.not_equal(tool.name, row.tools[k].name) end
+      end
+      if #row.tools > 1 then mixed = mixed + 1 end
+    end
+    assert.is_true(mixed > 40)
+    assert.equal("", others[1].description)
+  end)
+
   it("log in before a tool that wants it, and use what came back", function()
     local random, first, after = data.random(23), 0, 0
     for _ = 1, 300 do
