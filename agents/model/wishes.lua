@@ -1,6 +1,6 @@
 -- Sayings made of the phrases of a catalogue (catalogue.lua has their form): one wish, or one meant for several values.
 --
---   wishes.one(random, entry)      -> text, call, phrase, texts of its values; nil when a value comes from another call
+--   wishes.one(random, entry, given) -> text, call, phrase, texts of its values; nil when a value comes from another call
 --   wishes.several(random, entry)  -> text, calls; nil when the phrase that was drawn does not lend itself to it
 --   wishes.details(random, entry, text, call) -> text with sentences that say values which were left out so far; they go into the call
 local catalogue = require "catalogue"
@@ -101,7 +101,7 @@ local function draw_all(random, entry, phrase, arguments)
   return texts
 end
 
--- The same for a phrase that `given` arguments stand beside.
+-- `given`: arguments that the call has besides, from elsewhere.
 function wishes.one(random, entry, given)
   for _ = 1, 8 do
     local arguments = wishes.copy(given or {})
@@ -275,8 +275,8 @@ local function said_again(random, entry, call, phrase, texts)
   local span, behind = phrase:sub(first, last), phrase:sub(last + 1)
   if #span:gsub("{[%w_]+}", "") > 40 or span:find "[.?!;:]" then return nil end
   local calls, pieces = {call}, {wishes.fill(phrase:sub(1, last), texts)}
-  for name, text in pairs(texts) do
-    if not is_plain(text) then return nil, name end
+  for _, text in pairs(texts) do
+    if not is_plain(text) then return nil end
   end
   local seen = seen_of(call, texts)
   for i = 2, random.pick{2, 2, 3} do

@@ -272,15 +272,11 @@ end
 
 -- What user and assistant have said, as far as the prompt shows it.
 local function said(self)
-  local list, from = {}, 1
+  local from = 1
   if self.history == "last" then
     for i, message in ipairs(self.list) do from = message.role == "user" and i or from end
   end
-  for i = from, #self.list do
-    local message = self.list[i]
-    if (message.role == "user" or message.role == "assistant") and message.content ~= "" then list[#list + 1] = message.content end
-  end
-  return list
+  return Prior.said(self.list, from)
 end
 
 local function opens_reasoning(text)
@@ -779,6 +775,9 @@ local chat = {class = Chat}
 function chat.new(model, options)
   local own, sampling = check(options or {}, "chat")
   toolcall.known(own.format, "chat")
+  if own.lexical and not Prior.is_weight(own.lexical) then
+    misuse(("chat: option 'lexical': number from 0 on expected, got %s"):format(own.lexical))
+  end
   local form, message, code = prompt.new(model, own)
   if not form then return nil, message, code end
   local session

@@ -79,12 +79,8 @@ function eval.answer(model, row, options)
   local session, message
   session, message, code = model:session{kv_type = options.kv_type, context = math.min(model:info().context, #ids + room)}
   if not session then return nil, message, code end
-  local texts, asked = {}, {}
-  for _, said in ipairs(row.messages) do
-    local content = type(said.content) == "string" and said.content ~= "" and said.content or nil
-    texts[#texts + 1] = content
-    if said.role == "user" or said.role == "assistant" then asked[#asked + 1] = content end
-  end
+  local texts, asked = {}, require "mobilellm.signature.prior".said(row.messages)
+  for _, said in ipairs(row.messages) do texts[#texts + 1] = type(said.content) == "string" and said.content or nil end
   local made
   made, message, code = session:feed(ids)
   if made then

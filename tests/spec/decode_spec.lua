@@ -98,6 +98,11 @@ describe("decoding under the tools", function()
       "decode: option 'constraint': a boolean expected, got a string")
     assert.has_error(function() decode(session, tools, {strings = "said"}) end,
       'decode: option \'strings\': "free" or "spoken" expected, got "said"')
+    for _, weight in ipairs{-1, 1 / 0, 0 / 0} do
+      assert.has_error(function() decode(session, tools, {lexical = weight}) end,
+        ("decode: option 'lexical': a number from 0 on expected, got %s"):format(weight))
+      assert.has_error(function() models[1]:chat{tools = tools, lexical = weight} end)
+    end
     session:close()
   end)
 

@@ -259,6 +259,9 @@ return function(session, tools, options)
       error(("decode: option '%s': a %s expected, got a %s"):format(name, known[name], type(value)), 2)
     end
   end
+  if options.lexical and not Prior.is_weight(options.lexical) then
+    error(("decode: option 'lexical': a number from 0 on expected, got %s"):format(options.lexical), 2)
+  end
   if options.strings and options.strings ~= "free" and options.strings ~= "spoken" then
     error(("decode: option 'strings': \"free\" or \"spoken\" expected, got \"%s\""):format(options.strings), 2)
   end

@@ -7,6 +7,7 @@
 --     weight    a point of BM25 counts so many nats; 1 unless given
 --               nil where there is nothing to weigh: a single tool, or no word in common with any
 --   prior:add(logits, written)       written: ids of the call so far; nothing happens behind its beginning
+--   Prior.said(messages, from) -> texts;  Prior.is_weight(x): a number from 0 on, not infinite
 --   Prior.stage(model, tools, texts, weight) -> function(logits, tokens) for option `logits` of generate, for the first call of an answer
 --
 -- The tools are weighed by exp(weight * score); a token of a name gets the share that the tools with it have in the tools that what is
@@ -37,6 +38,19 @@ function Prior.starts(tool)
   if next(required) == nil then list[#list + 1] = tool.name .. "()" end
   return list
 end
+
+-- What user and assistant say in messages, from number `from` on: a list of texts.
+function Prior.said(messages, from)
+  local list = {}
+  for i = from or 1, #messages do
+    local role, content = messages[i].role, messages[i].content
+    if (role == "user" or role == "assistant") and type(content) == "string" and content ~= "" then list[#list + 1] = content end
+  end
+  return list
+end
+
+-- Whether a weight can be used.
+function Prior.is_weight(weight) return type(weight) == "number" and weight >= 0 and weight < math.huge end
 
 function Prior.new(vocabulary, starts, texts, weight)
   local tools, seen, scores = {}, {}, {}
